@@ -1,0 +1,1 @@
+"""The command line: one file a topic, printing in one place."""

@@ -1,0 +1,1 @@
+"""Messages and their bytes: structs, codec, sealing, topic names; pure."""
