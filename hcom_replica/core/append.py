@@ -1,0 +1,134 @@
+"""Appending: a pure function from events to records, commits and the new state (protocol-v1 3.3, 3.5, 4.1 to 4.3).
+
+The store reads the state inside its write transaction, calls `append`, and writes what comes back in the same
+transaction. The simulator runs this very function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from hcom_replica.core.chain import link
+from hcom_replica.core.hello import HELLO, Hello, Link, system_draft
+from hcom_replica.core.hlc import drift_ms, following, pack
+from hcom_replica.core.origin import CommitRow, OriginState, fresh_origin
+from hcom_replica.limits import COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX
+from hcom_replica.wire.batch import Descriptor
+from hcom_replica.wire.event import Draft, encode_event, is_system
+from hcom_replica.wire.signing import COMMIT, DeviceKey, commit_digest
+
+FIRST: Final = "first"
+CLOCK: Final = "clock corrected"
+
+
+class Writer(NamedTuple):
+    """Who appends: the device's key, its group and its name."""
+
+    device: DeviceKey
+    group: bytes
+    name: str
+
+
+class WriterState(NamedTuple):
+    """What the store holds of the writer before an append: its current origin, or None, and the HLC high water."""
+
+    origin: OriginState | None
+    high_water: int
+
+
+class Appended(NamedTuple):
+    """What an append adds: one run of one origin, to be written in one transaction.
+
+    Attributes:
+        origin: the origin's state after it.
+        first: seq of the first record.
+        records: encoded events; a `_hello` in front when the origin is new.
+        hlcs: one for each record.
+        system: seqs of the system events among them.
+        commits: one or more; the last is at the last record.
+        high_water: HLC high water after it.
+        drafts_at: index in `records` of the first of the caller's events.
+    """
+
+    origin: OriginState
+    first: int
+    records: list[bytes]
+    hlcs: list[int]
+    system: list[int]
+    commits: list[CommitRow]
+    high_water: int
+    drafts_at: int
+
+
+def append(writer: Writer, state: WriterState, drafts: Sequence[Draft], now_ms: int, nonce: bytes) -> Appended:
+    """Append events to the writer's current origin, opening a new incarnation first where the rules ask for it.
+
+    Args:
+        writer: who appends.
+        state: read in the transaction that will store the result.
+        drafts: the events, checked with `check_draft`.
+        now_ms: wall clock.
+        nonce: 8 fresh random bytes, used only if an incarnation is opened.
+    """
+    if state.origin is None:
+        return open_incarnation(writer, state, drafts, now_ms, nonce, FIRST)
+    if drift_ms(state.high_water, now_ms):
+        return open_incarnation(writer, state, drafts, now_ms, nonce, CLOCK)
+    return _extend(writer, state.origin, drafts, now_ms, state.high_water)
+
+
+def open_incarnation(  # noqa: PLR0913 - the state of a writer and the reason, each of them one thing
+    writer: Writer, state: WriterState, drafts: Sequence[Draft], now_ms: int, nonce: bytes, reason: str
+) -> Appended:
+    """Begin a new origin, linked to what is held of the one before, and append events to it.
+
+    Its high water starts at the wall clock when the old one is ahead of it by more than the drift bound (P3.5).
+    """
+    before = state.origin
+    generation = before.generation + 1 if before is not None else 1
+    incarnation = generation.to_bytes(4, "big") + nonce
+    linked = Link(before.id.hex(), before.seq, before.tip.hex()) if before is not None else None
+    hello = Hello(writer.device.public.hex(), incarnation.hex(), writer.name, linked, None, reason)
+    origin = fresh_origin(writer.group, Descriptor(writer.device.public, incarnation))
+    origin = msgspec.structs.replace(origin, name=writer.name)
+    high_water = pack(now_ms) if drift_ms(state.high_water, now_ms) else state.high_water
+    return _extend(writer, origin, [system_draft(HELLO, hello), *drafts], now_ms, high_water, drafts_at=1)
+
+
+def _extend(  # noqa: PLR0913 - see open_incarnation
+    writer: Writer, origin: OriginState, drafts: Sequence[Draft], now_ms: int, high_water: int, drafts_at: int = 0
+) -> Appended:
+    root, hlc, tip, cum, seq = origin.root(writer.group), high_water, origin.tip, origin.cum, origin.seq
+    records: list[bytes] = []
+    hlcs: list[int] = []
+    system: list[int] = []
+    commits: list[CommitRow] = []
+    committed_seq, committed_cum = seq, cum
+
+    def commit() -> None:
+        nonlocal committed_seq, committed_cum
+        signature = writer.device.sign(COMMIT, commit_digest(root, seq, hlc, cum, tip))
+        commits.append(CommitRow(seq, hlc, cum, tip, signature))
+        committed_seq, committed_cum = seq, cum
+
+    for draft in drafts:
+        next_hlc = following(hlc, now_ms)
+        record = encode_event(next_hlc, draft)
+        full = seq - committed_seq >= COMMIT_EVENTS_MAX or cum + len(record) - committed_cum > COMMIT_BYTES_MAX
+        if full and seq > committed_seq:
+            commit()
+        hlc, seq, cum = next_hlc, seq + 1, cum + len(record)
+        tip = link(tip, record, draft.body)
+        records.append(record)
+        hlcs.append(hlc)
+        if is_system(draft.kind):
+            system.append(seq)
+    if seq > committed_seq:
+        commit()
+    after = msgspec.structs.replace(
+        origin, seq=seq, hlc=hlc, tip=tip, cum=cum, system=origin.system + len(system)
+    )
+    return Appended(after, origin.seq + 1, records, hlcs, system, commits, hlc, drafts_at)

@@ -1,0 +1,98 @@
+"""What the replica machine asks its surroundings to do.
+
+The order of effects is a contract: they are carried out one after the other, in the order given, and an effect
+that fails stops what follows it from the same step. In particular `Ingest`, `Promise` and `OpenIncarnation` are durable
+BEFORE any `Publish` behind them is handed to the link. Dying between any two effects leaves a state that the next
+start recovers from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from hcom_replica.core.verify import Run
+from hcom_replica.ids import OriginId
+
+
+class Now(NamedTuple):
+    """The time of an input: UTC wall clock and monotonic, both in ms. Timers run on the second."""
+
+    wall_ms: int
+    mono_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Subscribe the link to filters. `no_local` and `fresh` as in ports.Link.subscribe."""
+
+    filters: tuple[str, ...]
+    no_local: bool = False
+    fresh: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    """End subscriptions of the link."""
+
+    filters: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Hand a message to the link at QoS 1. `Machine.published(token)` follows when the broker has taken it."""
+
+    token: int
+    topic: str
+    payload: bytes
+    retain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ingest:
+    """Store verified runs of remote events in one transaction; `Machine.ingested` follows with the store's report.
+
+    On a store error `Machine.ingest_failed` follows instead and nothing was stored.
+    """
+
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """Raise the high water to a promise, durably; `Machine.promised` follows with the own tip read in that transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIncarnation:
+    """Append a hello of a new incarnation, durably; `Machine.log_moved` follows."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotePeers:
+    """Keep slot messages of others in table `peers`, so that status answers with no network. Not urgent: may be batched.
+
+    Each item: (kind u8, author origin, page, received at wall ms, author key || incarnation || payload).
+    """
+
+    items: tuple[tuple[int, OriginId, int, int, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """End this connection; a new one is made as after any other end of a link."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Something worth a line in the log. `fields` are plain values, without secrets."""
+
+    event: str
+    fields: tuple[tuple[str, str | int | bool | None], ...] = ()
+
+
+Effect = Subscribe | Unsubscribe | Publish | Ingest | Promise | OpenIncarnation | NotePeers | Disconnect | Trace

@@ -1,0 +1,95 @@
+"""The system events that define origins and members (protocol-v1 3.6, 3.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from hcom_replica.errors import ProtocolError
+from hcom_replica.limits import NAME_CHARS_MAX
+from hcom_replica.wire.event import Draft
+
+HELLO: Final = "_hello"
+NAME: Final = "_name"
+RETIRE: Final = "_retire"
+RETURN: Final = "_return"
+
+
+class Link(msgspec.Struct, frozen=True):
+    """The incarnation before this one: its origin id, the seq and c that were held of it (hex)."""
+
+    origin: str
+    seq: int
+    c: str
+
+
+class Hello(msgspec.Struct, frozen=True):
+    """Body of an origin's first event. All bytes in hexadecimal."""
+
+    key: str
+    incarnation: str
+    name: str
+    link: Link | None = None
+    admitted_by: str | None = None
+    reason: str = ""
+
+
+class Rename(msgspec.Struct, frozen=True):
+    """Body of `_name`."""
+
+    name: str
+
+
+class Retire(msgspec.Struct, frozen=True):
+    """Body of `_retire`: a device that leaves, and the last seq that counts of each of its origins."""
+
+    device: str
+    last: dict[str, int]
+
+
+class Return(msgspec.Struct, frozen=True):
+    """Body of `_return`: a retired device that writes again."""
+
+    device: str
+
+
+System = Hello | Rename | Retire | Return
+
+_DECODE: Final[dict[str, Callable[[bytes], System]]] = {
+    HELLO: msgspec.json.Decoder(Hello).decode,
+    NAME: msgspec.json.Decoder(Rename).decode,
+    RETIRE: msgspec.json.Decoder(Retire).decode,
+    RETURN: msgspec.json.Decoder(Return).decode,
+}
+
+
+def system_draft(kind: str, body: System) -> Draft:
+    """A system event ready to be appended."""
+    return Draft(kind, None, None, msgspec.json.encode(body))
+
+
+def read_system(kind: str, body: bytes) -> System | None:
+    """Read a system event; None for kinds unknown to this version and for bodies that are not as they should be."""
+    decode = _DECODE.get(kind)
+    if decode is None:
+        return None
+    try:
+        return decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def check_hello(kind: str, body: bytes, key: bytes, incarnation: bytes) -> Hello:
+    """Check an origin's first event.
+
+    Raises:
+        ProtocolError: `hello`: it is not the hello of this key and incarnation.
+    """
+    hello = read_system(kind, body) if kind == HELLO else None
+    if not isinstance(hello, Hello) or hello.key != key.hex() or hello.incarnation != incarnation.hex():
+        raise ProtocolError("hello")
+    if len(hello.name) > NAME_CHARS_MAX:
+        raise ProtocolError("hello", "name too long")
+    return hello

@@ -1,0 +1,148 @@
+"""Verification: a batch from anyone, checked on its own before it is compared with what is held (protocol-v1 4.5)."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from hcom_replica.core.chain import link
+from hcom_replica.core.hello import Rename, check_hello, read_system
+from hcom_replica.core.origin import CommitRow, OriginState
+from hcom_replica.errors import ProtocolError
+from hcom_replica.ids import OriginId
+from hcom_replica.limits import COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX
+from hcom_replica.wire.batch import Batch, Descriptor
+from hcom_replica.wire.event import TIME_US_MAX, check_event, decode_event
+from hcom_replica.wire.signing import COMMIT, commit_digest, origin_hash, root_hash, short, verify
+
+_LOW: Final = -TIME_US_MAX
+_HIGH: Final = TIME_US_MAX
+_LARGE: Final = COMMIT_BYTES_MAX
+
+
+class Run(NamedTuple):
+    """A verified run of whole commits of one origin. Every field is checked except that it fits what is held.
+
+    Attributes:
+        origin: short id.
+        descriptor: what defines the origin.
+        first: seq of the first record.
+        prev: c[first - 1].
+        cum: cumulative bytes at first - 1.
+        records: encoded events.
+        hlcs: one for each record, growing.
+        tips: c after each record.
+        system: seqs of the system events.
+        commits: ascending; the last is at the last record.
+        names: (seq, name) where the run states the device's name.
+    """
+
+    origin: OriginId
+    descriptor: Descriptor
+    first: int
+    prev: bytes
+    cum: int
+    records: list[bytes]
+    hlcs: list[int]
+    tips: list[bytes]
+    system: list[int]
+    commits: list[CommitRow]
+    names: list[tuple[int, str]]
+
+    @property
+    def last(self) -> int:
+        """Seq of the last record."""
+        return self.first + len(self.records) - 1
+
+    @property
+    def base(self) -> int:
+        """The seq before the origin's first."""
+        return self.descriptor.forks[-1].base if self.descriptor.forks else 0
+
+
+def verify_batch(group: bytes, batch: Batch, known: OriginState | None) -> Run:
+    """Verify a batch.
+
+    Args:
+        group: 16 bytes.
+        batch: decoded and of sound shape.
+        known: what is held of its origin, or None; a batch of an unknown origin needs its descriptor.
+
+    Raises:
+        ProtocolError: `hello`, `limit`, `format`, `order`, `chain` or `signature`; nothing was changed.
+    """
+    descriptor = _descriptor(group, batch, known)
+    records, hlcs, tips, system, names = batch.records, [], [], [], []
+    tip, hlc, seq = batch.prev, 0, batch.first
+    sound: set[str | None] = {None}
+    for record in records:
+        event = decode_event(record)
+        kind, agent, time, body = event.kind, event.agent, event.time, event.body
+        if kind not in sound or agent not in sound or time is not None and not _LOW <= time <= _HIGH or len(body) > _LARGE:
+            check_event(event, record)
+            sound.add(kind)
+            sound.add(agent)
+        if event.hlc <= hlc:
+            raise ProtocolError("order", "hlc does not grow")
+        hlc = event.hlc
+        tip = link(tip, record, body)
+        hlcs.append(hlc)
+        tips.append(tip)
+        if kind[0] == "_":
+            system.append(seq)
+            names.extend(_name(seq, kind, body, descriptor))
+        seq += 1
+    run = Run(
+        OriginId(batch.origin), descriptor, batch.first, batch.prev, batch.cum, records, hlcs, tips, system, [], names
+    )
+    _check_start(run)
+    run.commits.extend(_commits(group, batch, run))
+    return run
+
+
+def _descriptor(group: bytes, batch: Batch, known: OriginState | None) -> Descriptor:
+    if known is not None and (batch.descriptor is None or batch.descriptor == known.descriptor):
+        return known.descriptor
+    if batch.descriptor is None:
+        raise ProtocolError("hello", "batch of an unknown origin without descriptor")
+    if short(origin_hash(group, batch.descriptor)) != batch.origin:
+        raise ProtocolError("hello", "descriptor of another origin")
+    if known is not None:
+        raise ProtocolError("hello", "two origins with one short id")
+    return batch.descriptor
+
+
+def _check_start(run: Run) -> None:
+    if run.first <= run.base:
+        raise ProtocolError("order", "starts at or below its base")
+    if run.first > run.base + 1:
+        return
+    forks = run.descriptor.forks
+    if forks and run.tips[0] != forks[-1].link:
+        raise ProtocolError("chain", "a derived origin starts with another event")
+    if not forks and not (run.names and run.names[0][0] == 1):
+        raise ProtocolError("hello", "does not start with a hello")
+
+
+def _name(seq: int, kind: str, body: bytes, descriptor: Descriptor) -> list[tuple[int, str]]:
+    if seq == 1:
+        return [(1, check_hello(kind, body, descriptor.key, descriptor.incarnation).name)]
+    stated = read_system(kind, body)
+    return [(seq, stated.name)] if isinstance(stated, Rename) else []
+
+
+def _commits(group: bytes, batch: Batch, run: Run) -> list[CommitRow]:
+    root = root_hash(group, run.descriptor.key, run.descriptor.incarnation)
+    if run.first == 1 and run.prev != root:
+        raise ProtocolError("chain", "does not start at its origin")
+    rows, at, cum = [], 0, batch.cum
+    for commit in batch.commits:
+        upto = commit.seq - batch.first + 1
+        size = sum(map(len, batch.records[at:upto]))
+        if upto - at > COMMIT_EVENTS_MAX or (size > COMMIT_BYTES_MAX and upto - at > 1):
+            raise ProtocolError("limit", "commit covers too much")
+        cum += size
+        row = CommitRow(commit.seq, run.hlcs[upto - 1], cum, run.tips[upto - 1], commit.signature)
+        verify(run.descriptor.key, COMMIT, commit_digest(root, row.seq, row.hlc, cum, row.tip), row.signature)
+        rows.append(row)
+        at = upto
+    return rows

@@ -1,0 +1,95 @@
+"""Topic names (protocol-v1 section 6): derived from the group key, so that a broker learns no group, device or origin."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from hcom_replica.ids import OriginId
+from hcom_replica.limits import BLOCK_BITS
+from hcom_replica.wire.keys import GroupKeys
+
+
+def block_of(seq: int) -> int:
+    """The fill block that a seq lies in (P6.6)."""
+    return seq >> BLOCK_BITS
+
+
+class Topics:
+    """All topic names of one group at one epoch.
+
+    Args:
+        keys: the group's keys.
+        path: extra levels before the prefix, for brokers whose rules ask for them; empty for none.
+    """
+
+    def __init__(self, keys: GroupKeys, path: str = "") -> None:
+        self._key = keys.leaf
+        self.prefix = f"{path}/{keys.prefix}" if path else keys.prefix
+        self._leaves: dict[bytes, str] = {}
+
+    def leaf(self, data: bytes) -> str:
+        """16 hex digits that stand for `data`."""
+        found = self._leaves.get(data)
+        if found is None:
+            found = blake2b(data, key=self._key, digest_size=8).hexdigest()
+            if len(self._leaves) < 1 << 16:
+                self._leaves[data] = found
+        return found
+
+    def head(self, origin: OriginId) -> str:
+        """An origin's head slot."""
+        return f"{self.prefix}/h/{self.leaf(origin)}"
+
+    def vector(self, origin: OriginId, page: int) -> str:
+        """One page of a device's version vector."""
+        return f"{self.prefix}/v/{self.leaf(origin)}/{page}"
+
+    def index(self, origin: OriginId) -> str:
+        """What a device's mailbox ring holds."""
+        return f"{self.prefix}/i/{self.leaf(origin)}"
+
+    def standing(self, origin: OriginId) -> str:
+        """A device's request to nobody in particular."""
+        return f"{self.prefix}/s/{self.leaf(origin)}"
+
+    def presence(self, origin: OriginId) -> str:
+        """Online or not; also the will."""
+        return f"{self.prefix}/p/{self.leaf(origin)}"
+
+    def segment(self, origin: OriginId, slot: int) -> str:
+        """One slot of a device's mailbox ring."""
+        return f"{self.prefix}/m/{self.leaf(origin)}/{slot}"
+
+    def fill(self, origin: OriginId, block: int) -> str:
+        """Answers for one block of an origin's seqs."""
+        return f"{self.prefix}/b/{self.leaf(origin + block.to_bytes(8, 'big'))}"
+
+    def fence(self, nonce: bytes) -> str:
+        """An own topic for one connection."""
+        return f"{self.prefix}/f/{nonce.hex()}"
+
+    @property
+    def live(self) -> str:
+        """New commits, as they are made."""
+        return f"{self.prefix}/l"
+
+    @property
+    def want(self) -> str:
+        """Requests for ranges."""
+        return f"{self.prefix}/w"
+
+    @property
+    def ask(self) -> str:
+        """Requests for something else than ranges."""
+        return f"{self.prefix}/a"
+
+    def shared(self) -> list[str]:
+        """The filters that every device holds while it is connected."""
+        return [f"{self.prefix}/{tail}" for tail in ("h/+", "v/+/+", "i/+", "s/+", "p/+", "l", "w", "a")]
+
+    def parse(self, topic: str) -> tuple[str, list[str]]:
+        """Split a topic of this group into class and leaves; ("", []) when it is not one."""
+        if not topic.startswith(self.prefix + "/"):
+            return "", []
+        kind, *leaves = topic[len(self.prefix) + 1 :].split("/")
+        return kind, leaves
