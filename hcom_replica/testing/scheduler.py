@@ -1,0 +1,120 @@
+"""Virtual time: one queue of callbacks, one clock, one source of randomness.
+
+Owns the simulated clock and the seeded `random.Random` that every other part of the fake world draws from. It
+must never read a real clock. Invariants: time only moves forwards; callbacks due at the same millisecond run in
+the order in which they were asked for; so a seed and a program give one run, always the same.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable
+from typing import TypeVarTuple
+
+Ts = TypeVarTuple("Ts")
+
+
+class Timer:
+    """A callback that is due at a time; `cancel` takes it back."""
+
+    __slots__ = ("_args", "_callback", "due_ms")
+
+    def __init__(self, due_ms: int, callback: Callable[[*Ts], None], args: tuple[*Ts]) -> None:
+        self.due_ms = due_ms
+        self._callback: Callable[..., None] | None = callback
+        self._args: tuple[object, ...] = args
+
+    @property
+    def pending(self) -> bool:
+        """True until it has run or was cancelled."""
+        return self._callback is not None
+
+    def cancel(self) -> None:
+        """Make it never run. Idempotent; harmless after it has run."""
+        self._callback = None
+        self._args = ()
+
+    def fire(self) -> bool:
+        """Run it unless it was cancelled or has run; only the scheduler calls this. True when it ran."""
+        callback = self._callback
+        if callback is None:
+            return False
+        self._callback = None
+        callback(*self._args)
+        return True
+
+
+class Scheduler:
+    """The clock and the agenda of a simulated world.
+
+    Args:
+        seed: names the run; equal seeds and equal programs give equal runs.
+
+    Attributes:
+        seed: as given, to be printed when a run fails.
+        now_ms: virtual milliseconds since the world began. Read only.
+        random: the one generator of the world.
+    """
+
+    __slots__ = ("_count", "_queue", "now_ms", "random", "seed")
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.now_ms = 0
+        self.random = random.Random(seed)
+        self._queue: list[tuple[int, int, Timer]] = []
+        self._count = 0
+
+    def at(self, ms: int, callback: Callable[[*Ts], None], *args: *Ts) -> Timer:
+        """Run `callback(*args)` at virtual time `ms`; a time that has passed means as soon as possible."""
+        due_ms = max(ms, self.now_ms)
+        timer = Timer(due_ms, callback, args)
+        self._count += 1
+        heapq.heappush(self._queue, (due_ms, self._count, timer))
+        return timer
+
+    def after(self, ms: int, callback: Callable[[*Ts], None], *args: *Ts) -> Timer:
+        """Run `callback(*args)` `ms` milliseconds from now."""
+        return self.at(self.now_ms + ms, callback, *args)
+
+    def next_due_ms(self) -> int | None:
+        """When the next callback is due; None when nothing is left to happen."""
+        while self._queue and not self._queue[0][2].pending:
+            heapq.heappop(self._queue)
+        return self._queue[0][0] if self._queue else None
+
+    def step(self) -> bool:
+        """Move the clock to the next due callback and run it. False when there is none."""
+        while self._queue:
+            due_ms, _, timer = heapq.heappop(self._queue)
+            if timer.pending:
+                self.now_ms = due_ms
+                return timer.fire()
+        return False
+
+    def run_until(self, ms: int) -> None:
+        """Run everything due up to and including `ms`; the clock then shows `ms` unless it was past it."""
+        while (due_ms := self.next_due_ms()) is not None and due_ms <= ms:
+            self.step()
+        self.now_ms = max(self.now_ms, ms)
+
+    def run_while(self, condition: Callable[[], bool], limit_ms: int) -> bool:
+        """Step as long as `condition()` holds and nothing is due after `limit_ms` (absolute).
+
+        Returns:
+            True when the condition ended; the clock shows that moment. False when it still held with nothing
+            more due: the clock then shows `limit_ms`.
+        """
+        while condition():
+            due_ms = self.next_due_ms()
+            if due_ms is None or due_ms > limit_ms:
+                self.now_ms = max(self.now_ms, limit_ms)
+                return False
+            self.step()
+        return True
+
+    def between(self, span_ms: tuple[int, int]) -> int:
+        """Draw an integer of `span_ms`, both ends included; a span of one value draws nothing."""
+        low, high = span_ms
+        return low if low >= high else low + int(self.random.random() * (high - low + 1))
