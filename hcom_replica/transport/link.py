@@ -193,8 +193,8 @@ class PahoLink:
         self._commands.clear()
         self._waiting.clear()
         self.failure = fail.CLOSED_HERE if self._closing.is_set() else failure
-        self._post(LinkDown(self.failure.reason, self.failure.refused))
         self._poller.close()
+        self._post(LinkDown(self.failure.reason, self.failure.refused))
 
     def _attempt(self, version: int) -> Failure:
         """Connect with one version and serve until the end."""

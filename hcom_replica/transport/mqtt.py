@@ -266,12 +266,25 @@ def _random_client_id() -> str:
     return f"hr{secrets.token_hex(CLIENT_ID_CHARS_MAX)}"[:CLIENT_ID_CHARS_MAX]
 
 
+class _HandshakeSocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails: paho drops such a socket open."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002  (the standard library's signature)
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
 def _tls_context(credentials: Credentials) -> ssl.SSLContext:
     path = credentials.ca_file
     try:
-        return ssl.create_default_context(cafile=None if path is None else str(path))
+        context = ssl.create_default_context(cafile=None if path is None else str(path))
     except OSError as error:
         raise ConnectFailed(fail.of_ca_file(path, error)) from error
+    context.sslsocket_class = _HandshakeSocket
+    return context
 
 
 def tune_socket(sock: socket.socket | None) -> None:
