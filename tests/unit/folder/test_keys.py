@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from hcom_replica.errors import ConfigError
+from hcom_replica.folder.files import create_once
+from hcom_replica.folder.keys import device_key, group_token, local_group, name_from_file, set_group
+from hcom_replica.folder.paths import Folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def test_device_key_is_made_once_and_private(folder: Folder) -> None:
+    first = device_key(folder)
+    assert device_key(folder).public == first.public
+    assert folder.device_key.stat().st_mode & 0o777 == 0o600
+    assert len(folder.device_key.read_bytes()) == 32
+
+
+def test_create_once_by_many_at_once_has_one_winner(folder: Folder) -> None:
+    contents = [bytes([n]) * 32 for n in range(16)]
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda data: create_once(folder.device_key, data), contents))
+    assert made.count(True) == 1
+    assert folder.device_key.read_bytes() == contents[made.index(True)]
+    assert [path.name for path in folder.root.iterdir()] == ["device.key"]
+
+
+def test_device_key_of_wrong_size_is_refused(folder: Folder) -> None:
+    folder.device_key.write_bytes(b"short")
+    with pytest.raises(ConfigError, match="5 bytes instead of 32"):
+        device_key(folder)
+
+
+def test_local_group_is_made_once_and_has_no_broker(folder: Folder) -> None:
+    assert group_token(folder) is None
+    first = local_group(folder)
+    assert first.brokers == ()
+    assert local_group(folder).keys == first.keys
+
+
+def test_set_group_replaces_the_token(folder: Folder) -> None:
+    local_group(folder)
+    other = local_group(Folder(folder.root))
+    set_group(folder, other)
+    assert group_token(folder) == other
+    assert folder.group_key.stat().st_mode & 0o777 == 0o600
+
+
+def test_group_token_that_is_damaged_names_its_file(folder: Folder) -> None:
+    folder.group_key.write_text("hcr1_abc")
+    with pytest.raises(ConfigError, match=r"group\.key: the token is cut off"):
+        group_token(folder)
+
+
+def test_name_from_file_prefers_the_folder_over_hcom(folder: Folder, tmp_path: Path) -> None:
+    hcom = tmp_path / "hcom"
+    hcom.mkdir()
+    (hcom / "relay.device").write_text("HCOM\n")
+    environ = {"HCOM_DIR": str(hcom)}
+    assert name_from_file(folder, {}) is None
+    assert name_from_file(folder, environ) == ("HCOM", hcom / "relay.device")
+    folder.device_name.write_text("MINE")
+    assert name_from_file(folder, environ) == ("MINE", folder.device_name)
+
+
+def test_name_from_file_that_is_no_name_is_refused(folder: Folder) -> None:
+    folder.device_name.write_text("not a name")
+    with pytest.raises(ConfigError, match="not a device name"):
+        name_from_file(folder, {})
