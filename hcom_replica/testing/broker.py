@@ -285,8 +285,8 @@ class Session:
             self._broker.traffic.topic(message.topic).dropped += 1
 
     def acked_at(self, ms: int) -> None:
-        """The PUBACK of the oldest unacknowledged message arrives at `ms` (known ahead, to save an agenda entry)."""
-        self._acks.append(max(ms, self._acks[-1]) if self._acks else ms)
+        """A PUBACK will arrive at `ms`, never before an earlier one; known ahead, to save an entry on the agenda."""
+        self._acks.append(ms)
         if self._queue:
             self._arm()
 
@@ -410,8 +410,7 @@ class SimBroker:
             return
         self.unsubscribe(session, tuple(session.filters))
         session.end()
-        if self.sessions.get(session.client_id) is session:
-            del self.sessions[session.client_id]
+        del self.sessions[session.client_id]
 
     # --- subscriptions -------------------------------------------------------------------------------------
 

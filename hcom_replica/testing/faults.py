@@ -47,6 +47,7 @@ class Kind(StrEnum):
 MESSAGE_KINDS = (Kind.DROP_UP, Kind.DROP_DOWN, Kind.DELAY, Kind.DUPLICATE, Kind.REORDER, Kind.CORRUPT)
 _HOLES_UP = (Kind.BLACK_HOLE, Kind.ONE_WAY_UP)
 _HOLES_DOWN = (Kind.BLACK_HOLE, Kind.ONE_WAY_DOWN)
+_SHARES = (0.002, 0.02, 0.1)
 _DEFAULT_SPANS: dict[Kind, tuple[int, int]] = {Kind.DELAY: (50, 5_000), Kind.REORDER: (1, 2_000)}
 
 
@@ -215,8 +216,8 @@ def random_plan(
 ) -> list[Fault]:
     """Draw a plan of `count` faults that all end by `span_ms`, for the random schedules.
 
-    Rates are drawn low as often as high, so that both rare and constant faults are met; a third of the faults
-    strike several devices at once, as a network that goes away does.
+    Rates are drawn low as often as high, and lengths short as often as long, so that rare and constant, brief and
+    lasting faults are met; a third of the faults strike several devices at once, as a network that goes away does.
     """
     plan = []
     for _ in range(count):
@@ -227,7 +228,7 @@ def random_plan(
                 kind=rng.choice(kinds),
                 devices=tuple(sorted(rng.sample(devices, crowd))),
                 from_ms=begin,
-                until_ms=rng.randint(begin, span_ms),
+                until_ms=min(span_ms, begin + int(span_ms * rng.choice(_SHARES) * (0.5 + rng.random()))),
                 rate=rng.choice((0.01, 0.1, 0.5, 1.0)),
                 client_after_ms=rng.choice((0, 0, None)),
                 broker_after_ms=rng.choice((0, None, None)),

@@ -92,15 +92,14 @@ class Pipe:
 
     def arrival_ms(self, size: int, topic: str = "", extra_ms: int = 0, order: Order = "kept") -> int:
         """Take a place in the pipe, which must be open, and return when its end arrives."""
-        arrival = max(self._departure_ms(size) + self._latency_ms(), self._floor)
-        if order == "kept":
-            arrival = max(arrival + extra_ms, self._topic_floor(topic))
-            self._floor = arrival
-        elif order == "overtaken":
-            arrival = max(arrival + extra_ms, self._topic_floor(topic))
-            self._topic_floors[topic] = arrival
+        arrival = max(self._departure_ms(size) + self._latency_ms(), self._floor) + extra_ms
+        if order == "stray":
+            return arrival
+        topic_floor = self._topic_floor(topic)
+        if order == "overtaken" or topic_floor > arrival:
+            self._topic_floors[topic] = arrival = max(arrival, topic_floor)
         else:
-            arrival += extra_ms
+            self._floor = arrival
         return arrival
 
     def shut(self) -> None:
@@ -461,9 +460,8 @@ class SimLink:
         self._send_down(_ACK_BYTES + len(answer.filters), self._push_if_up, answer)
 
     def puback(self, answer: Published) -> None:
-        """Put a PUBACK on the wire; the copy of a duplicated PUBLISH (no token) has none of its own."""
-        if answer.token != _NO_TOKEN:
-            self._send_down(_ACK_BYTES, self._acknowledged, answer)
+        """Put a PUBACK on the wire; that of a duplicate (no token) is nobody's business."""
+        self._send_down(_ACK_BYTES, self._acknowledged, answer)
 
     def kicked(self, reason: str) -> None:
         """The broker closed the connection."""
