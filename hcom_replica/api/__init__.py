@@ -1,0 +1,1 @@
+"""What a Python program uses: Replica, and the events it gives."""

@@ -1,0 +1,119 @@
+"""An event as programs and people see it, and its JSON, which is the same bytes on every device.
+
+Owns the form of that JSON (keys are only ever added). What is local, arrival number and time of receipt,
+is kept apart and printed only when asked for.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import msgspec
+
+from hcom_replica.api.body import decoded, spliced
+from hcom_replica.api.times import iso_ms, iso_us
+from hcom_replica.ids import EventId, order_key
+from hcom_replica.wire import event as wire
+
+_json = msgspec.json.Encoder().encode
+
+
+class Arrival(NamedTuple):
+    """How an event came to this device.
+
+    Attributes:
+        number: dense, from 1, in the order of commit here.
+        received_ms: wall clock at receipt; None when it is not known.
+        late: something that sorts behind it was here already.
+    """
+
+    number: int
+    received_ms: int | None
+    late: bool
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Its JSON's keys and values."""
+        received = None if self.received_ms is None else iso_ms(self.received_ms)
+        return {"arrival": self.number, "received_at": received, "late": self.late}
+
+
+class Event:
+    """One event of the log.
+
+    Attributes:
+        id: names it for ever.
+        hlc: hybrid logical time; with the origin its place in the canonical order.
+        kind: what it is.
+        agent: who did it, as its device wrote it, or None.
+        body: stored bytes; see `data`.
+        device: name of the device that wrote it, as it is shown now.
+        arrival: how it came here; None when that was not asked for.
+    """
+
+    def __init__(self, identity: EventId, event: wire.Event, device: str, arrival: Arrival | None = None) -> None:
+        self.id = identity
+        self.hlc = event.hlc
+        self.kind = event.kind
+        self.agent = event.agent
+        self.claimed_us = event.time
+        self.body = event.body
+        self.device = device
+        self.arrival = arrival
+
+    @property
+    def origin(self) -> str:
+        """The origin's id, 16 hex digits."""
+        return self.id.origin.hex()
+
+    @property
+    def seq(self) -> int:
+        """Its number in its origin, from 1."""
+        return self.id.seq
+
+    @property
+    def order(self) -> str:
+        """Sort key of the canonical order: 32 hex digits."""
+        return order_key(self.hlc, self.id.origin).hex()
+
+    @property
+    def time(self) -> str | None:
+        """The time its writer claims, else that of its hlc, in ISO 8601 UTC; None beyond the year 9999."""
+        return iso_ms(self.hlc >> 16) if self.claimed_us is None else iso_us(self.claimed_us)
+
+    @property
+    def name(self) -> str | None:
+        """The agent in full, `luna:BOXE`; None when it has none."""
+        return None if self.agent is None else f"{self.agent}:{self.device}"
+
+    @cached_property
+    def data(self) -> Any:
+        """The body as Python objects; None when it is not JSON."""
+        return decoded(self.body)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Its JSON's keys and values, without the body."""
+        return {
+            "id": str(self.id),
+            "origin": self.origin,
+            "device": self.device,
+            "seq": self.id.seq,
+            "hlc": self.hlc,
+            "order": self.order,
+            "time": self.time,
+            "kind": self.kind,
+            "agent": self.agent,
+            "name": self.name,
+        }
+
+    def json(self) -> bytes:
+        """One line of JSON, without the newline; the body as it is stored."""
+        line = _json(self.fields)[:-1] + b"," + spliced(self.body)
+        if self.arrival is not None:
+            line += b"," + _json(self.arrival.fields)[1:-1]
+        return line + b"}"
+
+    def __repr__(self) -> str:
+        return f"Event({self.id}, kind={self.kind!r}, name={self.name!r}, data={self.data!r})"
