@@ -34,8 +34,8 @@ from hcom_replica.transport.url import BrokerAddress, Credentials
 _GOODBYE_S: Final = 1.0
 """How long a clean DISCONNECT may take before the socket is closed without it."""
 _JOIN_S: Final = 2.0
-_WORTH_OLDER: Final = ("version", "silent")
-"""A broker that knows no MQTT 5 says so, closes the connection, or reads on for bytes that never come."""
+_WORTH_OLDER: Final = ("version", "silent", "internal")
+"""A broker that knows no MQTT 5 says so, closes the connection, reads on for bytes that never come, or babbles."""
 _TICK_S_MAX: Final = 1.0
 _MESSAGE_OVERHEAD_BYTES: Final = 256
 """What a message in the inbox costs beside its payload: small messages must count too."""
@@ -184,12 +184,9 @@ class PahoLink:
     # --- the link thread --------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        try:
-            failure = self._attempt(self._settings.version)
-            if failure.cause in _WORTH_OLDER and self._settings.version == 5 and not self._up:
-                failure = self._attempt(4)
-        except Exception as error:  # noqa: BLE001  # whatever it was, the owner must hear that the link is dead
-            failure = fail.internal(error)
+        failure = self._attempt(self._settings.version)
+        if failure.cause in _WORTH_OLDER and self._settings.version == 5 and not self._up:
+            failure = self._attempt(4)
         self._commands.clear()
         self._waiting.clear()
         self.failure = fail.CLOSED_HERE if self._closing.is_set() else failure
@@ -197,6 +194,14 @@ class PahoLink:
         self._post(LinkDown(self.failure.reason, self.failure.refused))
 
     def _attempt(self, version: int) -> Failure:
+        try:
+            return self._connect(version)
+        except ConnectFailed as error:
+            return error.failure
+        except Exception as error:  # noqa: BLE001  # whatever it was, the owner must hear that the link is dead
+            return fail.internal(error)
+
+    def _connect(self, version: int) -> Failure:
         """Connect with one version and serve until the end."""
         settings = self._settings
         connect_timeout_s = settings.connect_timeout_s
@@ -215,8 +220,6 @@ class PahoLink:
                 return fail.CLOSED_HERE
             connection.open()
             return self._serve(connection, connect_timeout_s / 2 if version == 5 else connect_timeout_s)
-        except ConnectFailed as error:
-            return error.failure
         finally:
             self._poller.forget()
             connection.kill()
@@ -226,9 +229,9 @@ class PahoLink:
         while connection.failure is None:
             if self._closing.is_set():
                 return self._goodbye(connection)
-            self._step(connection)
+            self._step(connection, self._tick_s(connection) if self._up else min(answer_s, _TICK_S_MAX))
             now = time.monotonic()
-            if not self._up and now - connected_at > answer_s:
+            if not self._up and now - connected_at >= answer_s:
                 return fail.silent(answer_s, self._settings.address)
             if now - ticked_at >= self._tick_s(connection):
                 ticked_at = now
@@ -237,10 +240,11 @@ class PahoLink:
             return fail.closed_before_answer(self._settings.address)
         return connection.failure
 
-    def _step(self, connection: MqttConnection) -> None:
+    def _step(self, connection: MqttConnection, timeout_s: float) -> None:
         if self._up:
             self._obey(connection)
-        timeout_s = 0.0 if connection.has_undecoded() else self._tick_s(connection)
+        if connection.has_undecoded():
+            timeout_s = 0.0
         reading = not self._is_full()
         readable = self._poller.wait(
             connection.socket(), read=reading, write=connection.wants_write(), timeout_s=timeout_s
@@ -254,8 +258,8 @@ class PahoLink:
         return min(_TICK_S_MAX, (connection.keepalive_s or 60) / 4)
 
     def _tick(self, connection: MqttConnection, now: float) -> None:
-        # paho counts only a ping's answer as life. On a slow uplink the ping waits behind our own publishes, so while
-        # acknowledgements keep coming no ping is due: the publishes are what keeps the broker from giving us up.
+        # paho (2.1) counts only a ping's answer as life. On a slow uplink the ping waits behind our own publishes, so
+        # while acknowledgements keep coming no ping is due: the publishes keep the broker from giving us up.
         if not (self._unanswered and now - self._heard_at < connection.keepalive_s):
             connection.tick()
 

@@ -269,7 +269,7 @@ def _random_client_id() -> str:
 class _HandshakeSocket(ssl.SSLSocket):
     """Closes itself when the handshake fails: paho drops such a socket open."""
 
-    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002  (the standard library's signature)
+    def do_handshake(self, block: bool = False) -> None:
         try:
             super().do_handshake(block)
         except OSError:
