@@ -1,0 +1,53 @@
+"""The tables `cursors` and `imports`: how far each consumer, and each import, has come."""
+
+from __future__ import annotations
+
+from hcom_replica.errors import UsageError
+from hcom_replica.store.kv import ReadTxn, Table, WriteTxn
+from hcom_replica.store.schema import number, u64
+
+_NAME_BYTES_MAX = 128
+
+
+def cursor(txn: ReadTxn, name: str) -> int:
+    """Return the last arrival that a consumer has consumed; 0 before its first."""
+    value = txn.get(Table.CURSORS, _key(name))
+    return 0 if value is None else number(value)
+
+
+def set_cursor(txn: WriteTxn, name: str, arrival: int) -> None:
+    """Move a consumer's cursor."""
+    txn.put(Table.CURSORS, _key(name), u64(arrival))
+
+
+def cursors(txn: ReadTxn) -> dict[str, int]:
+    """Return all cursors, by name."""
+    return {key.decode(): number(value) for key, value in txn.scan(Table.CURSORS)}
+
+
+def lines_done(txn: ReadTxn, content: bytes) -> int:
+    """Return how many lines of a file were imported; 0 when it is unknown."""
+    value = txn.get(Table.IMPORTS, content)
+    return 0 if value is None else number(value)
+
+
+def move_import(txn: WriteTxn, content: bytes, line_from: int, line_to: int) -> None:
+    """Note that the lines from `line_from` (counted from 0) up to `line_to` are in this very transaction.
+
+    Raises:
+        UsageError: the file is not at `line_from`: another process imports it too.
+    """
+    done = lines_done(txn, content)
+    if done != line_from:
+        raise UsageError(
+            f"this file has been imported up to line {done}, not {line_from}",
+            hint="another import of it may be running; start again and it goes on where that one is",
+        )
+    txn.put(Table.IMPORTS, content, u64(line_to))
+
+
+def _key(name: str) -> bytes:
+    key = name.encode()
+    if not 0 < len(key) <= _NAME_BYTES_MAX:
+        raise UsageError(f"a cursor's name has 1 to {_NAME_BYTES_MAX} bytes: {name!r}")
+    return key

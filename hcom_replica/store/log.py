@@ -1,0 +1,313 @@
+"""The log of one device: every read and every transaction over it, on any Kv.
+
+Owns the boundaries of transactions (storage-v1 section 5): what is appended or ingested together, and that it is
+durable before a method returns (unless the store was opened without sync). Processes use it over `LmdbKv`, the
+simulator over `MemoryKv`: the very same code.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from hcom_replica.core.append import Appended, Writer
+from hcom_replica.core.hlc import pack
+from hcom_replica.core.origin import CommitRow, OriginState
+from hcom_replica.core.reader import OwnTip, StoredRun
+from hcom_replica.core.report import IngestReport
+from hcom_replica.core.verify import Run
+from hcom_replica.errors import StoreCorrupt, StoreError
+from hcom_replica.ids import EventId, OriginId
+from hcom_replica.store import cursors, meta, pages, peers, serve
+from hcom_replica.store.commits import commit_below, point_at
+from hcom_replica.store.drafts import check_drafts
+from hcom_replica.store.ingest import Ingest
+from hcom_replica.store.kv import Kv, ReadTxn
+from hcom_replica.store.ledger import Ledger
+from hcom_replica.store.schema import Arrival, Meta, PeerNote, StoredEvent
+from hcom_replica.store.writer import append_drafts, open_incarnation
+from hcom_replica.wire.event import Draft, Event, decode_event
+
+
+class ImportMark(NamedTuple):
+    """Which lines of a file an append holds, so that an import goes on where it stopped.
+
+    Attributes:
+        content: 32-byte hash of the file.
+        line_from: lines done before, counted from 0.
+        line_to: lines done after.
+    """
+
+    content: bytes
+    line_from: int
+    line_to: int
+
+
+class Log:
+    """The log in a Kv.
+
+    Args:
+        kv: the tables; the caller closes it.
+        group: 16 bytes; an empty Kv is set up for it.
+        writer: who appends; None for a log that is only read.
+        entropy: gives fresh random bytes; a simulation passes its seeded one.
+
+    Raises:
+        StoreFormat: the Kv has a newer format or belongs to another group; nothing was changed.
+    """
+
+    def __init__(
+        self, kv: Kv, group: bytes, writer: Writer | None = None, *, entropy: Callable[[int], bytes] = os.urandom
+    ) -> None:
+        self._kv = kv
+        self._group = group
+        self._writer = writer
+        self._entropy = entropy
+        meta.adopt(kv, group)
+
+    # --- writing ---------------------------------------------------------------------------------------
+
+    def append(
+        self,
+        drafts: Sequence[Draft],
+        now_ms: int,
+        *,
+        cursor: tuple[str, int] | None = None,
+        imported: ImportMark | None = None,
+    ) -> list[EventId]:
+        """Append events in one transaction; they are acknowledged, that is durable, when this returns.
+
+        Args:
+            drafts: the events; none is allowed, and does nothing but the moves below.
+            now_ms: wall clock.
+            cursor: (name, arrival): a consumer's cursor to move in the same transaction: its result, exactly once.
+            imported: the import to move in the same transaction.
+
+        Returns:
+            One id for each draft.
+
+        Raises:
+            LimitError: a draft is over a limit; nothing was appended.
+            StoreFull: no room; nothing was appended.
+            StoreError: no writer, or the storage failed; nothing was appended.
+        """
+        check_drafts(drafts)
+        writer, nonce = self._need_writer(), self._entropy(8)
+        appended: Appended | None = None
+        with self._kv.write() as txn:
+            if cursor is not None:
+                cursors.set_cursor(txn, *cursor)
+            if imported is not None:
+                cursors.move_import(txn, *imported)
+            if drafts:
+                ledger = Ledger(txn, now_ms)
+                appended = append_drafts(txn, ledger, writer, drafts, now_ms, nonce)
+                ledger.close()
+        return [] if appended is None else _ids(appended)
+
+    def append_import(
+        self, content: bytes, line_from: int, line_to: int, drafts: Sequence[Draft], now_ms: int
+    ) -> list[EventId]:
+        """Append the events of lines `line_from` up to `line_to` of a file, and note so in the same transaction.
+
+        Raises:
+            UsageError: the file is not at `line_from`; nothing was appended.
+        """
+        return self.append(drafts, now_ms, imported=ImportMark(content, line_from, line_to))
+
+    def ingest(self, runs: Iterable[Run], now_ms: int) -> IngestReport:
+        """Store verified runs in one transaction: what is held is left out, forks are kept beside each other.
+
+        Raises:
+            StoreError: nothing was stored.
+        """
+        with self._kv.write() as txn:
+            ingest = Ingest(txn, self._group, now_ms)
+            for run in runs:
+                ingest.add(run)
+            return ingest.close(self._writer, self._entropy(8))
+
+    def open_incarnation(self, reason: str, now_ms: int) -> OriginState:
+        """Begin a new origin of this device, durably; return its state. `reason` goes into its hello."""
+        writer, nonce = self._need_writer(), self._entropy(8)
+        with self._kv.write() as txn:
+            ledger = Ledger(txn, now_ms)
+            state = open_incarnation(txn, ledger, writer, now_ms, nonce, reason)
+            ledger.close()
+        return state
+
+    def promise(self, now_ms: int) -> OwnTip | None:
+        """Promise, durably, that no later event of the own origin is at or before now; None when it has no event.
+
+        Returns:
+            The own origin, its newest commit and the promise, of one transaction (T5.4).
+        """
+        with self._kv.write() as txn:
+            own = meta.own_origin(txn)
+            if own is None:
+                return None
+            high_water = max(meta.read_number(txn, Meta.HIGH_WATER), pack(now_ms))
+            meta.write_number(txn, Meta.HIGH_WATER, high_water)
+            meta.write_number(txn, Meta.PROMISE, high_water)
+            return OwnTip(own, _newest_commit(txn, own), high_water)
+
+    def next_boot(self) -> int:
+        """Count a start of the daemon, durably; return its number, from 1."""
+        with self._kv.write() as txn:
+            return meta.next_boot(txn)
+
+    def note_peers(self, notes: Iterable[PeerNote]) -> None:
+        """Keep the newest slot messages of others."""
+        with self._kv.write() as txn:
+            peers.note(txn, notes)
+
+    def set_cursor(self, name: str, arrival: int) -> None:
+        """Move a consumer's cursor, after its work is done.
+
+        Raises:
+            UsageError: the name is empty or over 128 bytes.
+        """
+        with self._kv.write() as txn:
+            cursors.set_cursor(txn, name, arrival)
+
+    # --- reading: the core -----------------------------------------------------------------------------
+
+    def own_origin(self) -> OriginState | None:
+        """The origin this device appends to now; None before its first append."""
+        with self._kv.read() as txn:
+            return meta.own_origin(txn)
+
+    def own_tip(self) -> OwnTip | None:
+        """The own origin, its newest commit, and the newest promise that may have been published."""
+        with self._kv.read() as txn:
+            own = meta.own_origin(txn)
+            return None if own is None else OwnTip(own, _newest_commit(txn, own), meta.read_number(txn, Meta.PROMISE))
+
+    def origin_state(self, origin: OriginId) -> OriginState | None:
+        """What is held of an origin; None when nothing is."""
+        with self._kv.read() as txn:
+            return meta.read_state(txn, origin)
+
+    def origins(self) -> list[OriginState]:
+        """All origins of which something is held, by id."""
+        with self._kv.read() as txn:
+            return meta.read_states(txn)
+
+    def read_run(self, origin: OriginId, first: int, raw_bytes_max: int) -> StoredRun | None:
+        """Whole commits from the kept commit at or below first - 1 on; see `core.reader`."""
+        with self._kv.read() as txn:
+            return serve.read_run(txn, origin, first, raw_bytes_max)
+
+    def tip_at(self, origin: OriginId, seq: int) -> bytes:
+        """c[seq] of a held seq, the base included.
+
+        Raises:
+            StoreError: it is not held.
+        """
+        with self._kv.read() as txn:
+            state = meta.read_state(txn, origin)
+            if state is None or not state.base <= seq <= state.seq:
+                raise StoreError(f"{origin.hex()}:{seq} is not held")
+            return point_at(txn, state, seq).tip
+
+    def commit_at_or_below(self, origin: OriginId, seq: int) -> CommitRow | None:
+        """The kept commit with the highest seq that is at most `seq`; None when there is none above the base."""
+        with self._kv.read() as txn:
+            state = meta.read_state(txn, origin)
+            return None if state is None else commit_below(txn, state, seq)
+
+    def system_events(self) -> list[tuple[OriginId, int, Event]]:
+        """(origin, seq, event) of all system events held, in unified order."""
+        with self._kv.read() as txn:
+            return [(row.origin, row.seq, decode_event(row.record)) for row in pages.system_events(txn)]
+
+    # --- reading: people and consumers -----------------------------------------------------------------
+
+    def events(
+        self, *, start: bytes = b"", stop: bytes | None = None, reverse: bool = False, page: int = pages.PAGE_EVENTS
+    ) -> Iterator[StoredEvent]:
+        """Yield events in canonical order, those with start <= key < stop; `ids.order_key` makes such keys."""
+        return pages.events(self._kv, start=start, stop=stop, reverse=reverse, page=page)
+
+    def event(self, name: EventId) -> StoredEvent | None:
+        """One event; None when it is not held."""
+        with self._kv.read() as txn:
+            return pages.event(txn, name)
+
+    def arrivals(self, after: int, limit: int = pages.PAGE_EVENTS) -> list[Arrival]:
+        """Up to `limit` events in the order in which they were stored here, those with a number above `after`."""
+        with self._kv.read() as txn:
+            return pages.arrivals(txn, after, limit)
+
+    def last_arrival(self) -> int:
+        """The newest arrival number; 0 when nothing is held."""
+        return self._number(Meta.ARRIVAL)
+
+    def event_count(self) -> int:
+        """Events held, system events left out."""
+        return self._number(Meta.EVENTS)
+
+    def high_water(self) -> int:
+        """The HLC high water."""
+        return self._number(Meta.HIGH_WATER)
+
+    def cursor(self, name: str) -> int:
+        """The last arrival that a consumer has consumed; 0 before its first."""
+        with self._kv.read() as txn:
+            return cursors.cursor(txn, name)
+
+    def cursors(self) -> dict[str, int]:
+        """All cursors, by name."""
+        with self._kv.read() as txn:
+            return cursors.cursors(txn)
+
+    def lines_imported(self, content: bytes) -> int:
+        """How many lines of the file with this 32-byte hash were imported; 0 when it is unknown."""
+        with self._kv.read() as txn:
+            return cursors.lines_done(txn, content)
+
+    def peers(self) -> list[PeerNote]:
+        """The newest slot messages of others."""
+        with self._kv.read() as txn:
+            return peers.noted(txn)
+
+    # --- the storage below -----------------------------------------------------------------------------
+
+    @property
+    def durable(self) -> bool:
+        """Whether what a method has written is on disk when it returns."""
+        return self._kv.durable
+
+    def last_txn(self) -> int:
+        """A number that grows with each transaction of any process."""
+        return self._kv.last_txn()
+
+    def sync_now(self) -> None:
+        """Force everything to disk, for a log that is not `durable`."""
+        self._kv.sync_now()
+
+    def check_readers(self) -> int:
+        """Clear what readers that died have left (T5.7)."""
+        return self._kv.check_readers()
+
+    def _number(self, name: Meta) -> int:
+        with self._kv.read() as txn:
+            return meta.read_number(txn, name)
+
+    def _need_writer(self) -> Writer:
+        if self._writer is None:
+            raise StoreError("this log was opened for reading only")
+        return self._writer
+
+
+def _newest_commit(txn: ReadTxn, own: OriginState) -> CommitRow:
+    row = commit_below(txn, own, own.seq)
+    if row is None or row.seq != own.seq:
+        raise StoreCorrupt(f"origin {own.id.hex()} does not end at a commit")
+    return row
+
+
+def _ids(appended: Appended) -> list[EventId]:
+    origin, first = appended.origin.id, appended.first + appended.drafts_at
+    return [EventId(origin, seq) for seq in range(first, appended.origin.seq + 1)]

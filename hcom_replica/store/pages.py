@@ -1,0 +1,75 @@
+"""Reading events for people and consumers: in canonical order, in order of arrival, one by one.
+
+A read transaction lives for one page (T5.6): what is yielded across pages may come from different commits, each event
+once all the same, because keys and arrival numbers do not change (but for forks, T6.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from hcom_replica.errors import StoreCorrupt
+from hcom_replica.ids import EventId, OriginId
+from hcom_replica.store.kv import Kv, ReadTxn, Table
+from hcom_replica.store.schema import LATE, Arrival, StoredEvent, number, seq_key, stored_event, u64
+
+PAGE_EVENTS = 1000
+
+
+def events(
+    kv: Kv, *, start: bytes = b"", stop: bytes | None = None, reverse: bool = False, page: int = PAGE_EVENTS
+) -> Iterator[StoredEvent]:
+    """Yield events with start <= key < stop in canonical order, or backwards; a transaction for each `page` events."""
+    while True:
+        with kv.read() as txn:
+            items = list(islice(txn.scan(Table.LOG, start, stop, reverse=reverse), page))
+        for key, value in items:
+            yield stored_event(key, value)
+        if len(items) < page:
+            return
+        start, stop = (start, items[-1][0]) if reverse else (items[-1][0] + b"\x00", stop)
+
+
+def arrivals(txn: ReadTxn, after: int, limit: int) -> list[Arrival]:
+    """Return up to `limit` events in order of arrival, those with a number above `after`."""
+    rows = list(islice(txn.scan(Table.ARRIVALS, u64(after + 1)), limit))
+    if not rows:
+        return []
+    values = txn.get_many(Table.LOG, [value[:16] for _, value in rows])
+    numbers = [number(key) for key, _ in rows]
+    received = _received(txn, numbers[0], numbers[-1])
+    found: list[Arrival] = []
+    for arrival, (_, place), value in zip(numbers, rows, values, strict=True):
+        while len(received) > 1 and received[-2][0] <= arrival:
+            received.pop()
+        found.append(Arrival(arrival, place[16:] == LATE, received[-1][1], stored_event(place[:16], value)))
+    return found
+
+
+def _received(txn: ReadTxn, first: int, last: int) -> list[tuple[int, int]]:
+    """(first arrival, wall ms) of the transactions that stored the arrivals from first to last, newest first."""
+    found: list[tuple[int, int]] = []
+    for key, value in txn.scan(Table.RECEIPTS, stop=u64(last + 1), reverse=True):
+        found.append((number(key), number(value)))
+        if found[-1][0] <= first:
+            return found
+    raise StoreCorrupt(f"arrival {first} has no receipt")
+
+
+def event(txn: ReadTxn, name: EventId) -> StoredEvent | None:
+    """Return one event, or None when it is not held."""
+    time = txn.get(Table.INDEX, seq_key(name.origin, name.seq))
+    if time is None:
+        return None
+    key = time + name.origin
+    (value,) = txn.get_many(Table.LOG, [key])
+    return stored_event(key, value)
+
+
+def system_events(txn: ReadTxn) -> list[StoredEvent]:
+    """Return all system events held, in canonical order."""
+    names = [key for key, _ in txn.scan(Table.SYSTEM)]
+    times = txn.get_many(Table.INDEX, names)
+    keys = sorted(time + OriginId(name[:8]) for time, name in zip(times, names, strict=True))
+    return [stored_event(key, value) for key, value in zip(keys, txn.get_many(Table.LOG, keys), strict=True)]

@@ -1,0 +1,126 @@
+"""Keys and values of the tables: bytes <-> numbers (storage-v1 sections 2 to 4).
+
+Owns every fixed layout on disk. Pure. All integers are unsigned and big-endian, so that keys sort as their numbers do.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import Enum
+from typing import Final, NamedTuple
+
+from hcom_replica.core.origin import CommitRow
+from hcom_replica.ids import OriginId
+
+FORMAT: Final = 1
+"""The format version that this program writes and the newest that it reads."""
+
+LATE: Final = b"\x01"
+IN_TIME: Final = b"\x00"
+ANCHOR: Final = bytes(64)
+"""Stands for a signature in the row of `commits` that keeps c and cumulative bytes at a derived origin's base."""
+
+_U64: Final = struct.Struct(">Q")
+_U32: Final = struct.Struct(">I")
+_COMMIT: Final = struct.Struct(">QQ32s64s")
+_PEER: Final = struct.Struct(">B8sH")
+_AFTER: Final = b"\xff" * 9
+
+
+class Meta(bytes, Enum):
+    """Names in the table `meta` (storage-v1 section 4)."""
+
+    FORMAT = b"format"
+    GROUP = b"group"
+    ORIGIN = b"origin"
+    HIGH_WATER = b"high_water"
+    ARRIVAL = b"arrival"
+    BOOT = b"boot"
+    PROMISE = b"promise"
+    EVENTS = b"events"
+
+
+class StoredEvent(NamedTuple):
+    """One event as it is stored.
+
+    Attributes:
+        key: hlc || origin, 16 bytes: its place in the unified order.
+        hlc: hybrid logical time.
+        origin: short id.
+        seq: from 1.
+        record: encoded event.
+    """
+
+    key: bytes
+    hlc: int
+    origin: OriginId
+    seq: int
+    record: bytes
+
+
+class Arrival(NamedTuple):
+    """An event in the order in which this device stored it.
+
+    Attributes:
+        number: dense, from 1.
+        late: an event that sorts behind it was already held when it was stored.
+        received_ms: wall clock of the transaction that stored it.
+        event: the event.
+    """
+
+    number: int
+    late: bool
+    received_ms: int
+    event: StoredEvent
+
+
+PeerNote = tuple[int, OriginId, int, int, bytes]
+"""(kind u8, author origin, page u16, received at wall ms, what the core keeps of the message)."""
+
+
+def u64(number: int) -> bytes:
+    """Eight bytes of a number."""
+    return number.to_bytes(8, "big")
+
+
+def number(data: bytes) -> int:
+    """The number in some bytes."""
+    return int.from_bytes(data, "big")
+
+
+def seq_key(origin: OriginId, seq: int) -> bytes:
+    """Key of `index`, `commits` and `system`."""
+    return origin + seq.to_bytes(8, "big")
+
+
+def origin_end(origin: OriginId) -> bytes:
+    """A key behind all `seq_key`s of an origin, and before those of the next."""
+    return origin + _AFTER
+
+
+def stored_event(key: bytes, value: bytes) -> StoredEvent:
+    """A row of `log`."""
+    return StoredEvent(key, number(key[:8]), OriginId(key[8:]), number(value[:8]), value[8:])
+
+
+def pack_commit(row: CommitRow) -> bytes:
+    """Value of `commits`; the seq is in the key."""
+    return _COMMIT.pack(row.hlc, row.cum, row.tip, row.signature)
+
+
+def unpack_commit(key: bytes, value: bytes) -> CommitRow:
+    """A row of `commits`."""
+    hlc, cum, tip, signature = _COMMIT.unpack(value)
+    return CommitRow(number(key[8:]), hlc, cum, tip, signature)
+
+
+def pack_peer(note: PeerNote) -> tuple[bytes, bytes]:
+    """A row of `peers`."""
+    kind, author, page, received_ms, message = note
+    return _PEER.pack(kind, author, page), u64(received_ms) + message
+
+
+def unpack_peer(key: bytes, value: bytes) -> PeerNote:
+    """A row of `peers`."""
+    kind, author, page = _PEER.unpack(key)
+    return kind, OriginId(author), page, number(value[:8]), value[8:]

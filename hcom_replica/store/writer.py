@@ -1,0 +1,73 @@
+"""Appending inside a write transaction: state in, `core.append`, rows out (storage-v1 T5.1, T5.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hcom_replica.core import append as pure
+from hcom_replica.core.append import Appended, Writer, WriterState
+from hcom_replica.core.hlc import drift_ms
+from hcom_replica.core.origin import OriginState
+from hcom_replica.store.commits import add_commits
+from hcom_replica.store.kv import ReadTxn, Table, WriteTxn
+from hcom_replica.store.ledger import Ledger
+from hcom_replica.store.meta import own_origin, read_number, read_states, write_number, write_state
+from hcom_replica.store.schema import Meta
+from hcom_replica.wire.event import Draft
+
+
+def append_drafts(
+    txn: WriteTxn, ledger: Ledger, writer: Writer, drafts: Sequence[Draft], now_ms: int, nonce: bytes
+) -> Appended:
+    """Append checked drafts to the current origin; a new incarnation is opened first where the rules ask for it."""
+    origin, high_water = own_origin(txn), read_number(txn, Meta.HIGH_WATER)
+    if origin is None:
+        return _open(txn, ledger, writer, drafts, now_ms, nonce, pure.FIRST)
+    if drift_ms(high_water, now_ms):
+        return _open(txn, ledger, writer, drafts, now_ms, nonce, pure.CLOCK)
+    appended = pure.append(writer, WriterState(origin, high_water), drafts, now_ms, nonce)
+    _store(txn, ledger, origin, appended)
+    return appended
+
+
+def open_incarnation(
+    txn: WriteTxn, ledger: Ledger, writer: Writer, now_ms: int, nonce: bytes, reason: str
+) -> OriginState:
+    """Begin a new origin of this device, linked to its newest that is held; return its state."""
+    return _open(txn, ledger, writer, (), now_ms, nonce, reason).origin
+
+
+def _open(
+    txn: WriteTxn,
+    ledger: Ledger,
+    writer: Writer,
+    drafts: Sequence[Draft],
+    now_ms: int,
+    nonce: bytes,
+    reason: str,
+) -> Appended:
+    state = WriterState(_newest(txn, writer), read_number(txn, Meta.HIGH_WATER))
+    appended = pure.open_incarnation(writer, state, drafts, now_ms, nonce, reason)
+    origin = appended.origin
+    _store(txn, ledger, None, appended)
+    txn.put(Table.META, Meta.ORIGIN, origin.id)
+    write_number(txn, Meta.PROMISE, 0)  # a promise is one origin's
+    return appended
+
+
+def _newest(txn: ReadTxn, writer: Writer) -> OriginState | None:
+    """The held origin of this device that a new one follows: of the highest generation, the current one before others.
+
+    It may be one that was fetched back after the folder was lost or rolled back.
+    """
+    current = own_origin(txn)
+    mine = [state for state in read_states(txn) if state.key == writer.device.public]
+    return max(mine, key=lambda state: (state.generation, state == current, state.seq, state.hash), default=None)
+
+
+def _store(txn: WriteTxn, ledger: Ledger, before: OriginState | None, appended: Appended) -> None:
+    after = appended.origin
+    ledger.add(after.id, appended.first, appended.records, appended.hlcs, appended.system)
+    add_commits(txn, after if before is None else before, appended.commits)
+    write_state(txn, after)
+    write_number(txn, Meta.HIGH_WATER, appended.high_water)
