@@ -7,12 +7,14 @@ An event's id is `<origin hex>:<seq>`; its order key is `hlc || origin`, 16 byte
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, NewType
+from typing import Final, NamedTuple, NewType
 
 from hcom_replica.errors import UsageError
 
 OriginId = NewType("OriginId", bytes)
 """Short origin id: the first 8 bytes of the 32-byte origin hash (protocol-v1 section 2)."""
+
+ORIGIN_BYTES: Final = 8
 
 _EVENT_ID = re.compile(r"([0-9a-f]{16}):([1-9][0-9]{0,18})")
 _NAME = re.compile(r"[A-Z0-9](?:[A-Z0-9-]{0,14}[A-Z0-9])")

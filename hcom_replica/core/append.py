@@ -80,7 +80,7 @@ def append(writer: Writer, state: WriterState, drafts: Sequence[Draft], now_ms: 
     return _extend(writer, state.origin, drafts, now_ms, state.high_water)
 
 
-def open_incarnation(  # noqa: PLR0913 - the state of a writer and the reason, each of them one thing
+def open_incarnation(
     writer: Writer, state: WriterState, drafts: Sequence[Draft], now_ms: int, nonce: bytes, reason: str
 ) -> Appended:
     """Begin a new origin, linked to what is held of the one before, and append events to it.
@@ -98,7 +98,7 @@ def open_incarnation(  # noqa: PLR0913 - the state of a writer and the reason, e
     return _extend(writer, origin, [system_draft(HELLO, hello), *drafts], now_ms, high_water, drafts_at=1)
 
 
-def _extend(  # noqa: PLR0913 - see open_incarnation
+def _extend(
     writer: Writer, origin: OriginState, drafts: Sequence[Draft], now_ms: int, high_water: int, drafts_at: int = 0
 ) -> Appended:
     root, hlc, tip, cum, seq = origin.root(writer.group), high_water, origin.tip, origin.cum, origin.seq
@@ -128,7 +128,5 @@ def _extend(  # noqa: PLR0913 - see open_incarnation
             system.append(seq)
     if seq > committed_seq:
         commit()
-    after = msgspec.structs.replace(
-        origin, seq=seq, hlc=hlc, tip=tip, cum=cum, system=origin.system + len(system)
-    )
+    after = msgspec.structs.replace(origin, seq=seq, hlc=hlc, tip=tip, cum=cum, system=origin.system + len(system))
     return Appended(after, origin.seq + 1, records, hlcs, system, commits, hlc, drafts_at)

@@ -77,7 +77,12 @@ def verify_batch(group: bytes, batch: Batch, known: OriginState | None) -> Run:
     for record in records:
         event = decode_event(record)
         kind, agent, time, body = event.kind, event.agent, event.time, event.body
-        if kind not in sound or agent not in sound or time is not None and not _LOW <= time <= _HIGH or len(body) > _LARGE:
+        if (
+            kind not in sound
+            or agent not in sound
+            or (time is not None and not _LOW <= time <= _HIGH)
+            or len(body) > _LARGE
+        ):
             check_event(event, record)
             sound.add(kind)
             sound.add(agent)

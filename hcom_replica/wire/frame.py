@@ -108,9 +108,7 @@ def unpack(packed: Packed, limit: int = INFLATED_BYTES_MAX) -> bytes:
     return inflated
 
 
-def close_frame(
-    keys: GroupKeys, topic: str, kind: Kind, signer: Signer | None, packed: Packed, nonce: bytes
-) -> bytes:
+def close_frame(keys: GroupKeys, topic: str, kind: Kind, signer: Signer | None, packed: Packed, nonce: bytes) -> bytes:
     """Make the MQTT payload of a message.
 
     Args:

@@ -74,10 +74,14 @@ class Index(Payload, frozen=True):
 
 
 class WantItem(Payload, frozen=True):
-    """The lowest seq that the asker lacks of an origin, named by its full hash."""
+    """A range that the asker lacks: from `first` to `last`, or on for ever when `last` is 0.
 
-    hash: Hash32
+    `hash` is the full origin hash, or the 8-byte id while the full one is not known here.
+    """
+
+    hash: Annotated[bytes, msgspec.Meta(min_length=8, max_length=32)]
     first: Natural
+    last: Natural = 0
 
 
 Items = Annotated[list[WantItem], msgspec.Meta(max_length=WANT_ITEMS_MAX)]
@@ -100,20 +104,21 @@ class Presence(Payload, frozen=True):
 
 
 class Want(Payload, frozen=True):
-    """A request for ranges, to one holder or to nobody in particular (P6.7)."""
+    """A request for ranges, to one holder (P6.7)."""
 
     id: Natural
-    to: Id8 | None
+    to: Id8
     window: Annotated[int, msgspec.Meta(ge=0, le=WINDOW_BYTES_MAX)]
     items: Items
 
 
 class Fill(Payload, frozen=True):
-    """An answer to a want: a batch, as encoded bytes. `last` ends the answer (P7.8)."""
+    """An answer to a want: a packed batch. `last` ends the answer (P7.8)."""
 
     want: Natural
     last: bool
-    batch: msgspec.Raw
+    codec: Page
+    data: bytes
 
 
 class Part(Payload, frozen=True):

@@ -67,7 +67,8 @@ def _foreign(text: str) -> TokenError:
     data = _unb64(text) or b""
     if len(data) >= 17 and data[0] in _HCOM_VERSIONS:
         return TokenError(
-            "this is a token of hcom's own relay", hint="to connect a group of hcom: hcom-replica bridge hcom --join TOKEN"
+            "this is a token of hcom's own relay",
+            hint="to connect a group of hcom: hcom-replica bridge hcom --join TOKEN",
         )
     return TokenError(f"not a join token: it does not begin with {PREFIX}", hint="hcom-replica relay token shows it")
 

@@ -1,0 +1,99 @@
+"""The fence of a connection: nothing of our own is written until what the broker holds of us has been seen (P7.1).
+
+down -> subscribing -> fencing -> grace -> open. MQTT has no end of the retained messages; an own echo, sent after all
+subscriptions were granted, and a grace are the nearest thing.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Final
+
+from hcom_replica.core.effects import Disconnect, Now, Subscribe
+from hcom_replica.core.outbox import Outbox
+from hcom_replica.core.settings import Settings
+from hcom_replica.wire.frame import Kind, Packed
+from hcom_replica.wire.topics import Topics
+
+_NONCE_BYTES: Final = 16
+
+
+class Stage(Enum):
+    """How far a connection has come."""
+
+    DOWN = auto()
+    SUBSCRIBING = auto()
+    FENCING = auto()
+    GRACE = auto()
+    OPEN = auto()
+
+
+class Fence:
+    """The fence of the current connection."""
+
+    def __init__(self, outbox: Outbox, topics: Topics, settings: Settings) -> None:
+        self._outbox = outbox
+        self._topics = topics
+        self._settings = settings
+        self.stage = Stage.DOWN
+        self.connected_ms: int | None = None
+        self._nonce = b""
+        self._awaited: set[str] = set()
+        self._deadline = 0
+
+    @property
+    def open(self) -> bool:
+        """Own slots may be written."""
+        return self.stage is Stage.OPEN
+
+    @property
+    def connected(self) -> bool:
+        """There is a link; asking for ranges does not wait for the fence."""
+        return self.stage is not Stage.DOWN
+
+    def link_up(self, now: Now) -> None:
+        """A new connection: subscribe to everything that all devices share, and to an own topic."""
+        self.stage = Stage.SUBSCRIBING
+        self.connected_ms = now.mono_ms
+        self._deadline = now.mono_ms + self._settings.fence_timeout_ms
+        self._nonce = self._outbox.rng.randbytes(_NONCE_BYTES)
+        shared, own = tuple(self._topics.shared()), self._topics.fence(self._nonce)
+        self._awaited = {*shared, own}
+        self._outbox.emit(Subscribe(shared, no_local=True))
+        self._outbox.emit(Subscribe((own,)))
+
+    def link_down(self) -> None:
+        """The connection has ended."""
+        self.stage = Stage.DOWN
+        self.connected_ms = None
+
+    def subscribed(self, filters: tuple[str, ...]) -> None:
+        """The broker has granted (or refused) subscriptions."""
+        self._awaited.difference_update(filters)
+        if self.stage is Stage.SUBSCRIBING and not self._awaited:
+            self.stage = Stage.FENCING
+            topic = self._topics.fence(self._nonce)
+            self._outbox.publish(
+                topic, self._outbox.seal(topic, Kind.FENCE, None, Packed(0, self._nonce)), retain=False
+            )
+
+    def echoed(self, now: Now, nonce: bytes) -> None:
+        """A fence message came in."""
+        if self.stage is Stage.FENCING and nonce == self._nonce:
+            self.stage = Stage.GRACE
+            self._deadline = now.mono_ms + self._settings.fence_grace_ms
+
+    def tick(self, now: Now) -> bool:
+        """Time passed. Returns True at the moment the fence opens."""
+        if self.stage in (Stage.DOWN, Stage.OPEN) or now.mono_ms < self._deadline:
+            return False
+        if self.stage is Stage.GRACE:
+            self.stage = Stage.OPEN
+            return True
+        self._deadline = now.mono_ms + self._settings.fence_timeout_ms
+        self._outbox.emit(Disconnect("the broker does not answer subscriptions"))
+        return False
+
+    def wake_at(self) -> int | None:
+        """When `tick` is wanted."""
+        return None if self.stage in (Stage.DOWN, Stage.OPEN) else self._deadline

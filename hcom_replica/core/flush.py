@@ -1,0 +1,147 @@
+"""Flush: is everything written here safe elsewhere? Acknowledged by another device, or read back from the broker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hcom_replica.core.effects import Now
+from hcom_replica.core.knowledge import Knowledge
+from hcom_replica.core.mailbox import Mailbox
+from hcom_replica.core.members import display_names
+from hcom_replica.core.outbox import Outbox
+from hcom_replica.core.peers import Peer
+from hcom_replica.core.settings import Settings
+from hcom_replica.ids import OriginId
+from hcom_replica.wire.codec import encode
+from hcom_replica.wire.frame import Kind, Signer, pack
+from hcom_replica.wire.messages import ASK_VECTOR, Ask
+from hcom_replica.wire.topics import Topics
+
+_ASK_EVERY_MS = 500
+
+SafeIn = Literal["device", "broker"]
+
+
+@dataclass(frozen=True, slots=True)
+class FlushResult:
+    """How far a flush has come.
+
+    Attributes:
+        done: everything is safe elsewhere.
+        safe_in: where: "device" when another device acknowledged all of it, "broker" when some of it is only in the mailbox.
+        reason: why it is not done, for people.
+    """
+
+    done: bool
+    safe_in: SafeIn | None
+    reason: str
+
+
+@dataclass
+class _Flush:
+    device: str | None
+    tips: dict[OriginId, int]
+    started_ms: int
+    asked_ms: int | None = None
+    result: FlushResult = FlushResult(done=False, safe_in=None, reason="not connected to a broker")
+
+
+class Flusher:
+    """The flushes that somebody waits for."""
+
+    def __init__(self, outbox: Outbox, topics: Topics, settings: Settings, mailbox: Mailbox) -> None:
+        self._outbox = outbox
+        self._topics = topics
+        self._settings = settings
+        self._mailbox = mailbox
+        self._flushes: dict[int, _Flush] = {}
+        self._next = 0
+
+    def start(self, now: Now, knowledge: Knowledge, device: str | None) -> int:
+        """Begin to wait for everything that is in the own log now; with `device`, for that device to have it."""
+        self._next += 1
+        tips = {state.id: state.seq for state in knowledge.own_origins()}
+        self._flushes[self._next] = _Flush(device, tips, now.mono_ms)
+        return self._next
+
+    def result(self, number: int) -> FlushResult:
+        """How far it has come; a flush that is done, or that nobody waits for, is to be dropped with `drop`."""
+        return self._flushes[number].result
+
+    def drop(self, number: int) -> None:
+        """Nobody waits for it any more."""
+        self._flushes.pop(number, None)
+
+    def urgent(self, now: Now, *, listeners: bool) -> bool:
+        """Whether the mailbox has to be written now."""
+        after = self._settings.flush_ring_after_ms if listeners else 0
+        return any(
+            not flush.result.done and flush.device is None and now.mono_ms - flush.started_ms >= after
+            for flush in self._flushes.values()
+        )
+
+    def tick(self, now: Now, knowledge: Knowledge, signer: Signer, *, is_open: bool) -> None:
+        """Look at all of them."""
+        for flush in self._flushes.values():
+            if flush.result.done:
+                continue
+            flush.result = self._look(now, knowledge, signer, flush, is_open=is_open)
+            if not flush.result.done and is_open:
+                self._ask(now, signer, flush)
+
+    def wake_at(self) -> int | None:
+        """When `tick` is wanted."""
+        times = [
+            min(
+                flush.started_ms if flush.asked_ms is None else flush.asked_ms + _ASK_EVERY_MS,
+                flush.started_ms + self._settings.flush_ring_after_ms if flush.asked_ms is None else 1 << 62,
+            )
+            for flush in self._flushes.values()
+            if not flush.result.done
+        ]
+        return min(times, default=None)
+
+    def _look(self, now: Now, knowledge: Knowledge, signer: Signer, flush: _Flush, *, is_open: bool) -> FlushResult:
+        own = knowledge.own.id if knowledge.own is not None else None
+        peers = _named(knowledge, knowledge.peers.current(own), flush.device)
+        acked = {origin: max((knowledge.acked(peer, origin) for peer in peers), default=0) for origin in flush.tips}
+        lacking = {origin: seq for origin, seq in flush.tips.items() if acked[origin] < seq}
+        if not lacking:
+            return FlushResult(done=True, safe_in="device", reason="")
+        if not is_open:
+            return FlushResult(done=False, safe_in=None, reason="not connected to a broker")
+        if flush.device is not None:
+            reason = f"{flush.device} has not acknowledged" if peers else f"no device {flush.device} is known"
+            return FlushResult(done=False, safe_in=None, reason=reason)
+        unsafe = 0
+        for origin, seq in lacking.items():
+            above = max(acked[origin], knowledge.states[origin].base)
+            if self._mailbox.settled():
+                self._mailbox.read_back(signer, origin, above)
+            unsafe += seq - min(seq, self._mailbox.safe_upto(knowledge, origin, above))
+        if not unsafe:
+            return FlushResult(done=True, safe_in="broker", reason="")
+        return FlushResult(done=False, safe_in=None, reason=self._reason(unsafe))
+
+    def _reason(self, unsafe: int) -> str:
+        if self._mailbox.too_large is not None:
+            return f"event {self._mailbox.too_large} is too large for the mailbox: another device has to be online"
+        if self._mailbox.refused:
+            return f"{unsafe} events are only here, and the broker refuses the mailbox"
+        return f"{unsafe} events are only here: nobody has acknowledged them, and the mailbox does not hold them"
+
+    def _ask(self, now: Now, signer: Signer, flush: _Flush) -> None:
+        if flush.asked_ms is not None and now.mono_ms - flush.asked_ms < _ASK_EVERY_MS:
+            return
+        flush.asked_ms = now.mono_ms
+        topic = self._topics.ask
+        ask = encode(Ask(self._outbox.counter(), None, ASK_VECTOR))
+        self._outbox.publish(topic, self._outbox.seal(topic, Kind.ASK, signer, pack(ask)), retain=False)
+
+
+def _named(knowledge: Knowledge, peers: list[Peer], device: str | None) -> list[Peer]:
+    if device is None:
+        return peers
+    names = display_names(knowledge.members, {state.device for state in knowledge.states.values()})
+    return [peer for peer in peers if device in (names.get(peer.device), peer.head.name if peer.head else None)]

@@ -1,0 +1,156 @@
+"""Taking in batches: verified, staged for one transaction, or spooled beyond a gap (P4.5).
+
+A batch is taken from anybody: it proves itself. What is wrong with it is held against whoever sent it.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import NamedTuple
+
+from hcom_replica.core.effects import Ingest
+from hcom_replica.core.knowledge import Knowledge
+from hcom_replica.core.origin import OriginState, fresh_origin
+from hcom_replica.core.outbox import Outbox
+from hcom_replica.core.verify import Run, verify_batch
+from hcom_replica.ids import OriginId
+from hcom_replica.limits import SPOOL_BYTES_MAX
+from hcom_replica.wire.batch import Batch
+
+
+class Taken(Enum):
+    """What became of a batch."""
+
+    HELD = auto()
+    STAGED = auto()
+    GAP = auto()
+
+
+class _Ahead(NamedTuple):
+    """An origin as it will be when what is staged has been stored."""
+
+    state: OriginState
+    seq: int
+
+
+class Intake:
+    """Batches on their way into the store.
+
+    Attributes:
+        duplicates: batches of which everything was held.
+        staged_bytes: record bytes staged for the next `Ingest`.
+    """
+
+    def __init__(self, outbox: Outbox, knowledge: Knowledge) -> None:
+        self._outbox = outbox
+        self._knowledge = knowledge
+        self._staged: list[Run] = []
+        self._ahead: dict[OriginId, _Ahead] = {}
+        self._spool: dict[OriginId, dict[int, Batch]] = {}
+        self._spooled_bytes = 0
+        self.staged_bytes = 0
+        self.duplicates = 0
+
+    def have(self, origin: OriginId) -> int:
+        """Highest contiguous seq, counting what is staged."""
+        ahead = self._ahead.get(origin)
+        return ahead.seq if ahead is not None else self._knowledge.have(origin)
+
+    def spooled_from(self, origin: OriginId) -> int | None:
+        """The lowest seq that waits beyond a gap; None when nothing does."""
+        return min(self._spool.get(origin, ()), default=None)
+
+    @property
+    def spooled_bytes(self) -> int:
+        """Record bytes that wait beyond gaps."""
+        return self._spooled_bytes
+
+    def offer(self, batch: Batch) -> Taken:
+        """Take a batch of sound shape.
+
+        Raises:
+            ProtocolError: it does not verify; nothing was changed.
+        """
+        origin = OriginId(batch.origin)
+        if self._held(origin, batch):
+            self.duplicates += 1
+            return Taken.HELD
+        known = self._known(origin)
+        if (known is None and batch.descriptor is None) or batch.first - 1 > max(
+            self.have(origin), _base(batch, known)
+        ):
+            self._put_aside(origin, batch)
+            return Taken.GAP
+        self._stage(verify_batch(self._outbox.keys.group, batch, known))
+        self._release(origin)
+        return Taken.STAGED
+
+    def take(self) -> None:
+        """Hand what is staged to the store, as one effect."""
+        if self._staged:
+            self._outbox.emit(Ingest(tuple(self._staged)))
+            self._staged, self.staged_bytes = [], 0
+
+    def settled(self) -> None:
+        """What was handed over has been stored, or has failed: the store's state is the truth again."""
+        self._ahead.clear()
+
+    def runs_of(self, origin: OriginId) -> list[Run]:
+        """What is staged of an origin."""
+        return [run for run in self._staged if run.origin == origin]
+
+    def _held(self, origin: OriginId, batch: Batch) -> bool:
+        if batch.last > self._knowledge.have(origin):
+            return False
+        row = self._knowledge.log.commit_at_or_below(origin, batch.last)
+        return row is not None and row.seq == batch.last and row.signature == batch.commits[-1].signature
+
+    def _known(self, origin: OriginId) -> OriginState | None:
+        ahead = self._ahead.get(origin)
+        return ahead.state if ahead is not None else self._knowledge.states.get(origin)
+
+    def _stage(self, run: Run) -> None:
+        self._staged.append(run)
+        self.staged_bytes += run.commits[-1].cum - run.cum
+        if run.last > self.have(run.origin):
+            state = self._known(run.origin) or fresh_origin(self._outbox.keys.group, run.descriptor)
+            self._ahead[run.origin] = _Ahead(state, run.last)
+
+    def _put_aside(self, origin: OriginId, batch: Batch) -> None:
+        waiting = self._spool.setdefault(origin, {})
+        size = _size(batch)
+        if batch.first in waiting or size > SPOOL_BYTES_MAX:
+            return
+        while self._spooled_bytes + size > SPOOL_BYTES_MAX:
+            self._evict()
+        waiting = self._spool.setdefault(origin, {})
+        waiting[batch.first] = batch
+        self._spooled_bytes += size
+
+    def _evict(self) -> None:
+        """Drop what is furthest ahead of the origin that has most waiting: it is asked for again."""
+        fullest = max(self._spool, key=lambda origin: len(self._spool[origin]))
+        self._pop(fullest, max(self._spool[fullest]))
+
+    def _release(self, origin: OriginId) -> None:
+        """Stage what waited and now fits."""
+        while (first := self.spooled_from(origin)) is not None and first - 1 <= self.have(origin):
+            batch = self._pop(origin, first)
+            if batch.last > self.have(origin):
+                self._stage(verify_batch(self._outbox.keys.group, batch, self._known(origin)))
+
+    def _pop(self, origin: OriginId, first: int) -> Batch:
+        batch = self._spool[origin].pop(first)
+        self._spooled_bytes -= _size(batch)
+        if not self._spool[origin]:
+            del self._spool[origin]
+        return batch
+
+
+def _size(batch: Batch) -> int:
+    return sum(map(len, batch.records)) + 64 * len(batch.commits)
+
+
+def _base(batch: Batch, known: OriginState | None) -> int:
+    descriptor = batch.descriptor if known is None else known.descriptor
+    return descriptor.forks[-1].base if descriptor is not None and descriptor.forks else 0

@@ -1,0 +1,101 @@
+"""Who belongs to the group, by the log: names, links between incarnations, devices that have left.
+
+A pure fold over the system events in unified order, so that it is the same on every device that holds the same log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from hcom_replica.core.hello import Hello, Rename, Retire, Return, read_system
+from hcom_replica.core.origin import OriginState
+from hcom_replica.core.reader import LogReader
+from hcom_replica.ids import ORIGIN_BYTES, OriginId
+from hcom_replica.wire.names import name_of, suffix_of
+
+
+@dataclass(frozen=True)
+class Members:
+    """The fold.
+
+    Attributes:
+        names: device id -> the name it last stated.
+        retired: device id -> origin -> last seq that counts, for devices that have left.
+        linked: origin -> highest seq of it that a later incarnation of its device states to have held.
+    """
+
+    names: dict[bytes, str] = field(default_factory=dict)
+    retired: dict[bytes, dict[OriginId, int]] = field(default_factory=dict)
+    linked: dict[OriginId, int] = field(default_factory=dict)
+
+    def cap(self, origin: OriginId) -> int | None:
+        """The last seq of an origin that counts, when its device has left; None when there is no such bound."""
+        caps = [last[origin] for last in self.retired.values() if origin in last]
+        return max(caps) if caps else None
+
+
+def read_members(log: LogReader) -> Members:
+    """Fold all system events held."""
+    members = Members()
+    devices = {state.id: state.device for state in log.origins()}
+    for origin, _, event in log.system_events():
+        stated = read_system(event.kind, event.body)
+        device = devices.get(origin)
+        if device is None:
+            continue
+        if isinstance(stated, Hello | Rename):
+            members.names[device] = stated.name
+        if isinstance(stated, Hello) and stated.link is not None:
+            _note_link(members, stated.link.origin, stated.link.seq)
+        elif isinstance(stated, Retire):
+            _note_retired(members, stated)
+        elif isinstance(stated, Return):
+            members.retired.pop(_hex(stated.device), None)
+    return members
+
+
+def display_names(members: Members, devices: Iterable[bytes]) -> dict[bytes, str]:
+    """The name of each device as it is shown: while two live devices claim one name, both carry a suffix.
+
+    Args:
+        members: the fold.
+        devices: ids of all devices to be named; those without a stated name get the one made from their id.
+    """
+    names = {device: members.names.get(device) or name_of(device) for device in devices}
+    claims: dict[str, list[bytes]] = {}
+    for device, name in names.items():
+        if device not in members.retired:
+            claims.setdefault(name, []).append(device)
+    for name, claimants in claims.items():
+        if len(claimants) > 1:
+            names.update({device: f"{name}-{suffix_of(device)}" for device in claimants})
+    return names
+
+
+def newest_generation(states: Iterable[OriginState]) -> dict[bytes, int]:
+    """Device id -> the generation of its newest incarnation."""
+    newest: dict[bytes, int] = {}
+    for state in states:
+        newest[state.device] = max(newest.get(state.device, 0), state.generation)
+    return newest
+
+
+def _note_link(members: Members, origin: str, seq: int) -> None:
+    linked = OriginId(_hex(origin))
+    if len(linked) == ORIGIN_BYTES and seq > members.linked.get(linked, -1):
+        members.linked[linked] = seq
+
+
+def _note_retired(members: Members, stated: Retire) -> None:
+    last = members.retired.setdefault(_hex(stated.device), {})
+    for text, seq in stated.last.items():
+        origin = OriginId(_hex(text))
+        last[origin] = max(last.get(origin, 0), seq)
+
+
+def _hex(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return b""

@@ -1,0 +1,251 @@
+"""What the others have said in their slots: heads, vectors, indexes, standing wants, presence.
+
+Everything here was signed by its author and is kept under the author's origin. Of one author, kind and page the highest counter
+counts (P6.2); nothing is ever taken from the time of arrival, except who was heard from when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from hcom_replica.core.effects import Now
+from hcom_replica.errors import ProtocolError
+from hcom_replica.ids import ORIGIN_BYTES, OriginId
+from hcom_replica.limits import DRIFT_MS_MAX
+from hcom_replica.wire.frame import Author, Kind
+from hcom_replica.wire.messages import (
+    Ack,
+    Head,
+    Index,
+    Presence,
+    Standing,
+    VectorPage,
+    decode_head,
+    decode_index,
+    decode_presence,
+    decode_standing,
+    decode_vector,
+    unpack_entries,
+)
+from hcom_replica.wire.signing import COMMIT, commit_digest, device_id, root_hash, verify
+
+Note = tuple[int, OriginId, int, int, bytes]
+"""(kind, author origin, page, received at wall ms, author key || incarnation || payload): as table `peers` keeps it."""
+
+_AUTHOR_BYTES: Final = 32 + 12
+_PEERS_MAX: Final = 4096
+SlotMessage = Head | VectorPage | Index | Standing | Presence
+
+
+@dataclass
+class Peer:
+    """One incarnation of a device, as it speaks through its slots.
+
+    Attributes:
+        author: key, incarnation, origin.
+        head: newest; None when none was seen.
+        pages: vector page -> newest.
+        acks: what it says it durably holds, from all pages.
+        index: of its mailbox; None when it has none.
+        standing: its standing want; None when it has none.
+        presence: newest; None when none was seen.
+        heard_ms: wall time when it was last heard from (live), or its own statement in a retained message.
+        heard_mono_ms: monotonic time of the last live message; None when there was none since the start.
+        skew_ms: its wall clock less ours, from the last live message; None when unknown.
+    """
+
+    author: Author
+    head: Head | None = None
+    pages: dict[int, VectorPage] = field(default_factory=dict)
+    acks: dict[OriginId, Ack] = field(default_factory=dict)
+    index: Index | None = None
+    standing: Standing | None = None
+    presence: Presence | None = None
+    heard_ms: int = 0
+    heard_mono_ms: int | None = None
+    skew_ms: int | None = None
+
+    @property
+    def origin(self) -> OriginId:
+        """The origin it writes."""
+        return self.author.origin
+
+    @property
+    def device(self) -> bytes:
+        """8 bytes for the device in all its incarnations."""
+        return device_id(self.author.key)
+
+    @property
+    def generation(self) -> int:
+        """Which incarnation of its device it is."""
+        return int.from_bytes(self.author.incarnation[:4], "big")
+
+    @property
+    def clock_off_ms(self) -> int:
+        """How far its clock is off beyond the drift bound, from live messages; 0 when it is within."""
+        return self.skew_ms if self.skew_ms is not None and abs(self.skew_ms) > DRIFT_MS_MAX else 0
+
+    def online(self, now: Now, within_ms: int) -> bool:
+        """Whether it is worth asking: it says so and was heard from lately, or was heard from just now."""
+        if self.presence is not None and not self.presence.online:
+            return False
+        return self.presence is not None or (
+            self.heard_mono_ms is not None and now.mono_ms - self.heard_mono_ms < within_ms
+        )
+
+
+class Peers:
+    """All authors heard of.
+
+    Args:
+        group: 16 bytes.
+        notes: what was kept of them, from table `peers`.
+    """
+
+    def __init__(self, group: bytes, notes: Iterable[Note] = ()) -> None:
+        self._group = group
+        self._peers: dict[OriginId, Peer] = {}
+        self._notes: dict[tuple[int, OriginId, int], Note] = {}
+        self.claims: dict[OriginId, int] = {}
+        """Origin -> the highest seq that anybody's vector claims: hints."""
+        for kind, origin, page, received, data in notes:
+            self._restore(kind, origin, page, received, data)
+
+    def __iter__(self) -> Iterator[Peer]:
+        return iter(self._peers.values())
+
+    def get(self, origin: OriginId) -> Peer | None:
+        """The peer that writes an origin, or None."""
+        return self._peers.get(origin)
+
+    def current(self, own: OriginId | None) -> list[Peer]:
+        """Peers other than `own` that are the newest incarnation of their device."""
+        newest: dict[bytes, int] = {}
+        for peer in self._peers.values():
+            newest[peer.device] = max(newest.get(peer.device, 0), peer.generation)
+        return [peer for peer in self._peers.values() if peer.origin != own and peer.generation == newest[peer.device]]
+
+    def heard(self, author: Author, now: Now) -> Peer | None:
+        """Note that an author was heard from live; None when there are too many authors."""
+        peer = self._peer(author)
+        if peer is not None:
+            peer.heard_ms, peer.heard_mono_ms = now.wall_ms, now.mono_ms
+        return peer
+
+    def accept(self, kind: Kind, author: Author, page: int, payload: bytes, *, live: bool, now: Now) -> bool:
+        """Take a slot message of another device.
+
+        Args:
+            kind: HEAD, VECTOR, INDEX, STANDING or PRESENCE.
+            author: whose signature it bears.
+            page: of a vector; 0 for the others.
+            payload: the frame's.
+            live: it came as it was published, so its wall clock says something.
+            now: local time.
+
+        Returns:
+            Whether it is news; False for what is known or older.
+
+        Raises:
+            ProtocolError: it is malformed, or a head's commit signature does not hold.
+        """
+        message = decode_slot(kind, payload)
+        if isinstance(message, Head):
+            self._check_head(author, message)
+        peer = self._peer(author)
+        if peer is None:
+            raise ProtocolError("limit", "too many authors")
+        if live:
+            peer.heard_ms, peer.heard_mono_ms = now.wall_ms, now.mono_ms
+            peer.skew_ms = message.wall_ms - now.wall_ms
+        else:
+            peer.heard_ms = max(peer.heard_ms, min(message.wall_ms, now.wall_ms))
+        if not _put(peer, page, message):
+            return False
+        self._claim(peer, message)
+        key = (int(kind), author.origin, page)
+        self._notes[key] = (*key, peer.heard_ms, author.key + author.incarnation + payload)
+        return True
+
+    def _claim(self, peer: Peer, message: SlotMessage) -> None:
+        if isinstance(message, VectorPage):
+            for origin, ack in peer.acks.items():
+                if ack.seq > self.claims.get(origin, 0):
+                    self.claims[origin] = ack.seq
+
+    def take_notes(self) -> tuple[Note, ...]:
+        """Take what has to be kept of the news since the last call."""
+        notes, self._notes = tuple(self._notes.values()), {}
+        return notes
+
+    def _peer(self, author: Author) -> Peer | None:
+        peer = self._peers.get(author.origin)
+        if peer is None and len(self._peers) < _PEERS_MAX:
+            peer = self._peers[author.origin] = Peer(author)
+        return peer
+
+    def _check_head(self, author: Author, head: Head) -> None:
+        root = root_hash(self._group, author.key, author.incarnation)
+        verify(author.key, COMMIT, commit_digest(root, head.seq, head.hlc, head.cum, head.tip), head.signature)
+
+    def _restore(self, kind: int, origin: OriginId, page: int, received: int, data: bytes) -> None:
+        author = Author(data[:32], data[32:_AUTHOR_BYTES], OriginId(origin[:ORIGIN_BYTES]))
+        peer = self._peer(author)
+        if peer is not None:
+            message = decode_slot(Kind(kind), data[_AUTHOR_BYTES:])
+            _put(peer, page, message)
+            self._claim(peer, message)
+            peer.heard_ms = max(peer.heard_ms, received)
+
+
+def decode_slot(kind: Kind, payload: bytes) -> SlotMessage:
+    """Decode the payload of a slot message.
+
+    Raises:
+        ProtocolError: `kind` or `format`.
+    """
+    decode = _DECODE.get(kind)
+    if decode is None:
+        raise ProtocolError("kind", f"{kind.name} in a slot")
+    return decode(payload)
+
+
+def _put(peer: Peer, page: int, message: SlotMessage) -> bool:
+    before = peer.pages.get(page) if isinstance(message, VectorPage) else getattr(peer, _FIELD[type(message)])
+    if before is not None and before.counter >= message.counter:
+        return False
+    if isinstance(message, VectorPage):
+        unpack_entries(message.entries)
+        peer.pages[page] = message
+        peer.acks = _acks(peer.pages, message.pages)
+    else:
+        setattr(peer, _FIELD[type(message)], message)
+    return True
+
+
+def _acks(pages: dict[int, VectorPage], count: int) -> dict[OriginId, Ack]:
+    acks: dict[OriginId, Ack] = {}
+    for number in [number for number in pages if number >= count]:
+        del pages[number]
+    for page in pages.values():
+        for origin, ack in unpack_entries(page.entries).items():
+            if origin not in acks or acks[origin].seq < ack.seq:
+                acks[origin] = ack
+    return acks
+
+
+_DECODE: Final[dict[Kind, Callable[[bytes], SlotMessage]]] = {
+    Kind.HEAD: decode_head,
+    Kind.VECTOR: decode_vector,
+    Kind.INDEX: decode_index,
+    Kind.STANDING: decode_standing,
+    Kind.PRESENCE: decode_presence,
+}
+_FIELD: Final[dict[type[SlotMessage], str]] = {
+    Head: "head",
+    Index: "index",
+    Standing: "standing",
+    Presence: "presence",
+}
