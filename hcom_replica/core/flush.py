@@ -86,23 +86,20 @@ class Flusher:
         for flush in self._flushes.values():
             if flush.result.done:
                 continue
-            flush.result = self._look(now, knowledge, signer, flush, is_open=is_open)
+            flush.result = self._look(knowledge, signer, flush, is_open=is_open)
             if not flush.result.done and is_open:
                 self._ask(now, signer, flush)
 
     def wake_at(self) -> int | None:
-        """When `tick` is wanted."""
+        """When `tick` is wanted, while the fence is open."""
         times = [
-            min(
-                flush.started_ms if flush.asked_ms is None else flush.asked_ms + _ASK_EVERY_MS,
-                flush.started_ms + self._settings.flush_ring_after_ms if flush.asked_ms is None else 1 << 62,
-            )
+            flush.started_ms if flush.asked_ms is None else flush.asked_ms + _ASK_EVERY_MS
             for flush in self._flushes.values()
             if not flush.result.done
         ]
         return min(times, default=None)
 
-    def _look(self, now: Now, knowledge: Knowledge, signer: Signer, flush: _Flush, *, is_open: bool) -> FlushResult:
+    def _look(self, knowledge: Knowledge, signer: Signer, flush: _Flush, *, is_open: bool) -> FlushResult:
         own = knowledge.own.id if knowledge.own is not None else None
         peers = _named(knowledge, knowledge.peers.current(own), flush.device)
         acked = {origin: max((knowledge.acked(peer, origin) for peer in peers), default=0) for origin in flush.tips}
@@ -119,7 +116,7 @@ class Flusher:
             above = max(acked[origin], knowledge.states[origin].base)
             if self._mailbox.settled():
                 self._mailbox.read_back(signer, origin, above)
-            unsafe += seq - min(seq, self._mailbox.safe_upto(knowledge, origin, above))
+            unsafe += seq - min(seq, self._mailbox.safe_upto(origin, above))
         if not unsafe:
             return FlushResult(done=True, safe_in="broker", reason="")
         return FlushResult(done=False, safe_in=None, reason=self._reason(unsafe))

@@ -60,6 +60,10 @@ class Intake:
         """The lowest seq that waits beyond a gap; None when nothing does."""
         return min(self._spool.get(origin, ()), default=None)
 
+    def gaps(self) -> dict[OriginId, int]:
+        """Origins with something beyond a gap -> the last seq of the gap."""
+        return {origin: min(waiting) - 1 for origin, waiting in self._spool.items()}
+
     @property
     def spooled_bytes(self) -> int:
         """Record bytes that wait beyond gaps."""

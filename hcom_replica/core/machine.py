@@ -191,6 +191,7 @@ class Machine:
         self._step(now)
         self._since_ms = now.wall_ms
         self._room = self._room_of(packet_bytes_max)
+        self._peers.new_connection()
         self._fence.link_up(now)
         self._puller.link_up(now)
         self._mailbox.link_up()
@@ -375,9 +376,9 @@ class Machine:
         """Monotonic ms when `tick` is wanted; the past when it is wanted at once."""
         if self._dirty:
             return self._now.mono_ms
-        parts: list[_Timed] = [self._fence, self._puller, self._flusher]
+        parts: list[_Timed] = [self._fence, self._puller]
         if self._fence.open:
-            parts += [self._slots, self._head, self._vector, self._mailbox]
+            parts += [self._slots, self._head, self._vector, self._mailbox, self._flusher]
         times = [time for time in (part.wake_at() for part in parts) if time is not None]
         return min(times, default=None)
 
@@ -503,9 +504,7 @@ class Machine:
         return head.seq > own.seq or self._knowledge.tip(self._knowledge.states[own.id], head.seq) != head.tip
 
     def _own_segment(self, topic: str, payload: bytes, *, retain: bool) -> None:
-        signer = self._signer()
-        if signer is not None:
-            self._mailbox.segment(topic, payload, retain=retain, signer=signer)
+        self._mailbox.segment(topic, payload, retain=retain)
 
     def _on_live(self, now: Now, topic: str, frame: Frame, retain: bool) -> None:  # noqa: ARG002
         self._take(now, frame.payload)

@@ -20,7 +20,7 @@ from hcom_replica.core.settings import Settings
 from hcom_replica.ids import ORIGIN_BYTES, OriginId
 from hcom_replica.wire.codec import encode
 from hcom_replica.wire.frame import RAW, Kind, Packed, Signer
-from hcom_replica.wire.messages import Index, Segment
+from hcom_replica.wire.messages import INDEX_ENTRIES_MAX, Index, Segment
 from hcom_replica.wire.signing import hash32
 from hcom_replica.wire.topics import Topics
 
@@ -51,6 +51,7 @@ class Mailbox:
         self._busy = 0
         self._open_ms: int | None = None
         self._due_ms: int | None = None
+        self._waiting: tuple[int, int] | None = None
         self._moved_ms = 0
         self._written_ms: int | None = None
         self._ring_seen = False
@@ -92,7 +93,7 @@ class Mailbox:
         """The own log has grown, or somebody has said what they hold."""
         self._moved_ms = now.mono_ms
 
-    def segment(self, topic: str, payload: bytes, *, retain: bool, signer: Signer) -> bool:
+    def segment(self, topic: str, payload: bytes, *, retain: bool) -> bool:
         """Something came from one of our own slots; True when it was a slot we are reading back."""
         if topic not in self._reading:
             return False
@@ -120,11 +121,11 @@ class Mailbox:
             return
         if not urgent and not self._is_due(now, knowledge, active):
             return
-        writes = self._plan(now, knowledge, signer, active, room)
+        writes = self._plan(knowledge, signer, active, room)
         if writes:
             self._write(now, signer, writes)
 
-    def safe_upto(self, knowledge: Knowledge, origin: OriginId, above: int) -> int:
+    def safe_upto(self, origin: OriginId, above: int) -> int:
         """The highest seq such that everything after `above` was read back from the broker."""
         runs = runs_of(segment for slot, segment in self._ring.items() if slot in self._verified)
         return covered(runs, origin, above)
@@ -163,29 +164,34 @@ class Mailbox:
         own = knowledge.own
         if own is None:
             return False
+        settings = self._settings
         low = _low(knowledge, active, own)
         unsaved, newest = self._unsaved(knowledge, own, low)
+        waited = self._waited(now, low, own.seq)
         if not unsaved:
             if self._needs(knowledge, active):
-                return self._after(now, self._settings.due_ms, self._settings.ring_idle_ms)
+                return self._after(now, (self._open_ms or 0) + settings.due_ms, settings.ring_idle_ms)
             if self._ring:
-                self._due_ms = now.mono_ms + self._settings.clear_after_connect_ms
+                self._due_ms = now.mono_ms + settings.clear_after_connect_ms
             return False
-        settings = self._settings
-        if unsaved >= max(newest, settings.ring_small_bytes) and self._after(now, settings.due_ms, 0):
+        if unsaved >= max(newest, settings.ring_small_bytes) and self._after(now, waited, 0):
             return True
-        if self._written_ms is not None and self._after(now, settings.due_ms, settings.ring_ms):
+        if self._written_ms is not None and self._after(now, waited, settings.ring_ms):
             return True
-        idle = self._moved_ms + settings.due_ms <= now.mono_ms
-        return idle and self._after(now, settings.due_ms, settings.ring_idle_ms)
+        return self._after(now, max(waited, self._moved_ms + settings.due_ms), settings.ring_idle_ms)
 
-    def _after(self, now: Now, moved_ms: int, written_ms: int) -> bool:
-        """Whether so much has passed since the last write; else says when it will have."""
-        due = (self._open_ms or 0) + moved_ms
+    def _waited(self, now: Now, low: int, tip: int) -> int:
+        """When the oldest event that somebody has not acknowledged will have waited long enough for it."""
+        if self._waiting is None or low >= self._waiting[1]:
+            self._waiting = (now.mono_ms, tip)
+        return self._waiting[0] + self._settings.due_ms
+
+    def _after(self, now: Now, due: int, written_ms: int) -> bool:
+        """Whether `due` has come, and so much has passed since the last write; else says when to look again."""
         if self._written_ms is not None:
             due = max(due, self._written_ms + written_ms)
         if now.mono_ms >= due:
-            self._due_ms = now.mono_ms + moved_ms
+            self._due_ms = now.mono_ms + self._settings.due_ms
             return True
         self._due_ms = due if self._due_ms is None else min(due, self._due_ms)
         return False
@@ -201,7 +207,9 @@ class Mailbox:
 
     # --- what -------------------------------------------------------------------------------------------
 
-    def _plan(self, now: Now, knowledge: Knowledge, signer: Signer, active: list[Peer], room: int) -> list[_Write]:
+    def _plan(
+        self, knowledge: Knowledge, signer: Signer, active: list[Peer], room: int
+    ) -> list[_Write]:
         """Change the ring in memory, run by run, and collect what has to be published."""
         writes: dict[int, bytes] = {}
         for _ in range(4 * self._settings.mailbox_slots):
@@ -354,7 +362,7 @@ class Mailbox:
         needs = self._needs(knowledge, active)
         cleared = False
         if self._ring and all(self._dead(knowledge, active, needs, run) for run in self._lines()):
-            self._empty(now, signer.origin, list(self._ring))
+            self._empty(now, signer.origin, self._settings.mailbox_slots)
             self._ring.clear()
             self._taken.clear()
             cleared = True
@@ -362,7 +370,7 @@ class Mailbox:
             if peer.index is None or not peer.index.segments or not _earlier(peer, knowledge.own):
                 continue
             if all(self._dead(knowledge, active, needs, segment) for segment in peer.index.segments):
-                self._empty(now, peer.origin, [segment.slot for segment in peer.index.segments])
+                self._empty(now, peer.origin, peer.index.slots)
                 peer.index = None
                 cleared = True
         return cleared
@@ -375,11 +383,12 @@ class Mailbox:
         mine = state is not None and own is not None and state.key == own.key
         return not mine and not any(need.origin == origin and need.above < segment.last for need in needs)
 
-    def _empty(self, now: Now, origin: OriginId, slots: list[int]) -> None:
-        for slot in slots:
+    def _empty(self, now: Now, origin: OriginId, slots: int) -> None:
+        """Clear all slots, also those that no index names any more."""
+        for slot in range(min(slots, INDEX_ENTRIES_MAX)):
             self._outbox.publish(self._topics.segment(origin, slot), b"", retain=True)
         self._slots.put(now, self._topics.index(origin), b"")
-        self._outbox.trace("mailbox cleared", slots=len(slots))
+        self._outbox.trace("mailbox cleared", origin=origin.hex())
 
     def _forget_ring(self) -> None:
         self._ring.clear()

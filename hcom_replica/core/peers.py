@@ -127,6 +127,11 @@ class Peers:
             newest[peer.device] = max(newest.get(peer.device, 0), peer.generation)
         return [peer for peer in self._peers.values() if peer.origin != own and peer.generation == newest[peer.device]]
 
+    def new_connection(self) -> None:
+        """Who was online on an earlier connection says nothing about now."""
+        for peer in self._peers.values():
+            peer.presence, peer.heard_mono_ms = None, None
+
     def heard(self, author: Author, now: Now) -> Peer | None:
         """Note that an author was heard from live; None when there are too many authors."""
         peer = self._peer(author)

@@ -88,14 +88,16 @@ class Puller:
         if not self._connected:
             return
         wanted = {o: seq for o, seq in knowledge.wanted().items() if seq > self._intake.have(o)}
+        for origin, seq in self._intake.gaps().items():
+            wanted[origin] = max(seq, wanted.get(origin, 0))
         for origin in [origin for origin in self._paces if origin not in wanted]:
             self._leave(origin)
         for origin in sorted(wanted, key=lambda origin: self._pace(now, origin).due_ms):
             if origin in self._pulls:
                 self._check(now, origin)
-            if origin not in self._pulls and self._paces[origin].due_ms <= now.mono_ms:
-                if len(self._pulls) < self._settings.pulls_max:
-                    self._begin(now, knowledge, signer, origin, wanted[origin])
+            room = len(self._pulls) < self._settings.pulls_max
+            if room and origin not in self._pulls and self._paces[origin].due_ms <= now.mono_ms:
+                self._begin(now, knowledge, signer, origin, wanted[origin])
 
     def stuck(self, now: Now) -> list[OriginId]:
         """Origins of which something is missing that nobody reachable has had for a while."""
