@@ -3,6 +3,12 @@
 Owns an asyncio loop, in a thread (`EmbeddedBroker`) or in the caller's (`serve`), and the file that keeps retained
 messages. It is open to everyone who reaches its port and does no TLS: events are sealed anyway, but anyone who can
 connect can fill or clear it. Bind it to 127.0.0.1 or to a network you trust.
+
+What amqtt 0.12 can do, measured with one client publishing to itself on the reference machine (2 cores, loopback,
+QoS 1): 70 MB/s in messages of 60 KiB, 1,700 messages/s of 300 bytes; 0.7 ms from publish to delivery. MQTT 3.1.1
+only. Retained messages reach wildcard subscriptions; wills work. Its limits: whatever a slow subscriber has not taken
+waits in memory without bound (92 MB of messages cost 100 MB); no session outlives its connection here; amqtt's own
+persistence needs SQLAlchemy, so retained messages are kept by `retained`, every 5 s and at the end.
 """
 
 from __future__ import annotations

@@ -61,12 +61,14 @@ class ConnectFailed(Exception):
 def of_os_error(error: OSError, address: BrokerAddress) -> Failure:
     """Translate what connecting or the TLS handshake raised."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        detail = error.verify_message or "it does not verify"
+        detail = getattr(error, "verify_message", "") or "it does not verify"
         return Failure(
             "certificate", f"the broker's certificate is not trusted: {detail}", refused=True, hint=_CERTIFICATE_HINT
         )
     if isinstance(error, ssl.SSLError):
-        return Failure("tls", f"no TLS connection: {error.reason or error}", refused=True, hint=_TLS_HINT)
+        return Failure(
+            "tls", f"no TLS connection: {getattr(error, 'reason', '') or error}", refused=True, hint=_TLS_HINT
+        )
     if isinstance(error, socket.gaierror):
         return Failure("unreachable", f"the name {address.host} does not resolve", hint=_NETWORK_HINT)
     if isinstance(error, TimeoutError):
@@ -78,10 +80,9 @@ def of_os_error(error: OSError, address: BrokerAddress) -> Failure:
 
 def of_ca_file(path: object, error: OSError) -> Failure:
     """Translate a CA file that cannot be read or parsed."""
-    what = error.strerror or "not a PEM file of certificates"
-    if isinstance(error, ssl.SSLError):
-        what = "not a PEM file of certificates"
-    return Failure("ca-file", f"cannot use the CA file {path}: {what.lower()}", refused=True, hint="check --ca-file")
+    unreadable = not isinstance(error, ssl.SSLError) and error.strerror
+    what = unreadable.lower() if unreadable else "not a PEM file of certificates"
+    return Failure("ca-file", f"cannot use the CA file {path}: {what}", refused=True, hint="check --ca-file")
 
 
 def of_connack(code: int, name: str) -> Failure:
