@@ -207,9 +207,7 @@ class Mailbox:
 
     # --- what -------------------------------------------------------------------------------------------
 
-    def _plan(
-        self, knowledge: Knowledge, signer: Signer, active: list[Peer], room: int
-    ) -> list[_Write]:
+    def _plan(self, knowledge: Knowledge, signer: Signer, active: list[Peer], room: int) -> list[_Write]:
         """Change the ring in memory, run by run, and collect what has to be published."""
         writes: dict[int, bytes] = {}
         for _ in range(4 * self._settings.mailbox_slots):
