@@ -56,8 +56,9 @@ class LinkOwner:
         return wait_until(matched, WAIT_S, lambda: f"{count} {kind.__name__}; the last events: {self.events[-5:]}")
 
     def up(self) -> Self:
-        """Wait for LinkUp."""
-        self.wait_for(LinkUp)
+        """Wait for LinkUp; a LinkDown instead fails at once."""
+        wait_until(lambda: self.events, WAIT_S, "an answer to CONNECT")
+        assert self.of(LinkUp), f"not connected: {self.events}"
         return self
 
     def subscribed(self, *filters: str, **options: bool) -> Self:
