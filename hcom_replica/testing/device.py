@@ -1,0 +1,293 @@
+"""A simulated device: a disk that lasts, and a process on it that starts, stops, crashes and starts again.
+
+Owns the device's clock, its disk, and the stepping of its engine in virtual time. The engine, the machine and the log
+are the very ones that the daemon runs; only the link, the disk and the clock are simulated.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from hcom_replica.core.append import Writer
+from hcom_replica.core.effects import Effect, Now, Trace
+from hcom_replica.core.machine import Machine
+from hcom_replica.core.settings import Settings
+from hcom_replica.daemon.engine import Engine
+from hcom_replica.errors import UsageError
+from hcom_replica.ids import EventId
+from hcom_replica.ports import Will
+from hcom_replica.store.log import Log
+from hcom_replica.store.memory_kv import MemoryKv
+from hcom_replica.testing.broker import SimBroker
+from hcom_replica.testing.faults import Faults
+from hcom_replica.testing.link import Profile, SimLink
+from hcom_replica.testing.scheduler import Scheduler, Timer
+from hcom_replica.testing.storefaults import Crash, StoreFaults
+from hcom_replica.wire.event import Draft
+from hcom_replica.wire.keys import GroupKeys
+from hcom_replica.wire.signing import DeviceKey
+
+EPOCH_MS: Final = 1_800_000_000_000
+"""The true wall clock when a simulated world begins."""
+
+LOOK_MS: Final = 1_000
+"""The daemon looks at the log this often, poked or not."""
+
+CLOSING_MS_MAX: Final = 5_000
+"""A stop waits this long for the broker to take the last things."""
+
+
+@dataclass(slots=True)
+class World:
+    """What all devices share.
+
+    Attributes:
+        scheduler: virtual time and randomness.
+        broker: where they meet.
+        faults: what goes wrong on the way there.
+        keys: their group.
+        traces: (virtual ms, device, trace), oldest first.
+    """
+
+    scheduler: Scheduler
+    broker: SimBroker
+    faults: Faults
+    keys: GroupKeys
+    traces: list[tuple[int, str, Trace]] = field(default_factory=list)
+
+
+class _Process:
+    """What a crash takes away: machine, engine and link."""
+
+    def __init__(self, device: Device) -> None:
+        world, log = device.world, device.log
+        self._device = device
+        self.link: SimLink | None = None
+        rng = random.Random(world.scheduler.random.getrandbits(64))
+        self.machine = Machine(device.key, world.keys, log, device.settings, rng, log.next_boot(), [*log.peers()])
+        self.engine = Engine(self.machine, log, self, rng=rng, trace=device.note, before=device.before_effect)
+        self.closing_until_ms: int | None = None
+
+    def open(self, will: Will | None) -> SimLink:
+        """Make a link (the engine's `Dialer`)."""
+        device, world = self._device, self._device.world
+        self.link = SimLink(
+            world.broker,
+            world.scheduler,
+            device=device.name,
+            will=will,
+            profile=device.profile,
+            faults=world.faults,
+            wake=device.wake,
+        )
+        return self.link
+
+    def came_up(self) -> None:
+        """There is one broker only."""
+
+    def ended(self, *, was_up: bool) -> None:
+        """There is one broker only."""
+
+
+class Device:
+    """One simulated device, off until `start`.
+
+    Args:
+        world: what it shares with the others.
+        name: in the world; faults and counters go by it.
+        key: its identity; a clone has the same.
+        kv: its disk.
+        member: the name it tells others; None is `name`.
+        settings: of its machine.
+        profile: its network.
+        skew_ms: how far its wall clock is ahead of the truth.
+
+    Attributes:
+        disk: the faults of its disk.
+        effects: how many effects its processes have carried out or begun.
+        crashes: how often it has crashed.
+        acked: ids of the events that `append` has acknowledged.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        name: str,
+        key: DeviceKey,
+        kv: MemoryKv,
+        *,
+        member: str | None = None,
+        settings: Settings | None = None,
+        profile: Profile | None = None,
+        skew_ms: int = 0,
+    ) -> None:
+        self.world = world
+        self.name = name
+        self.key = key
+        self.settings = settings or Settings()
+        self.profile = profile or Profile()
+        self.skew_ms = skew_ms
+        self.effects = 0
+        self.crashes = 0
+        self.acked: list[EventId] = []
+        self._writer = Writer(key, world.keys.group, member or name)
+        self._process: _Process | None = None
+        self._timer: Timer | None = None
+        self._effects_left: int | None = None
+        self.use_disk(kv)
+
+    # --- clock and disk ----------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> Now:
+        """The time as this device sees it."""
+        ms = self.world.scheduler.now_ms
+        return Now(max(0, EPOCH_MS + ms + self.skew_ms), ms)
+
+    def use_disk(self, kv: MemoryKv) -> None:
+        """Put another disk in; no process may be running."""
+        self.kv = kv
+        self.disk = StoreFaults(kv)
+        self.log = Log(kv, self.world.keys.group, self._writer, entropy=self.world.scheduler.random.randbytes)
+
+    # --- the process -------------------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> bool:
+        """Whether its daemon runs."""
+        return self._process is not None
+
+    @property
+    def machine(self) -> Machine:
+        """The running machine.
+
+        Raises:
+            UsageError: its daemon does not run.
+        """
+        return self._need_process().machine
+
+    @property
+    def engine(self) -> Engine:
+        """The running engine.
+
+        Raises:
+            UsageError: its daemon does not run.
+        """
+        return self._need_process().engine
+
+    def _need_process(self) -> _Process:
+        if self._process is None:
+            raise UsageError(f"{self.name} does not run")
+        return self._process
+
+    def start(self) -> None:
+        """Start its daemon; does nothing when it runs."""
+        if self._process is None:
+            try:
+                self._process = _Process(self)
+            except Crash:
+                self._die()
+            self.wake()
+
+    def stop(self) -> None:
+        """Begin a stop in order; it takes up to five seconds of virtual time."""
+        if self._process is not None:
+            self._process.engine.begin_closing(self.now)
+            self._process.closing_until_ms = self.now.mono_ms + CLOSING_MS_MAX
+            self.wake()
+
+    def crash(self, *, broker_after_ms: int | None = 0) -> None:
+        """Die as by kill -9; the disk stays. None: the broker hears nothing of it (the machine lost power)."""
+        if self._process is not None:
+            self._die(broker_after_ms=broker_after_ms)
+
+    def crash_before_effect(self, count: int) -> None:
+        """Die before the `count`-th effect from now (1: the next one)."""
+        self._effects_left = count
+
+    def _die(self, *, broker_after_ms: int | None = 0) -> None:
+        process, self._process = self._process, None
+        self.crashes += 1
+        self._effects_left = None
+        self._rest()
+        if process is not None and process.link is not None:
+            process.link.crash(broker_after_ms=broker_after_ms)
+
+    def before_effect(self, effect: Effect) -> None:  # noqa: ARG002 - the engine's hook
+        """Count an effect, and die if it is the one to die before."""
+        self.effects += 1
+        if self._effects_left is not None:
+            self._effects_left -= 1
+            if self._effects_left <= 0:
+                raise Crash
+
+    def note(self, trace: Trace) -> None:
+        """Keep a trace."""
+        self.world.traces.append((self.world.scheduler.now_ms, self.name, trace))
+
+    # --- stepping ----------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Step as soon as possible."""
+        self._plan(self.world.scheduler.now_ms)
+
+    def _plan(self, ms: int) -> None:
+        timer = self._timer
+        if timer is not None and timer.pending:
+            if timer.due_ms <= ms:
+                return
+            timer.cancel()
+        self._timer = self.world.scheduler.at(ms, self._step)
+
+    def _rest(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _step(self) -> None:
+        process = self._process
+        if process is None:
+            return
+        try:
+            wake_ms = process.engine.step(self.now)
+            if self._is_closed(process):
+                process.engine.close(self.now)
+                self._process = None
+                return
+        except Crash:
+            self._die()
+            return
+        if wake_ms is not None:
+            self._plan(wake_ms)
+        if process.closing_until_ms is not None:
+            self._plan(process.closing_until_ms)
+
+    def _is_closed(self, process: _Process) -> bool:
+        until_ms = process.closing_until_ms
+        return until_ms is not None and (process.engine.closed or self.now.mono_ms >= until_ms)
+
+    # --- another process on the same disk ----------------------------------------------------------------------
+
+    def append(self, drafts: Sequence[Draft], *, poke: bool = True) -> list[EventId]:
+        """Append as a command line does, whether or not the daemon runs.
+
+        Args:
+            drafts: the events.
+            poke: False: the appender dies between commit and poke, and the daemon finds out by looking.
+
+        Returns:
+            The ids, acknowledged; none when the appender died before it could say so.
+
+        Raises:
+            StoreFull: the disk is full; nothing was appended.
+        """
+        try:
+            ids = self.log.append(drafts, self.now.wall_ms)
+        except Crash:
+            ids = []
+        self.acked += ids
+        if self.running:
+            self._plan(self.world.scheduler.now_ms + (0 if poke else LOOK_MS))
+        return ids
