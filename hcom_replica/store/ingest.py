@@ -106,15 +106,28 @@ class Ingest:
         return [state for state in read_states(self._txn) if state.key == key and state.incarnation == incarnation]
 
     def _put(self, held: OriginState, run: Run) -> Placement | Refused:
-        placement = self._place(held, run)
-        if isinstance(placement, New):
-            fault = self._extend(held, run, placement.skip)
+        """Store a run where it belongs: in `held`, or from a fork on in the branch that it goes on, or in a new one."""
+        found: Fork | None = None
+        while True:
+            placement = self._place(held, run)
+            if not isinstance(placement, Fork):
+                break
+            found = found or placement
+            self._notice_own(held, FORKED)
+            trunk = self._trunk(held, placement.seq - 1)
+            fault = _fault(trunk, run, placement.seq - run.first)
             if fault is not None:
                 return fault
+            if placement.theirs < placement.ours:
+                return self._take_over(held, trunk, run, placement)
+            held, run = self._branch_off(held, run, placement)
+        if isinstance(placement, New):
+            fault = _fault(held, run, placement.skip)
+            if fault is not None:
+                return fault
+            self._extend(held, run, placement.skip)
             self._notice_own(held, AHEAD)
-        elif isinstance(placement, Fork):
-            return self._fork(held, run, placement)
-        return placement
+        return found or placement
 
     def _place(self, held: OriginState, run: Run) -> Placement:
         def tip_at(seq: int) -> bytes:
@@ -123,13 +136,9 @@ class Ingest:
 
         return place(held, run, tip_at)
 
-    def _extend(self, held: OriginState, run: Run, skip: int) -> Refused | None:
+    def _extend(self, held: OriginState, run: Run, skip: int) -> None:
         """Store the run behind its first `skip` records, which are held."""
         records, hlcs = (run.records[skip:], run.hlcs[skip:]) if skip else (run.records, run.hlcs)
-        if hlcs[0] <= held.hlc:
-            return Refused("order")
-        if run.cum + sum(map(len, run.records[:skip])) != held.cum:
-            return Refused("chain")
         system = [seq for seq in run.system if seq > held.seq]
         rows = [row for row in run.commits if row.seq > held.seq] if skip else run.commits
         self._ledger.add(held.id, held.seq + 1, records, hlcs, system)
@@ -149,7 +158,6 @@ class Ingest:
                 drift_ms=max(held.drift_ms, drift_ms(hlcs[-1], self._now_ms)),
             )
         )
-        return None
 
     def _merge(self, hlcs: list[int]) -> None:
         """Merge the newest hlc that does not drift (P3.4)."""
@@ -160,38 +168,30 @@ class Ingest:
             newest = hlcs[within - 1] if within else 0
         self._high_water = merge(self._high_water, newest, self._now_ms)
 
-    def _fork(self, held: OriginState, run: Run, fork: Fork) -> Placement | Refused:
-        """Keep both branches: the one with the smaller c at the first difference has the id (P4.6)."""
+    def _trunk(self, held: OriginState, seq: int) -> OriginState:
         self._flush()
-        base = fork.seq - 1
-        trunk = cut(self._txn, held, base)
-        if run.hlcs[fork.seq - run.first] <= trunk.hlc:
-            return Refused("order")
-        if fork.theirs > fork.ours:
-            return self._branch_off(held, run, fork)
-        if not self._joins(trunk, run):
-            return Misfit(run.first - 1)
-        branch = derived_origin(self._txn, self._group, held, base, fork.ours)
-        moved = move_branch(self._txn, held, branch)
-        self._ledger.look_again()
-        self._set(moved)
-        fault = self._extend(self._with_commits(trunk, run), run, fork.seq - run.first)
-        if fault is not None:  # cannot be: order was checked, and equal c means equal records
-            return fault
-        self._forks.append(ForkFound(held.id, moved.id, base))
-        self._notice_own(held, FORKED)
-        return fork
+        return cut(self._txn, held, seq)
 
-    def _branch_off(self, held: OriginState, run: Run, fork: Fork) -> Placement | Refused:
-        """Store the run's part from the first difference on under the derived origin's name."""
+    def _branch_off(self, held: OriginState, run: Run, fork: Fork) -> tuple[OriginState, Run]:
+        """The run's first difference has the larger c: from there on it is a run of the derived origin (P4.6)."""
         fresh = derived_origin(self._txn, self._group, held, fork.seq - 1, fork.theirs)
         branch = self._state(fresh.id)
         if branch is None:
             write_anchor(self._txn, fresh)
             self._forks.append(ForkFound(held.id, fresh.id, fresh.base))
-        placement = self._put(branch or fresh, _tail(run, fresh))
-        self._notice_own(held, FORKED)
-        return placement if isinstance(placement, Refused) else fork
+        return branch or fresh, _tail(run, fresh)
+
+    def _take_over(self, held: OriginState, trunk: OriginState, run: Run, fork: Fork) -> Placement:
+        """The run's first difference has the smaller c: it takes the id, and what is held there moves (P4.6, T6.1)."""
+        if not self._joins(trunk, run):
+            return Misfit(run.first - 1)
+        branch = derived_origin(self._txn, self._group, held, trunk.seq, fork.ours)
+        self._set(move_branch(self._txn, held, branch))
+        self._ledger.look_again()
+        self._keep_commits(trunk, run)
+        self._extend(trunk, run, fork.seq - run.first)
+        self._forks.append(ForkFound(held.id, branch.id, trunk.seq))
+        return fork
 
     def _joins(self, trunk: OriginState, run: Run) -> bool:
         """Whether the run's commits go on, within bounds, from what is kept of the trunk."""
@@ -203,13 +203,12 @@ class Ingest:
         row = commit_below(self._txn, trunk, trunk.seq)
         return base_point(self._txn, trunk) if row is None else Point(row.seq, row.tip, row.cum)
 
-    def _with_commits(self, trunk: OriginState, run: Run) -> OriginState:
+    def _keep_commits(self, trunk: OriginState, run: Run) -> None:
         """Keep those of the run's commits that fall in the trunk and were thinned here."""
         start = self._kept(trunk)
         rows = [row for row in run.commits if start.seq < row.seq <= trunk.seq]
         if rows:
             add_commits(self._txn, trunk, rows)
-        return trunk
 
     def _notice_own(self, held: OriginState, reason: str) -> None:
         own = self._own
@@ -233,6 +232,15 @@ class Ingest:
         self._ledger.flush()
         for origin in self._changed:
             write_state(self._txn, self._states[origin])
+
+
+def _fault(before: OriginState, run: Run, skip: int) -> Refused | None:
+    """Check what no run shows by itself: that it goes on in time, and in bytes, from what is held before it."""
+    if run.hlcs[skip] <= before.hlc:
+        return Refused("order")
+    if run.cum + sum(map(len, run.records[:skip])) != before.cum:
+        return Refused("chain")
+    return None
 
 
 def _tail(run: Run, branch: OriginState) -> Run:

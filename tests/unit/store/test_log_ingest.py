@@ -6,6 +6,8 @@ from hcom_replica.core.place import Fork, Gap, Held, Misfit, New
 from hcom_replica.core.report import Refused
 from hcom_replica.ids import EventId
 from hcom_replica.store.memory_kv import MemoryKv, Moment
+from hcom_replica.store.meta import write_number
+from hcom_replica.store.schema import Meta
 from tests.unit.store.devices import NOW, Device, answers, carried, check_log, converge, draft, send
 
 HOUR = 3_600_000
@@ -250,6 +252,64 @@ def test_derived_origin_before_its_fork_is_known_waits_for_the_other_branch() ->
         check_log(device)
 
 
+def thinned_clones() -> tuple[Device, Device]:
+    """Two clones of which the second wins the fork behind seq 201, where only the second has kept a commit."""
+    base = Device("BOXE")
+    for n in range(200):
+        base.emit(str(n))
+    one = base.clone(draw=2)
+    one.emit(*("x" for _ in range(10)))
+    bound = one.log.tip_at(one.own.id, 202)
+    for n in range(1000):
+        two = base.clone(draw=3)
+        two.emit(f"y{n}", *("z" for _ in range(99)))
+        if two.log.tip_at(two.own.id, 202) < bound:
+            return one, two
+    raise AssertionError("a thousand hashes, none of them smaller")
+
+
+def test_fork_where_a_thinned_commit_is_missing_asks_for_an_earlier_range() -> None:
+    one, two = thinned_clones()
+    witness = Device("NOVA")
+    send(one, witness)
+    before = witness.tips()
+    run = carried(two, witness, two.own.id, 202)
+    assert run.first == 202
+    (outcome,) = witness.log.ingest([run], NOW).outcomes
+    assert outcome.placement == Misfit(201)
+    assert witness.tips() == before
+    send(two, witness)
+    assert len(witness.tips()) == 2
+    check_log(witness)
+
+
+def test_fork_that_takes_the_id_marks_as_late_what_sorts_before_the_moved_branch() -> None:
+    one, two = thinned_clones()
+    witness = Device("NOVA")
+    send(one, witness)
+    send(two, witness)
+    moved = next(state for state in witness.log.origins() if state.forks)
+    newest = max(event.key for event in witness.log.events() if event.origin == moved.id)
+    arrived = [arrival for arrival in witness.log.arrivals(0) if arrival.event.origin != moved.id][-100:]
+    assert arrived[0].event.seq == 202
+    assert [arrival.late for arrival in arrived] == [arrival.event.key < newest for arrival in arrived]
+    assert arrived[0].late
+    assert not arrived[-1].late
+
+
+def test_ingest_with_false_cumulative_bytes_is_refused() -> None:
+    device = Device("BOXE")
+    device.emit("x" * 50_000)
+    liar, witness = device.clone(draw=4), Device("NOVA")
+    send(device, witness)
+    liar.emit("y")
+    run = carried(liar, witness, liar.own.id, 3)
+    lie = run._replace(cum=7)
+    (outcome,) = witness.log.ingest([lie], NOW).outcomes
+    assert outcome.placement == Refused("chain")
+    assert witness.tips() == {device.own.id: (2, device.own.tip)}
+
+
 def test_run_that_does_not_join_a_differing_past_is_a_misfit() -> None:
     _, (one, two) = clones("x", "y")
     witness = Device("NOVA")
@@ -281,8 +341,5 @@ def test_ingest_of_hlc_that_does_not_grow_over_runs_is_refused() -> None:
 
 def _set_back_the_clock(liar: Device) -> None:
     """Make a device forget its high water, as no honest one does."""
-    from hcom_replica.store.meta import write_number
-    from hcom_replica.store.schema import Meta
-
     with liar.kv.write() as txn:
         write_number(txn, Meta.HIGH_WATER, 0)
