@@ -100,8 +100,7 @@ class Flusher:
         return min(times, default=None)
 
     def _look(self, knowledge: Knowledge, signer: Signer, flush: _Flush, *, is_open: bool) -> FlushResult:
-        own = knowledge.own.id if knowledge.own is not None else None
-        peers = _named(knowledge, knowledge.peers.current(own), flush.device)
+        peers = _named(knowledge, knowledge.peers.current(knowledge.own), flush.device)
         acked = {origin: max((knowledge.acked(peer, origin) for peer in peers), default=0) for origin in flush.tips}
         lacking = {origin: seq for origin, seq in flush.tips.items() if acked[origin] < seq}
         if not lacking:

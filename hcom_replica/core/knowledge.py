@@ -68,7 +68,7 @@ class Knowledge:
     def wanted(self) -> dict[OriginId, int]:
         """Origins to ask for -> the highest seq claimed by anybody, hints included; retired ones up to their cap."""
         wanted = {origin: self.target(origin) for origin in self.behind()}
-        for origin, claimed in self.peers.claims.items():
+        for origin, claimed in self.peers.claims(self.own).items():
             cap = self.members.cap(origin)
             seq = claimed if cap is None else min(claimed, cap)
             if seq > max(self.have(origin), wanted.get(origin, 0)):
@@ -77,10 +77,9 @@ class Knowledge:
 
     def active(self, now: Now) -> list[Peer]:
         """Current peers that have not left and were heard from within the lease."""
-        own = self.own.id if self.own is not None else None
         return [
             peer
-            for peer in self.peers.current(own)
+            for peer in self.peers.current(self.own)
             if peer.device not in self.members.retired and now.wall_ms - peer.heard_ms < self._lease_ms
         ]
 

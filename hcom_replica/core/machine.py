@@ -22,7 +22,7 @@ from hcom_replica.core.mailbox import Mailbox
 from hcom_replica.core.outbox import Outbox, Random
 from hcom_replica.core.ownslots import OwnSlots
 from hcom_replica.core.parts import Assembler
-from hcom_replica.core.peers import Note, Peers, decode_slot
+from hcom_replica.core.peers import Note, Peers, SlotMessage, decode_slot
 from hcom_replica.core.place import Misfit
 from hcom_replica.core.pull import Puller
 from hcom_replica.core.reader import LogReader, OwnTip
@@ -58,6 +58,7 @@ from hcom_replica.wire.topics import Topics
 _PACKET_BYTES: Final = 256
 """Room for the topic and the properties of an MQTT packet."""
 _SLOT_KINDS: Final = frozenset((Kind.HEAD, Kind.VECTOR, Kind.INDEX, Kind.STANDING, Kind.PRESENCE))
+_SLOT_GROUPS: Final = {kind.name[0].lower(): kind for kind in _SLOT_KINDS}
 _RATE_MS: Final = 10_000
 
 
@@ -437,12 +438,9 @@ class Machine:
 
     def _peers_emptied(self, topic: str) -> None:
         group, leaves = self._topics.parse(topic)
-        for peer in self._peers:
-            if leaves and group in ("i", "s") and leaves[0] == self._topics.leaf(peer.origin):
-                if group == "i":
-                    peer.index = None
-                else:
-                    peer.standing = None
+        kind = _SLOT_GROUPS.get(group)
+        if kind is not None and leaves:
+            self._peers.emptied(kind, lambda origin: self._topics.leaf(origin) == leaves[0])
 
     def _on_slot(self, now: Now, topic: str, frame: Frame, payload: bytes, *, retain: bool) -> None:
         author = frame.author
@@ -481,9 +479,9 @@ class Machine:
         message, author = decode_slot(frame.kind, frame.payload), frame.author
         if author is None or self._outbox.issued(message.counter):
             return
+        self._peers.accept(frame.kind, author, page, frame.payload, live=False, now=now)
         ahead = message.counter >> 32 >= self._outbox.boot
-        if ahead or (isinstance(message, Head) and self._beyond(message)):
-            self._peers.accept(frame.kind, author, page, frame.payload, live=False, now=now)
+        if ahead or self._beyond(message):
             self._reopen(
                 "our slot was written by somebody else" if ahead else "the broker holds more of our log than we do"
             )
@@ -495,13 +493,17 @@ class Machine:
         if self._fence.open:
             self._slots.seen(now, topic, payload)
 
-    def _beyond(self, head: Head) -> bool:
-        """Whether a head of our origin names events that we do not hold, or holds to be others."""
+    def _beyond(self, message: SlotMessage) -> bool:
+        """Whether a head or an index of our origin names events that we do not hold, or hold to be others."""
         self._knowledge.reload()
         own = self._knowledge.own
         if own is None:
             return False
-        return head.seq > own.seq or self._knowledge.tip(self._knowledge.states[own.id], head.seq) != head.tip
+        if isinstance(message, Index):
+            return any(segment.origin == own.id and segment.last > own.seq for segment in message.segments)
+        if not isinstance(message, Head):
+            return False
+        return message.seq > own.seq or self._knowledge.tip(self._knowledge.states[own.id], message.seq) != message.tip
 
     def _own_segment(self, topic: str, payload: bytes, *, retain: bool) -> None:
         self._mailbox.segment(topic, payload, retain=retain)
@@ -576,11 +578,26 @@ class Machine:
             self._announce(now, signer)
 
     def _announce(self, now: Now, signer: Signer) -> None:
+        self._tidy()
         self._presence.say(now, signer, online=True)
         self._head.opened(now)
         self._vector.opened(now)
         self._mailbox.opened(now)
         self._live.opened(self._knowledge)
+
+    def _tidy(self) -> None:
+        """Clear what earlier incarnations of ours have left behind, except heads and mailboxes: those may still be needed."""
+        own = self._knowledge.own
+        for peer in self._peers:
+            earlier = own is not None and peer.author.key == own.key and peer.generation < own.generation
+            if not earlier or not (peer.presence or peer.standing or peer.pages):
+                continue
+            names = [self._topics.presence(peer.origin), self._topics.standing(peer.origin)]
+            for name in [*names, *(self._topics.vector(peer.origin, page) for page in peer.pages)]:
+                self._outbox.publish(name, b"", retain=True)
+            peer.presence = peer.standing = None
+            peer.pages.clear()
+            peer.acks.clear()
 
     def _write_slots(self, now: Now, signer: Signer) -> None:
         knowledge, listeners = self._knowledge, self._listeners(now)
@@ -598,6 +615,9 @@ class Machine:
 
     def _new_origin(self, now: Now) -> None:
         """We write another origin from now on: its slots are new ones."""
+        for topic in self._slots.topics():
+            if self._topics.parse(topic)[0] in ("p", "s", "v"):
+                self._outbox.publish(topic, b"", retain=True)
         self._slots.forget()
         self._mailbox.new_origin()
         self._presence.new_session()
@@ -637,8 +657,8 @@ class Machine:
         return peer is not None and peer.online(self._now, self._settings.online_ms)
 
     def _listeners(self, now: Now) -> bool:
-        own = self._signer_origin()
-        return any(peer.online(now, self._settings.online_ms) for peer in self._peers.current(own))
+        current = self._peers.current(self._knowledge.own)
+        return any(peer.online(now, self._settings.online_ms) for peer in current)
 
     def _room_of(self, packet_bytes_max: int | None) -> int:
         size = self._settings.message_bytes_max

@@ -171,7 +171,7 @@ class Mailbox:
         if not unsaved:
             if self._needs(knowledge, active):
                 return self._after(now, (self._open_ms or 0) + settings.due_ms, settings.ring_idle_ms)
-            if self._ring:
+            if self._ring or any(peer.index is not None and _earlier(peer, own) for peer in knowledge.peers):
                 self._due_ms = now.mono_ms + settings.clear_after_connect_ms
             return False
         if unsaved >= max(newest, settings.ring_small_bytes) and self._after(now, waited, 0):
@@ -374,12 +374,14 @@ class Mailbox:
         return cleared
 
     def _dead(self, knowledge: Knowledge, active: list[Peer], needs: list[Need], segment: Segment) -> bool:
-        origin = OriginId(segment.origin)
-        if all(knowledge.acked(peer, origin) >= segment.last for peer in active):
-            return True
-        state, own = knowledge.states.get(origin), knowledge.own
-        mine = state is not None and own is not None and state.key == own.key
-        return not mine and not any(need.origin == origin and need.above < segment.last for need in needs)
+        """Nobody needs a segment any more. After a fork its origin may have become another, so all of our earlier ones count."""
+        origin, own = OriginId(segment.origin), knowledge.own
+        if own is not None and origin == own.id:
+            return all(knowledge.acked(peer, origin) >= segment.last for peer in active)
+        state = knowledge.states.get(origin)
+        if state is not None and own is not None and state.key == own.key:
+            return all(knowledge.acked(peer, s.id) >= s.seq for s in knowledge.own_origins()[:-1] for peer in active)
+        return not any(need.origin == origin and need.above < segment.last for need in needs)
 
     def _empty(self, now: Now, origin: OriginId, slots: int) -> None:
         """Clear all slots, also those that no index names any more."""

@@ -47,6 +47,10 @@ class OwnSlots:
         """Whether this connection has written a slot."""
         return topic in self._values
 
+    def topics(self) -> list[str]:
+        """All slots that this connection has written."""
+        return list(self._values)
+
     def seen(self, now: Now, topic: str, payload: bytes) -> None:
         """Something that is not a valid own message of this process stands in an own slot."""
         value = self._values.get(topic)

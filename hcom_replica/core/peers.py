@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from hcom_replica.core.effects import Now
+from hcom_replica.core.origin import OriginState
 from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import ORIGIN_BYTES, OriginId
 from hcom_replica.limits import DRIFT_MS_MAX
@@ -108,8 +109,7 @@ class Peers:
         self._group = group
         self._peers: dict[OriginId, Peer] = {}
         self._notes: dict[tuple[int, OriginId, int], Note] = {}
-        self.claims: dict[OriginId, int] = {}
-        """Origin -> the highest seq that anybody's vector claims: hints."""
+        self._claims: dict[OriginId, int] | None = None
         for kind, origin, page, received, data in notes:
             self._restore(kind, origin, page, received, data)
 
@@ -120,17 +120,19 @@ class Peers:
         """The peer that writes an origin, or None."""
         return self._peers.get(origin)
 
-    def current(self, own: OriginId | None) -> list[Peer]:
-        """Peers other than `own` that are the newest incarnation of their device."""
-        newest: dict[bytes, int] = {}
+    def current(self, own: OriginState | None) -> list[Peer]:
+        """Peers that are the newest incarnation of their device, this device's own newest counted; never `own` itself."""
+        newest = {own.device: own.generation} if own is not None else dict[bytes, int]()
         for peer in self._peers.values():
             newest[peer.device] = max(newest.get(peer.device, 0), peer.generation)
-        return [peer for peer in self._peers.values() if peer.origin != own and peer.generation == newest[peer.device]]
+        mine = own.id if own is not None else None
+        return [p for p in self._peers.values() if p.origin != mine and p.generation == newest[p.device]]
 
     def new_connection(self) -> None:
-        """Who was online on an earlier connection says nothing about now."""
+        """What an earlier connection said of the broker, who is online and what mailboxes hold, says nothing about now."""
         for peer in self._peers.values():
-            peer.presence, peer.heard_mono_ms = None, None
+            peer.presence = peer.index = peer.standing = peer.heard_mono_ms = None
+        self._claims = None
 
     def heard(self, author: Author, now: Now) -> Peer | None:
         """Note that an author was heard from live; None when there are too many authors."""
@@ -169,16 +171,39 @@ class Peers:
             peer.heard_ms = max(peer.heard_ms, min(message.wall_ms, now.wall_ms))
         if not _put(peer, page, message):
             return False
-        self._claim(peer, message)
+        self._claims = None
         key = (int(kind), author.origin, page)
         self._notes[key] = (*key, peer.heard_ms, author.key + author.incarnation + payload)
         return True
 
-    def _claim(self, peer: Peer, message: SlotMessage) -> None:
-        if isinstance(message, VectorPage):
-            for origin, ack in peer.acks.items():
-                if ack.seq > self.claims.get(origin, 0):
-                    self.claims[origin] = ack.seq
+    def emptied(self, kind: Kind, leaf: Callable[[OriginId], bool]) -> None:
+        """A slot was cleared: what its author said there counts no more.
+
+        Args:
+            kind: whose slot it was.
+            leaf: tells whether an origin is the slot's.
+        """
+        for peer in self._peers.values():
+            if leaf(peer.origin):
+                if kind is Kind.VECTOR:
+                    peer.pages.clear()
+                    peer.acks.clear()
+                elif kind in (Kind.INDEX, Kind.STANDING):
+                    setattr(peer, kind.name.lower(), None)
+                self._claims = None
+
+    def claims(self, own: OriginState | None) -> dict[OriginId, int]:
+        """Origin -> the highest seq that a current device's vector, or any mailbox, is said to hold: hints."""
+        if self._claims is None:
+            self._claims = claims = dict[OriginId, int]()
+            for peer in self.current(own):
+                for origin, ack in peer.acks.items():
+                    claims[origin] = max(ack.seq, claims.get(origin, 0))
+            for peer in self._peers.values():
+                for segment in peer.index.segments if peer.index is not None else ():
+                    origin = OriginId(segment.origin)
+                    claims[origin] = max(segment.last, claims.get(origin, 0))
+        return self._claims
 
     def take_notes(self) -> tuple[Note, ...]:
         """Take what has to be kept of the news since the last call."""
@@ -201,7 +226,7 @@ class Peers:
         if peer is not None:
             message = decode_slot(Kind(kind), data[_AUTHOR_BYTES:])
             _put(peer, page, message)
-            self._claim(peer, message)
+            self._claims = None
             peer.heard_ms = max(peer.heard_ms, received)
 
 

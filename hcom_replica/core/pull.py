@@ -236,10 +236,9 @@ class Puller:
         self._outbox.emit(Subscribe(tuple(sorted(topics))))
 
     def _holder(self, now: Now, knowledge: Knowledge, pace: _Pace, origin: OriginId, first: int) -> Peer | None:
-        own = knowledge.own.id if knowledge.own is not None else None
         holders = [
             peer
-            for peer in knowledge.peers.current(own)
+            for peer in knowledge.peers.current(knowledge.own)
             if _claims(peer, origin, first)
             and peer.online(now, self._settings.online_ms)
             and not self._failed(now, pace, (peer.origin, -1))

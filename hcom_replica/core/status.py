@@ -291,7 +291,7 @@ class _Builder:
             flags.append("forked")
         if self._device(origin) in knowledge.members.retired:
             flags.append("retired")
-        if peer is None or peer not in knowledge.peers.current(None):
+        if peer is None or peer not in knowledge.peers.current(knowledge.own):
             flags.append("superseded")
         return flags
 
@@ -308,9 +308,8 @@ class _Builder:
         knowledge, tip = self._knowledge, self._given.own_tip
         if tip is None:
             return None, None
-        own = knowledge.own.id if knowledge.own is not None else None
         promises = [(tip.promise or tip.commit.hlc, self._names[device_id(self._given.device_key)])]
-        for peer in knowledge.peers.current(own):
+        for peer in knowledge.peers.current(knowledge.own):
             if peer.head is None or peer.device in knowledge.members.retired:
                 continue
             state = knowledge.states.get(peer.origin)
