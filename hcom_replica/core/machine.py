@@ -477,6 +477,8 @@ class Machine:
     def _own_slot(self, now: Now, topic: str, frame: Frame, payload: bytes, page: int) -> None:
         """A message with our own signature in our own slot: an echo, an earlier process's, or a rollback's trace (P7.2)."""
         message, author = decode_slot(frame.kind, frame.payload), frame.author
+        if isinstance(message, Index) and not self._fence.open:
+            self._mailbox.adopt(message)
         if author is None or self._outbox.issued(message.counter):
             return
         self._peers.accept(frame.kind, author, page, frame.payload, live=False, now=now)
@@ -486,9 +488,7 @@ class Machine:
                 "our slot was written by somebody else" if ahead else "the broker holds more of our log than we do"
             )
             return
-        if isinstance(message, Index):
-            self._mailbox.adopt(message)
-        elif isinstance(message, Standing):
+        if isinstance(message, Standing):
             self._standing.seen()
         if self._fence.open:
             self._slots.seen(now, topic, payload)

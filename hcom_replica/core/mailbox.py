@@ -62,13 +62,16 @@ class Mailbox:
     # --- what happens -----------------------------------------------------------------------------------
 
     def adopt(self, index: Index) -> None:
-        """Our own index, as the broker holds it: what a process before this one has written."""
+        """Our own index, as the broker holds it on this connection.
+
+        What this process has written counts as far as the broker still says so; a process that has written nothing yet takes over
+        all that the one before it has left.
+        """
         self._ring_seen = True
-        if not self._ring:
-            self._ring = {
-                segment.slot: segment for segment in index.segments if segment.slot < self._settings.mailbox_slots
-            }
-            self._taken = set(self._ring)
+        lines = {segment.slot: segment for segment in index.segments if segment.slot < self._settings.mailbox_slots}
+        if self._written_ms is not None:
+            lines = {slot: line for slot, line in lines.items() if slot in self._taken and self._ring.get(slot) == line}
+        self._ring, self._taken = lines, set(lines)
 
     def link_up(self) -> None:
         """A new connection: the broker has yet to show that it still has our ring."""
@@ -83,8 +86,6 @@ class Mailbox:
 
     def closed(self) -> None:
         """The link has ended: what was on its way may or may not have arrived."""
-        if self._busy:
-            self._forget_ring()
         self._open_ms, self._busy = None, 0
         self._reading.clear()
         self._verified.clear()
@@ -99,8 +100,11 @@ class Mailbox:
             return False
         slot = int(topic.rsplit("/", 1)[1])
         segment = self._ring.get(slot)
-        if retain and segment is not None and hash32(payload)[:8] == segment.digest:
-            self._verified.add(slot)
+        if retain and segment is not None:
+            if hash32(payload)[:8] == segment.digest:
+                self._verified.add(slot)
+            else:
+                self._refuse([slot])
         self._reading.discard(topic)
         self._outbox.emit(Unsubscribe((topic,)))
         return True
