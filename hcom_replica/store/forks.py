@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import msgspec
 
-from hcom_replica.core.hello import Hello, Rename, read_system
 from hcom_replica.core.origin import OriginState, fresh_origin
-from hcom_replica.ids import OriginId
 from hcom_replica.store.commits import commits_from, hlc_at, point_at, write_anchor
 from hcom_replica.store.kv import ReadTxn, Table, WriteTxn
 from hcom_replica.store.meta import write_state
+from hcom_replica.store.names import name_at
 from hcom_replica.store.schema import origin_end, pack_commit, seq_key
 from hcom_replica.wire.batch import Descriptor, ForkPoint
-from hcom_replica.wire.event import decode_event
 
 
 def derived_origin(txn: ReadTxn, group: bytes, held: OriginState, base: int, link: bytes) -> OriginState:
@@ -91,21 +89,3 @@ def _move_events(txn: WriteTxn, held: OriginState, branch: OriginState) -> None:
     # Nothing leads from an event to its arrival: forks are too rare to pay for such an index with every event.
     arrivals = [(key, value) for key, value in txn.scan(Table.ARRIVALS) if value[:16] in moved]
     txn.put_many(Table.ARRIVALS, [(key, value[:8] + new + value[16:]) for key, value in arrivals])
-
-
-def name_at(txn: ReadTxn, held: OriginState, seq: int) -> str:
-    """Return the device's name as the origin last stated it at or below `seq`; the newest where none is left."""
-    start, stop = seq_key(held.id, 0), seq_key(held.id, seq + 1)
-    for key, _ in txn.scan(Table.SYSTEM, start, stop, reverse=True):
-        stated = _stated_name(txn, held.id, key)
-        if stated is not None:
-            return stated
-    return held.name
-
-
-def _stated_name(txn: ReadTxn, origin: OriginId, key: bytes) -> str | None:
-    (time,) = txn.get_many(Table.INDEX, [key])
-    (value,) = txn.get_many(Table.LOG, [time + origin])
-    event = decode_event(value[8:])
-    stated = read_system(event.kind, event.body)
-    return stated.name if isinstance(stated, Hello | Rename) else None

@@ -90,11 +90,9 @@ class Ingest:
         if run.first > base + 1:
             return Outcome(run.origin, Gap(base + 1))
         for sibling in self._siblings(run):
-            trunk = sibling.base < base or not sibling.forks  # not a branch of the very same fork
-            if trunk and base < sibling.seq:
-                found = self._place(sibling, run)
-                if isinstance(found, Fork) and found.seq == base + 1:
-                    return Outcome(run.origin, self._put(sibling, run._replace(origin=sibling.id)))
+            other_fork = sibling.base < base or not sibling.forks  # not a branch of the very same fork
+            if other_fork and isinstance(self._place(sibling, run), Fork):
+                return Outcome(run.origin, self._put(sibling, run._replace(origin=sibling.id)))
         root = short(root_hash(self._group, run.descriptor.key, run.descriptor.incarnation))
         parent = self._state(root)
         missing = Gap(1 if parent is None else parent.seq + 1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from hcom_replica.core import append as pure
 from hcom_replica.core.append import Appended, Writer, WriterState
 from hcom_replica.core.hlc import drift_ms
@@ -12,6 +14,7 @@ from hcom_replica.store.commits import add_commits
 from hcom_replica.store.kv import ReadTxn, Table, WriteTxn
 from hcom_replica.store.ledger import Ledger
 from hcom_replica.store.meta import own_origin, read_number, read_states, write_number, write_state
+from hcom_replica.store.names import stated_name
 from hcom_replica.store.schema import Meta
 from hcom_replica.wire.event import Draft
 
@@ -66,8 +69,18 @@ def _newest(txn: ReadTxn, writer: Writer) -> OriginState | None:
 
 
 def _store(txn: WriteTxn, ledger: Ledger, before: OriginState | None, appended: Appended) -> None:
-    after = appended.origin
+    after = _renamed(appended)
     ledger.add(after.id, appended.first, appended.records, appended.hlcs, appended.system)
     add_commits(txn, after if before is None else before, appended.commits)
     write_state(txn, after)
     write_number(txn, Meta.HIGH_WATER, appended.high_water)
+
+
+def _renamed(appended: Appended) -> OriginState:
+    """The origin's state with the name that the new events state, as others will read it from them."""
+    origin = appended.origin
+    for seq in appended.system:
+        name = stated_name(seq, appended.records[seq - appended.first])
+        if name is not None and name != origin.name:
+            origin = msgspec.structs.replace(origin, name=name)
+    return origin

@@ -6,6 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
+from hcom_replica.core.hello import NAME, Rename, system_draft
 from tests.unit.store.devices import NOW, Device, answers, check_log, converge, send
 
 PICK = st.integers(0, 1000)
@@ -27,6 +28,10 @@ class Clones(RuleBasedStateMachine):
         bodies = [f"{len(self.bodies) + n}" for n in range(count)]
         self.bodies += bodies
         self.pick(number).emit(*bodies, now_ms=NOW + ahead)
+
+    @rule(number=PICK, name=st.sampled_from(["LUNA", "ROSE"]))
+    def rename(self, number: int, name: str) -> None:
+        self.pick(number).log.append([system_draft(NAME, Rename(name))], NOW)
 
     @precondition(lambda self: len(self.devices) < DEVICES_MAX)
     @rule(number=PICK)
@@ -55,7 +60,7 @@ class Clones(RuleBasedStateMachine):
         for device in self.devices:
             check_log(device)
             assert sorted(device.bodies()) == sorted(self.bodies)
-            assert device.tips() == self.devices[0].tips()
+            assert device.log.origins() == self.devices[0].log.origins()
         assert [list(device.log.events()) for device in self.devices[1:]] == [
             list(self.devices[0].log.events()) for _ in self.devices[1:]
         ]
