@@ -542,7 +542,7 @@ class Machine:
         if taken is Taken.STAGED:
             peer = self._peers.get(origin)
             if peer is not None:
-                peer.heard_mono_ms = peer.heard_mono_ms or now.mono_ms
+                peer.heard_ms, peer.heard_mono_ms = now.wall_ms, now.mono_ms
         return origin
 
     def _on_want(self, now: Now, topic: str, frame: Frame, retain: bool) -> None:  # noqa: ARG002
