@@ -53,6 +53,7 @@ class Mailbox:
         self._due_ms: int | None = None
         self._waiting: tuple[int, int] | None = None
         self._moved_ms = 0
+        self._merging = True
         self._written_ms: int | None = None
         self._ring_seen = False
         self.too_large: int | None = None
@@ -214,6 +215,7 @@ class Mailbox:
     def _plan(self, knowledge: Knowledge, signer: Signer, active: list[Peer], room: int) -> list[_Write]:
         """Change the ring in memory, run by run, and collect what has to be published."""
         writes: dict[int, bytes] = {}
+        self._merging = True
         for _ in range(4 * self._settings.mailbox_slots):
             step = self._next(knowledge, active)
             if step is None or not self._put(knowledge, signer, step, room, writes):
@@ -236,7 +238,8 @@ class Mailbox:
             end = (newest or serving)[-1].last if newest or serving else low
             due = own.cum - _cum(knowledge, own.id, end)
             skip = self._skip(knowledge, own, end, due, len(serving) + len(standing))
-            step = extend(serving, newest, Need(own.id, low, own.seq), due, free, skip_to=skip)
+            merged = due if self._merging else 0
+            step = extend(serving, newest, Need(own.id, low, own.seq), merged, free, skip_to=skip)
         if step is not None:
             return step
         used = sum(len(run.slots) for run in [*serving, *standing])
@@ -292,6 +295,9 @@ class Mailbox:
         ready = bundle(knowledge.log, state, step.first, room) if state is not None else None
         if ready is None:
             return False
+        if step.drop and step.first <= step.drop[-1].last and ready.last <= step.drop[-1].last:
+            self._merging = False  # what does not compress fits no better than before: write it behind the others
+            return True
         count = max(1, len(ready.parts))
         slots = [*step.free, *(slot for run in step.drop for slot in run.slots)][:count]
         if count > self._settings.mailbox_slots // 2 or len(slots) < count:
