@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from hcom_replica.core.chain import link
+from hcom_replica.core.chain import links
 from hcom_replica.core.hello import HELLO, Hello, Link, system_draft
 from hcom_replica.core.hlc import drift_ms, following, pack
 from hcom_replica.core.origin import CommitRow, OriginState, fresh_origin
@@ -101,32 +101,31 @@ def open_incarnation(
 def _extend(
     writer: Writer, origin: OriginState, drafts: Sequence[Draft], now_ms: int, high_water: int, drafts_at: int = 0
 ) -> Appended:
-    root, hlc, tip, cum, seq = origin.root(writer.group), high_water, origin.tip, origin.cum, origin.seq
-    records: list[bytes] = []
-    hlcs: list[int] = []
-    system: list[int] = []
-    commits: list[CommitRow] = []
-    committed_seq, committed_cum = seq, cum
+    first = origin.seq + 1
+    lowest = following(high_water, now_ms)
+    hlcs = list(range(lowest, lowest + len(drafts)))
+    records = list(map(encode_event, hlcs, drafts))
+    tips = links(origin.tip, records, [draft.body for draft in drafts])
+    system = [seq for seq, draft in enumerate(drafts, first) if is_system(draft.kind)]
+    commits = []
+    for end, cum in _ends(records, origin.cum):
+        seq, hlc, tip = first + end, hlcs[end], tips[end]
+        digest = commit_digest(origin.root(writer.group), seq, hlc, cum, tip)
+        commits.append(CommitRow(seq, hlc, cum, tip, writer.device.sign(COMMIT, digest)))
+    last = commits[-1]
+    after = msgspec.structs.replace(
+        origin, seq=last.seq, hlc=last.hlc, tip=last.tip, cum=last.cum, system=origin.system + len(system)
+    )
+    return Appended(after, first, records, hlcs, system, commits, last.hlc, drafts_at)
 
-    def commit() -> None:
-        nonlocal committed_seq, committed_cum
-        signature = writer.device.sign(COMMIT, commit_digest(root, seq, hlc, cum, tip))
-        commits.append(CommitRow(seq, hlc, cum, tip, signature))
-        committed_seq, committed_cum = seq, cum
 
-    for draft in drafts:
-        next_hlc = following(hlc, now_ms)
-        record = encode_event(next_hlc, draft)
-        full = seq - committed_seq >= COMMIT_EVENTS_MAX or cum + len(record) - committed_cum > COMMIT_BYTES_MAX
-        if full and seq > committed_seq:
-            commit()
-        hlc, seq, cum = next_hlc, seq + 1, cum + len(record)
-        tip = link(tip, record, draft.body)
-        records.append(record)
-        hlcs.append(hlc)
-        if is_system(draft.kind):
-            system.append(seq)
-    if seq > committed_seq:
-        commit()
-    after = msgspec.structs.replace(origin, seq=seq, hlc=hlc, tip=tip, cum=cum, system=origin.system + len(system))
-    return Appended(after, origin.seq + 1, records, hlcs, system, commits, hlc, drafts_at)
+def _ends(records: Sequence[bytes], cum: int) -> list[tuple[int, int]]:
+    """Where commits go: (index of the last record, cumulative bytes there), ascending; the last is the last record."""
+    ends: list[tuple[int, int]] = []
+    begin, begin_cum = 0, cum
+    for at, size in enumerate(map(len, records)):
+        if at - begin >= COMMIT_EVENTS_MAX or (cum + size - begin_cum > COMMIT_BYTES_MAX and at > begin):
+            ends.append((at - 1, cum))
+            begin, begin_cum = at, cum
+        cum += size
+    return [*ends, (len(records) - 1, cum)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hcom_replica.wire.event import BODY_BYTES_MAX, Draft, check_draft
+from hcom_replica.wire.event import BODY_BYTES_MAX, TIME_US_MAX, Draft, check_draft
 
 
 def check_drafts(drafts: Sequence[Draft]) -> None:
@@ -13,9 +13,12 @@ def check_drafts(drafts: Sequence[Draft]) -> None:
     Raises:
         LimitError: one is over a limit; nothing was appended.
     """
-    sound: set[tuple[str, str | None]] = set()
+    kinds: set[str] = set()
+    agents: set[str | None] = {None}
     for draft in drafts:
-        names = (draft.kind, draft.agent)
-        if names not in sound or draft.time is not None or len(draft.body) > BODY_BYTES_MAX:
+        kind, agent, time = draft.kind, draft.agent, draft.time
+        in_range = time is None or -TIME_US_MAX <= time <= TIME_US_MAX
+        if kind not in kinds or agent not in agents or not in_range or len(draft.body) > BODY_BYTES_MAX:
             check_draft(draft)
-            sound.add(names)
+            kinds.add(kind)
+            agents.add(agent)

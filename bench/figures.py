@@ -1,0 +1,113 @@
+"""Figures: a number that was measured, beside its floor of the same run, against its target.
+
+Owns how they are judged, printed and turned into JSON. A figure without a target is shown for orientation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+Sense = Literal["more", "less"]
+"""Which way is better."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a figure is held to.
+
+    Attributes:
+        limit: the least when more is better, the most when less is.
+        of: whether the value or the ratio to the floor is held to it.
+    """
+
+    limit: float
+    of: Literal["value", "ratio"] = "value"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured number.
+
+    Attributes:
+        name: what was measured, lower case.
+        value: how much, in `unit`.
+        unit: of value and floor; `events/s`, `ms`, `bytes`, `MiB`.
+        sense: which way is better.
+        floor: the same thing done with as little as can be, in the same run; None when there is no such thing.
+        floor_name: what that was.
+        target: None for a number shown for orientation.
+    """
+
+    name: str
+    value: float
+    unit: str
+    sense: Sense = "more"
+    floor: float | None = None
+    floor_name: str = ""
+    target: Target | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """Value to floor when more is better, or when less bytes are; floor to value for times. None without floor."""
+        if not self.floor or not self.value:
+            return None
+        return self.floor / self.value if self.unit in _TIMES else self.value / self.floor
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether the target is met; None without one."""
+        if self.target is None:
+            return None
+        judged = self.value if self.target.of == "value" else self.ratio
+        if judged is None:
+            return False
+        ratio_of_time = self.target.of == "ratio" and self.unit in _TIMES
+        more = self.sense == "more" or ratio_of_time
+        return judged >= self.target.limit if more else judged <= self.target.limit
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, with its judgement."""
+        return {
+            "name": self.name,
+            "value": round(self.value, 6),
+            "unit": self.unit,
+            "floor": None if self.floor is None else round(self.floor, 6),
+            "floor_name": self.floor_name or None,
+            "ratio": None if self.ratio is None else round(self.ratio, 4),
+            "target": self._target_text() or None,
+            "passed": self.passed,
+        }
+
+    def cells(self) -> tuple[str, ...]:
+        """One row of the table."""
+        floor = "" if self.floor is None else f"{_number(self.floor)} {self.floor_name}"
+        ratio = "" if self.ratio is None else f"{self.ratio:.2f}"
+        verdict = {None: "", True: "pass", False: "MISS"}[self.passed]
+        return self.name, f"{_number(self.value)} {self.unit}", floor, ratio, self._target_text(), verdict
+
+    def _target_text(self) -> str:
+        if self.target is None:
+            return ""
+        more = self.sense == "more" or (self.target.of == "ratio" and self.unit in _TIMES)
+        what = "ratio " if self.target.of == "ratio" else ""
+        return f"{what}{'>=' if more else '<='} {_number(self.target.limit)}"
+
+
+_TIMES: Final = frozenset({"us", "ms", "s"})
+_HEAD: Final = ("figure", "value", "floor", "ratio", "target", "")
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """Aligned columns, one figure a row."""
+    rows = [_HEAD, *(figure.cells() for figure in figures)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _number(value: float) -> str:
+    if value >= 1_000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if value < 100 else f"{value:.0f}"

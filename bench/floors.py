@@ -1,0 +1,81 @@
+"""Floors: the same bytes with as little as can be between them and the disk or the broker.
+
+The benchmarks stand outside of the package, so they may use lmdb and paho directly. Everything here is the plainest use
+of a library that still does the job, with the options that the package uses.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import lmdb
+
+from hcom_replica.limits import MAP_BYTES
+from hcom_replica.store.kv import Item
+from hcom_replica.store.log import Log
+
+BATCH_EVENTS: Final = 1_000
+_TABLE: Final = b"log"
+
+
+class RawLmdb:
+    """One table, committed durably, and nothing else.
+
+    Args:
+        folder: made if missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        self._env = lmdb.open(str(folder), map_size=MAP_BYTES, max_dbs=2, lib_version=0)
+        self._db = self._env.open_db(_TABLE)
+
+    def put_batch(self, items: Sequence[Item]) -> None:
+        """One durable commit of many rows."""
+        with self._env.begin(write=True) as txn:
+            txn.cursor(self._db).putmulti(items)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """One durable commit of one row."""
+        with self._env.begin(write=True) as txn:
+            txn.put(key, value, db=self._db)
+
+    def scan(self) -> int:
+        """Read every row once, in one transaction; return how many there are."""
+        with self._env.begin() as txn:
+            return sum(1 for _ in txn.cursor(self._db))
+
+    def close(self) -> None:
+        """Close the environment."""
+        self._env.close()
+
+
+@contextmanager
+def raw_lmdb(folder: Path) -> Iterator[RawLmdb]:
+    """Open a RawLmdb for a while."""
+    raw = RawLmdb(folder)
+    try:
+        yield raw
+    finally:
+        raw.close()
+
+
+def rows(log: Log) -> list[Item]:
+    """What a log has stored of its events in its main table: hlc || origin -> seq || encoded event."""
+    return [(event.key, event.seq.to_bytes(8, "big") + event.record) for event in log.events()]
+
+
+def in_batches(items: Sequence[Item], size: int = BATCH_EVENTS) -> list[Sequence[Item]]:
+    """Cut rows into the commits that an append in batches makes."""
+    return [items[at : at + size] for at in range(0, len(items), size)]
+
+
+def seconds(action: Callable[[], object]) -> float:
+    """How long an action takes."""
+    begin = time.perf_counter()
+    action()
+    return time.perf_counter() - begin

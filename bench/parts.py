@@ -1,0 +1,263 @@
+"""Ratios of the parts: what the log does beside raw LMDB with the same bytes, in turns, in one process on one core.
+
+Owns how each part is measured. Rounds of ours and of the floor take turns, so that what else the machine does falls on
+both; of each the best round counts, of single commits the median. Every result is checked before its speed is told.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+import msgspec
+import zstandard
+
+from bench.corpus import Corpus
+from bench.device import KEYS, TOPIC, Device, Receiver, assert_holds, device, digest
+from bench.figures import Figure, Target
+from bench.floors import BATCH_EVENTS, RawLmdb, in_batches, raw_lmdb, rows, seconds
+from bench.machine import rss_anon_mib
+from hcom_replica.store.kv import Item
+from hcom_replica.wire.batch import decode_batch
+from hcom_replica.wire.event import Draft, decode_event
+from hcom_replica.wire.frame import Kind, open_frame
+from hcom_replica.wire.seal import NONCE_BYTES, seal, unseal
+
+ROUNDS: Final = 5
+_FOLDERS: Final = count()
+_MIB: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much is measured; the quick one only shows that everything works.
+
+    Attributes:
+        events: of a bulk measurement.
+        singles: durable commits of one event.
+        trickle_s: virtual seconds of the trickle.
+        live_events: live events whose latency is taken.
+    """
+
+    events: int = 100_000
+    singles: int = 1_000
+    trickle_s: int = 3_600
+    live_events: int = 300
+
+
+FULL: Final = Scale()
+QUICK: Final = Scale(events=3_000, singles=20, trickle_s=60, live_events=10)
+
+
+def fresh(folder: Path, name: str) -> Path:
+    """A folder that does not exist yet."""
+    return folder / f"{name}-{next(_FOLDERS)}"
+
+
+# --- appending -------------------------------------------------------------------------------------------------
+
+
+def append_many(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
+    """Durable batches of 1,000 events, beside durable raw commits of the rows they became."""
+    drafts = corpus.take(scale.events)
+    ours, floor = [], []
+    for _ in range(ROUNDS):
+        with device(fresh(folder, "append"), "BENA") as writer:
+            ours.append(seconds(lambda writer=writer: writer.append(drafts, BATCH_EVENTS)))  # type: ignore[misc]
+            assert_holds(writer.log, drafts)
+            stored = rows(writer.log)
+        floor.append(raw_batches(fresh(folder, "raw"), stored))
+    return [
+        Figure(
+            "append_many, batches of 1,000",
+            len(drafts) / min(ours),
+            "events/s",
+            floor=len(drafts) / min(floor),
+            floor_name="raw putmulti",
+            target=Target(0.5, "ratio"),
+        )
+    ]
+
+
+def raw_batches(folder: Path, stored: list[Item]) -> float:
+    """Seconds that raw commits of 1,000 rows take."""
+    with raw_lmdb(folder) as raw:
+        batches = in_batches(stored)
+        taken = seconds(lambda: put_batches(raw, batches))
+        assert raw.scan() == len(stored)
+    return taken
+
+
+def put_batches(raw: RawLmdb, batches: Sequence[Sequence[Item]]) -> None:
+    for batch in batches:
+        raw.put_batch(batch)
+
+
+def append_one(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
+    """One durable append, beside one durable raw commit of the same row behind the same rows."""
+    before, single = corpus.take(scale.events), corpus.take(scale.singles)
+    with device(fresh(folder, "one"), "BENA") as writer, raw_lmdb(fresh(folder, "raw")) as raw:
+        writer.append(before, BATCH_EVENTS)
+        put_batches(raw, in_batches(rows(writer.log)))
+        ours, floor = _take_turns(writer, raw, single)
+        assert_holds(writer.log, [*before, *single])
+        assert raw.scan() == len(rows(writer.log))
+    ours_us, floor_us = (median(times) * 1e6 for times in (ours, floor))
+    return [
+        Figure(
+            "one durable append",
+            ours_us,
+            "us",
+            "less",
+            floor=floor_us,
+            floor_name="raw commit",
+            target=Target(0.55, "ratio"),
+        )
+    ]
+
+
+def _take_turns(writer: Device, raw: RawLmdb, single: list[Draft]) -> tuple[list[float], list[float]]:
+    ours, floor = [], []
+    for one in single:
+        ours.append(seconds(lambda one=one: writer.append([one], 1)))  # type: ignore[misc]
+        stored = next(writer.log.events(reverse=True, page=1))
+        value = stored.seq.to_bytes(8, "big") + stored.record
+        floor.append(seconds(lambda stored=stored, value=value: raw.put(stored.key, value)))  # type: ignore[misc]
+    return ours, floor
+
+
+# --- ingest and reading ----------------------------------------------------------------------------------------
+
+
+def ingest(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
+    """Remote batches from sealed messages to three indexes on disk, on one core, and the memory that it takes."""
+    drafts = corpus.take(scale.events)
+    with device(fresh(folder, "source"), "BENA") as source:
+        source.append(drafts, BATCH_EVENTS)
+        messages, wanted, stored = source.messages(), digest(source.log), rows(source.log)
+    ours, floor, grown = [], [], 0.0
+    for _ in range(ROUNDS):
+        gc.collect()
+        with device(fresh(folder, "copy"), "BENB") as copy:
+            receiver = Receiver(copy.log)
+            quarter = len(messages) // 4
+            first = seconds(lambda receiver=receiver: receiver.take(messages[:quarter]))  # type: ignore[misc]
+            early_mib = rss_anon_mib()
+            rest = seconds(lambda receiver=receiver: receiver.take(messages[quarter:]))  # type: ignore[misc]
+            grown = max(grown, rss_anon_mib() - early_mib)
+            assert digest(copy.log) == wanted, "the copy differs"
+        ours.append(first + rest)
+        floor.append(raw_batches(fresh(folder, "raw"), stored))
+    return [
+        Figure(
+            "ingest of sealed remote batches",
+            len(stored) / min(ours),
+            "events/s",
+            floor=len(stored) / min(floor),
+            floor_name="raw putmulti",
+            target=Target(150_000),
+        ),
+        Figure("memory grown in the last 3/4 of it", max(grown, 0.0), "MiB", "less", target=Target(8)),
+    ]
+
+
+def scan(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
+    """Reading the whole log in canonical order, beside a raw cursor over the same table."""
+    drafts = corpus.take(scale.events)
+    with device(fresh(folder, "scan"), "BENA") as reader, raw_lmdb(fresh(folder, "raw")) as raw:
+        reader.append(drafts, BATCH_EVENTS)
+        assert_holds(reader.log, drafts)
+        put_batches(raw, in_batches(rows(reader.log)))
+        total = raw.scan()
+        ours, floor = [], []
+        for _ in range(ROUNDS):
+            ours.append(seconds(lambda: _count_events(reader, total)))
+            floor.append(seconds(raw.scan))
+    return [
+        Figure(
+            "scan in canonical order",
+            total / min(ours),
+            "events/s",
+            floor=total / min(floor),
+            floor_name="raw cursor",
+        )
+    ]
+
+
+def _count_events(reader: Device, total: int) -> None:
+    assert sum(1 for _ in reader.log.events()) == total
+
+
+# --- wire ------------------------------------------------------------------------------------------------------
+
+
+def codec(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
+    """What decoding, sealing and packing cost, each beside the bare library."""
+    drafts = corpus.take(scale.events)
+    with device(fresh(folder, "codec"), "BENA") as source:
+        source.append(drafts, BATCH_EVENTS)
+        records = [event.record for event in source.log.events()]
+        serving = best(lambda: source.messages())
+        messages = source.messages()
+    batches = [open_frame(KEYS, TOPIC, message).payload for message in messages]
+    assert [record for batch in batches for record in decode_batch(batch).records] == records
+    bare = msgspec.msgpack.Decoder().decode
+    raw_bytes = sum(map(len, batches))
+    zstd = zstandard.ZstdCompressor(level=3)
+    return [
+        Figure(
+            "decode of records",
+            len(records) / best(lambda: [decode_event(record) for record in records]),
+            "events/s",
+            floor=len(records) / best(lambda: [bare(record) for record in records]),
+            floor_name="bare msgspec",
+        ),
+        Figure(
+            "read, pack, sign and seal batches",
+            raw_bytes / _MIB / serving,
+            "MiB/s",
+            floor=raw_bytes / _MIB / best(lambda: [zstd.compress(batch) for batch in batches]),
+            floor_name="bare zstd",
+        ),
+        _opening(messages, batches),
+        _sealing(batches),
+    ]
+
+
+def _opening(messages: list[bytes], batches: list[bytes]) -> Figure:
+    bare = zstandard.ZstdDecompressor()
+    packed = [zstandard.ZstdCompressor(level=3).compress(batch) for batch in batches]
+    size = sum(map(len, batches)) / _MIB
+    return Figure(
+        "unseal, check the sender, inflate",
+        size / best(lambda: [open_frame(KEYS, TOPIC, message) for message in messages]),
+        "MiB/s",
+        floor=size / best(lambda: [bare.decompress(data) for data in packed]),
+        floor_name="bare zstd",
+    )
+
+
+def _sealing(batches: list[bytes]) -> Figure:
+    nonce = bytes(NONCE_BYTES)
+    size = sum(map(len, batches)) / _MIB
+    sealed = [seal(KEYS, TOPIC, batch, nonce) for batch in batches]
+    assert [unseal(KEYS, TOPIC, payload) for payload in sealed] == batches
+    return Figure(
+        "seal alone", size / best(lambda: [seal(KEYS, TOPIC, batch, nonce) for batch in batches]), "MiB/s"
+    )
+
+
+def best(action: object) -> float:
+    """Seconds of the best of some rounds."""
+    assert callable(action)
+    return min(seconds(action) for _ in range(ROUNDS))
+
+
+def kind_of(message: bytes) -> Kind:
+    """The kind of a sealed message."""
+    return open_frame(KEYS, TOPIC, message).kind
