@@ -45,6 +45,9 @@ EVENTS_MAX: Final = 64
 BYTES_MAX: Final = 4 * MIB
 """Payload bytes in one step."""
 
+ANOTHER_MS: Final = 100
+"""The pause before another broker of the list is tried."""
+
 
 class Engine:
     """One replica at work.
@@ -93,6 +96,10 @@ class Engine:
     def online(self) -> bool:
         """Whether the broker has accepted the present link."""
         return self._up_ms is not None
+
+    def lived_ms(self, now: Now) -> int | None:
+        """How long the present connection has been up; None when there is none."""
+        return None if self._up_ms is None else now.mono_ms - self._up_ms
 
     @property
     def enabled(self) -> bool:
@@ -238,10 +245,11 @@ class Engine:
         self._link = self._up_ms = None
         self._backlog.clear()
         link.close()
-        self._dialer.ended(was_up=up_ms is not None)
+        lived_ms = None if up_ms is None else now.mono_ms - up_ms
+        another = self._dialer.ended(was_up=up_ms is not None)
         again_ms = None
         if not self._closing:
-            again_ms = self._backoff.after(None if up_ms is None else now.mono_ms - up_ms, refused=refused)
+            again_ms = ANOTHER_MS if another else self._backoff.after(lived_ms, refused=refused)
             self._dial_ms = now.mono_ms + again_ms
         self._trace(Trace("link ended", (("reason", reason), ("was_up", up_ms is not None), ("again_ms", again_ms))))
         if up_ms is not None:

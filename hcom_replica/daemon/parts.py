@@ -101,5 +101,5 @@ class Dialer(Protocol):
     def came_up(self) -> None:
         """The link opened last was accepted."""
 
-    def ended(self, *, was_up: bool) -> None:
-        """The link opened last is dead."""
+    def ended(self, *, was_up: bool) -> bool:
+        """The link opened last is dead; tell whether another broker is to be tried before any pause grows."""

@@ -88,8 +88,9 @@ class _Process:
     def came_up(self) -> None:
         """There is one broker only."""
 
-    def ended(self, *, was_up: bool) -> None:
+    def ended(self, *, was_up: bool) -> bool:  # noqa: ARG002 - the engine's Dialer
         """There is one broker only."""
+        return False
 
 
 class Device:

@@ -1,0 +1,173 @@
+"""What is said over the control socket, and what comes back: types and framing, no sockets.
+
+A message is a length (u32, big-endian) and msgpack. Both ends are this program on one machine, run by one user, but
+perhaps of two versions: fields are only added, with defaults, and unknown ones are ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from hcom_replica.core.machine import LiveInfo
+from hcom_replica.errors import DaemonError, ReplicaError
+
+MESSAGE_BYTES_MAX: Final = 4 << 20
+"""A status with the counters of a thousand devices is far below; what is larger is no message of ours."""
+
+T = TypeVar("T")
+
+
+class Request(msgspec.Struct):
+    """One wish.
+
+    Attributes:
+        op: what is wanted; see `operations`.
+        args: its arguments by name.
+    """
+
+    op: str
+    args: dict[str, Any] = {}
+
+
+class Fault(msgspec.Struct):
+    """An error of the tree in `hcom_replica.errors`, on its way to the other process."""
+
+    kind: str
+    message: str
+    hint: str = ""
+
+
+class Response(msgspec.Struct):
+    """The answer: a result, or why there is none."""
+
+    result: Any = None
+    fault: Fault | None = None
+
+
+class DaemonInfo(msgspec.Struct):
+    """What a daemon says of itself.
+
+    Attributes:
+        pid: its process.
+        started_ms: wall clock of its start.
+        enabled: whether it syncs (relay on, relay off).
+        broker: URL of the broker it is connected to, or tries next; None when it knows none.
+        problem: why it is not connected, for people; empty when it is, or has not tried.
+        hint: what to do about it.
+        live: what only the running machine knows.
+    """
+
+    pid: int
+    started_ms: int
+    enabled: bool
+    broker: str | None
+    problem: str
+    hint: str
+    live: LiveInfo
+
+
+class FlushAnswer(msgspec.Struct):
+    """How a flush ended.
+
+    Attributes:
+        done: everything written here is safe elsewhere.
+        safe_in: "device" or "broker" when done.
+        reason: why not, for people.
+        online: whether a broker was connected at the end.
+    """
+
+    done: bool
+    safe_in: str | None
+    reason: str
+    online: bool
+
+
+class WaitAnswer(msgspec.Struct):
+    """How a wait ended.
+
+    Attributes:
+        done: nothing known is missing here, by heads read since the call.
+        missing_events: what is missing of what is known.
+        heads_read: whether the broker's heads were read since the call.
+        online: whether a broker was connected at the end.
+    """
+
+    done: bool
+    missing_events: int
+    heads_read: bool
+    online: bool
+
+
+def pack(message: Request | Response) -> bytes:
+    """Encode a message with its length."""
+    data = msgspec.msgpack.encode(message)
+    return len(data).to_bytes(4, "big") + data
+
+
+def unpack(data: bytes, shape: type[T]) -> T:
+    """Decode a message without its length.
+
+    Raises:
+        DaemonError: it is not one.
+    """
+    try:
+        return msgspec.msgpack.decode(data, type=shape)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DaemonError(f"the daemon and this program do not understand each other: {error}") from None
+
+
+def read(result: Any, shape: type[T]) -> T:
+    """Give a response's result its type.
+
+    Raises:
+        DaemonError: it has another.
+    """
+    try:
+        return msgspec.convert(result, shape)
+    except msgspec.ValidationError as error:
+        raise DaemonError(
+            f"the daemon is of another version: {error}", hint="hcom-replica relay daemon restart"
+        ) from None
+
+
+class Inbox:
+    """Bytes as they come in, cut into messages."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield each message that `data` completes, without its length.
+
+        Raises:
+            DaemonError: a message is over the limit.
+        """
+        self._bytes += data
+        while len(self._bytes) >= 4:
+            size = int.from_bytes(self._bytes[:4], "big")
+            if size > MESSAGE_BYTES_MAX:
+                raise DaemonError("a message over the control socket is too large")
+            if len(self._bytes) < 4 + size:
+                return
+            message = bytes(self._bytes[4 : 4 + size])
+            del self._bytes[: 4 + size]
+            yield message
+
+
+def fault_of(error: ReplicaError) -> Fault:
+    """An error, ready to be sent."""
+    return Fault(error.kind, error.message, error.hint)
+
+
+def error_of(fault: Fault) -> ReplicaError:
+    """The error that was sent, as an object of its class; an unknown kind is a DaemonError."""
+    classes: list[type[ReplicaError]] = [ReplicaError]
+    for known in classes:
+        classes += known.__subclasses__()
+    for known in classes:
+        if known.kind == fault.kind and known.__init__ is ReplicaError.__init__:
+            return known(fault.message, hint=fault.hint)
+    return DaemonError(fault.message, hint=fault.hint)

@@ -1,0 +1,178 @@
+"""What a daemon can be asked for. The same operations serve the control socket and a command that syncs by itself.
+
+| op | arguments | answer |
+|---|---|---|
+| `status` | | DaemonInfo |
+| `flush` | device: name or nil, timeout_ms: or nil | FlushAnswer, when done or out of time |
+| `wait` | timeout_ms: or nil | WaitAnswer, when done or out of time |
+| `reload` | | true: the settings were read again |
+| `forget` | timeout_ms: or nil | true when all our slots on the broker are cleared |
+| `ask_off` | | true when the others were asked; false when there is no connection |
+| `stop` | | pid of the daemon, which then ends |
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from hcom_replica.core.effects import Now
+from hcom_replica.core.machine import Machine
+from hcom_replica.daemon.engine import Engine
+from hcom_replica.daemon.messages import DaemonInfo, FlushAnswer, Request, WaitAnswer
+from hcom_replica.errors import DaemonError, UsageError
+
+FRESH_MS: Final = 2_000
+"""A connection younger than this has only just read what it knows; an older one may be dead without a word."""
+
+
+class Host(Protocol):
+    """Whom the operations act upon, beside engine and machine."""
+
+    def info(self) -> DaemonInfo:
+        """What `status` answers."""
+
+    def reload(self, now: Now) -> None:
+        """Read the settings again.
+
+        Raises:
+            ConfigError: they are not usable; the old ones stand.
+        """
+
+    def stop(self) -> None:
+        """End in order."""
+
+
+class Operations:
+    """Answers requests.
+
+    Args:
+        host: see there.
+        engine: of this replica.
+        machine: of this replica.
+    """
+
+    def __init__(self, host: Host, engine: Engine, machine: Machine) -> None:
+        self._host = host
+        self._engine = engine
+        self._machine = machine
+        self._known: dict[str, Callable[[dict[str, Any], Now], Any]] = {
+            "status": lambda _args, _now: host.info(),
+            "flush": self._flush,
+            "wait": self._wait,
+            "reload": self._reload,
+            "forget": self._forget,
+            "ask_off": self._ask_off,
+            "stop": self._stop,
+        }
+
+    def handle(self, request: Request, now: Now) -> Any:
+        """Answer, or return a `control.Later`.
+
+        Raises:
+            DaemonError: there is no such operation.
+            UsageError: an argument is not usable.
+            ConfigError: of `reload`.
+        """
+        known = self._known.get(request.op)
+        if known is None:
+            raise DaemonError(
+                f"the daemon does not know {request.op!r}: it is of another version",
+                hint="hcom-replica relay daemon restart",
+            )
+        return known(request.args, now)
+
+    def _flush(self, args: dict[str, Any], now: Now) -> Flush:
+        device = args.get("device")
+        if device is not None and not isinstance(device, str):
+            raise UsageError("device must be a name")
+        return Flush(self._engine, self._machine, now, device, _until(args, now))
+
+    def _wait(self, args: dict[str, Any], now: Now) -> Wait:
+        lived_ms = self._engine.lived_ms(now)
+        if lived_ms is None or lived_ms > FRESH_MS:
+            self._engine.renew(now, "somebody waits for fresh heads")
+        return Wait(self._engine, self._machine, _until(args, now))
+
+    def _reload(self, _args: dict[str, Any], now: Now) -> bool:
+        self._host.reload(now)
+        return True
+
+    def _forget(self, args: dict[str, Any], now: Now) -> Forget:
+        self._machine.forget(now)
+        return Forget(self._engine, self._machine, _until(args, now))
+
+    def _ask_off(self, _args: dict[str, Any], now: Now) -> bool:
+        if self._engine.online:
+            self._machine.ask_off(now)
+        return self._engine.online
+
+    def _stop(self, _args: dict[str, Any], _now: Now) -> int:
+        self._host.stop()
+        return os.getpid()
+
+
+class Flush:
+    """A flush that somebody waits for (`control.Later`)."""
+
+    def __init__(self, engine: Engine, machine: Machine, now: Now, device: str | None, until_ms: int | None) -> None:
+        self.until_ms = until_ms
+        self._engine = engine
+        self._machine = machine
+        self._number = machine.start_flush(now, device)
+
+    def result(self, now: Now) -> tuple[bool, FlushAnswer]:  # noqa: ARG002 - a Later's
+        """How far it has come."""
+        result = self._machine.flush_result(self._number)
+        return result.done, FlushAnswer(result.done, result.safe_in, result.reason, self._engine.online)
+
+    def drop(self) -> None:
+        """End it."""
+        self._machine.end_flush(self._number)
+
+
+class Wait:
+    """Somebody waits until nothing is missing (`control.Later`)."""
+
+    def __init__(self, engine: Engine, machine: Machine, until_ms: int | None) -> None:
+        self.until_ms = until_ms
+        self._engine = engine
+        self._machine = machine
+
+    def result(self, now: Now) -> tuple[bool, WaitAnswer]:  # noqa: ARG002 - a Later's
+        """What is missing."""
+        found = self._machine.wait_result()
+        done = found.heads_read and not found.missing_events
+        return done, WaitAnswer(done, found.missing_events, found.heads_read, self._engine.online)
+
+    def drop(self) -> None:
+        """There is nothing to end."""
+
+
+class Forget:
+    """Somebody waits until the broker has cleared our slots (`control.Later`)."""
+
+    def __init__(self, engine: Engine, machine: Machine, until_ms: int | None) -> None:
+        self.until_ms = until_ms
+        self._engine = engine
+        self._machine = machine
+
+    def result(self, now: Now) -> tuple[bool, bool]:
+        """Whether all is cleared; then we leave the network, so that nothing is written again."""
+        cleared = self._engine.online and self._machine.closed()
+        if cleared:
+            self._engine.enable(now, enabled=False)
+        return cleared, cleared
+
+    def drop(self) -> None:
+        """There is nothing to end."""
+
+
+def _until(args: dict[str, Any], now: Now) -> int | None:
+    timeout_ms = args.get("timeout_ms")
+    if timeout_ms is None:
+        return None
+    if not isinstance(timeout_ms, int) or timeout_ms < 0:
+        raise UsageError("timeout_ms must be a number of milliseconds")
+    return now.mono_ms + timeout_ms

@@ -1,0 +1,290 @@
+"""A replica at work on real things: the folder's log, a broker, the clock; as a daemon or inside a command.
+
+Owns the putting together of machine, engine and loop over an open folder, reading settings again, and the order of
+ending. One session works on a folder at a time: it holds the daemon's lock, and serves the control socket, so that
+other commands find it whether it is a daemon or a `flush` that runs by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Final, Protocol, Self, TypeVar
+
+from hcom_replica.core.effects import Now, Trace
+from hcom_replica.core.machine import Machine
+from hcom_replica.core.settings import Settings
+from hcom_replica.daemon.bell import Bell
+from hcom_replica.daemon.clock import SystemClock
+from hcom_replica.daemon.control import ControlServer, Later
+from hcom_replica.daemon.dialer import HOME_AFTER_MS, BrokerDialer
+from hcom_replica.daemon.engine import Engine
+from hcom_replica.daemon.lock import DaemonLock
+from hcom_replica.daemon.loop import Loop
+from hcom_replica.daemon.messages import DaemonInfo, Request, read
+from hcom_replica.daemon.operations import Operations
+from hcom_replica.daemon.wake import WakeEar
+from hcom_replica.errors import ConfigError, ReplicaError
+from hcom_replica.folder.config import Config, load_config
+from hcom_replica.folder.config_edit import change_config
+from hcom_replica.folder.files import read_text
+from hcom_replica.folder.paths import Folder
+from hcom_replica.store.log import Log
+from hcom_replica.transport.url import BrokerAddress, Credentials, parse_broker_url
+from hcom_replica.wire.signing import DeviceKey
+from hcom_replica.wire.token import JoinToken
+
+CLOSING_MS_MAX: Final = 5_000
+"""How long a stop waits for the broker to take the last things; the lid is closing."""
+
+READERS_MS: Final = 60_000
+"""How often readers that died are cleared from the store (storage-v1 T5.7)."""
+
+T = TypeVar("T")
+
+
+class Opened(Protocol):
+    """An open folder, as whoever opened it hands it over; it stays theirs to close."""
+
+    @property
+    def folder(self) -> Folder:
+        """Its paths."""
+
+    @property
+    def config(self) -> Config:
+        """Its settings."""
+
+    @property
+    def device(self) -> DeviceKey:
+        """This device's key."""
+
+    @property
+    def token(self) -> JoinToken:
+        """The group."""
+
+    @property
+    def log(self) -> Log:
+        """For reading and appending."""
+
+
+class Session:
+    """A replica at work, from construction to `close`. A context manager.
+
+    Args:
+        opened: the open folder.
+        trace: is given what is worth a line in the log.
+
+    Raises:
+        DaemonError: another session works on the folder; nothing was changed.
+        ConfigError: a broker's URL or the password file is not usable.
+    """
+
+    def __init__(self, opened: Opened, trace: Callable[[Trace], None]) -> None:
+        self._folder = opened.folder
+        self._token = opened.token
+        self._trace = trace
+        self._clock = SystemClock()
+        self._stopping = self._reload_asked = False
+        self._started_ms = self._clock.wall_ms()
+        with ExitStack() as stack:
+            stack.enter_context(DaemonLock(self._folder.root))
+            self._bell = Bell()
+            stack.callback(self._bell.close)
+            self._build(opened)
+            stack.callback(self._loop.close)
+            ear = WakeEar(self._folder.root)
+            stack.callback(ear.close)
+            self._loop.listen(ear.fileno(), ear.hear)
+            control = ControlServer(self._folder.root, self._loop.selector, self._operations.handle, self._clock.now)
+            stack.callback(control.close)
+            self._loop.add(control)
+            self._loop.add(self)
+            self._stack = stack.pop_all()
+
+    def _build(self, opened: Opened) -> None:
+        config, log = opened.config, opened.log
+        brokers, credentials = broker_settings(config, opened.token)
+        self._log = log
+        self._dialer = BrokerDialer(brokers, credentials, self._bell.ring)
+        settings = Settings(mailbox_slots=config.mailbox_slots, durable=log.durable)
+        rng = random.SystemRandom()
+        self._machine = Machine(
+            opened.device,
+            opened.token.keys,
+            log,
+            settings,
+            rng,
+            log.next_boot(),
+            log.peers(),
+            config.topic_path or "",
+        )
+        self._engine = Engine(
+            self._machine,
+            log,
+            self._dialer,
+            rng=rng,
+            trace=self._trace,
+            enabled=config.enabled and bool(brokers),
+        )
+        self._loop = Loop(self._engine, self._clock, self._bell)
+        self._operations = Operations(self, self._engine, self._machine)
+        self._readers_ms = self._clock.monotonic_ms()
+
+    # --- work --------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Work until `stop`."""
+        self._loop.run(lambda _now: self._stopping)
+
+    def perform(self, op: str, shape: type[T], **args: Any) -> T:
+        """Work until one operation is answered; for commands that find no daemon.
+
+        Raises:
+            ReplicaError: see `Operations.handle`.
+        """
+        answer = self._operations.handle(Request(op, args), self._clock.now())
+        if not hasattr(answer, "until_ms"):
+            return read(answer, shape)
+        later: Later = answer
+        done = False
+
+        def is_over(now: Now) -> bool:
+            nonlocal done, answer
+            done, answer = later.result(now)
+            return done or self._stopping or (later.until_ms is not None and now.mono_ms >= later.until_ms)
+
+        self._loop.add(_Deadline(later))
+        try:
+            self._loop.run(is_over)
+        finally:
+            later.drop()
+        return read(answer, shape)
+
+    def stop(self) -> None:
+        """End `run` soon. May be called by a signal handler."""
+        self._stopping = True
+        self._bell.ring()
+
+    def reload_soon(self) -> None:
+        """Read the settings again at the next turn of the loop. May be called by a signal handler."""
+        self._reload_asked = True
+        self._bell.ring()
+
+    def signal_fd(self) -> int:
+        """What `signal.set_wakeup_fd` is given, so that a signal ends the loop's wait."""
+        return self._bell.signal_fd()
+
+    def close(self) -> None:
+        """Say the last things, for five seconds at most, and give everything back but the folder. Idempotent."""
+        now = self._clock.now()
+        self._engine.begin_closing(now)
+        until_ms = now.mono_ms + CLOSING_MS_MAX
+        self._loop.run(lambda at: self._engine.closed or at.mono_ms >= until_ms)
+        self._engine.close(self._clock.now())
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None or isinstance(error, KeyboardInterrupt | ReplicaError):
+            self.close()
+        else:  # whatever is broken is not to be stepped again
+            self._stack.close()
+
+    # --- beside the engine (the loop's Caretaker, the operations' Host) ------------------------------------------
+
+    def poll(self, now: Now) -> None:
+        """Clear dead readers each minute, look for the first broker, read settings, heed the group's wish to stop."""
+        if now.mono_ms - self._readers_ms >= READERS_MS:
+            self._readers_ms = now.mono_ms
+            self._log.check_readers()
+        if self._dialer.away and (self._engine.lived_ms(now) or 0) >= HOME_AFTER_MS:
+            self._engine.renew(now, "back to the first broker")
+        if self._reload_asked:
+            self._reload_asked = False
+            try:
+                self.reload(now)
+            except ConfigError as error:
+                self._trace(Trace("settings not usable", (("error", error.message),)))
+        if self._machine.off_requested:
+            self._machine.off_requested = False
+            self._trace(Trace("asked to stop syncing"))
+            change_config(self._folder.config, {"relay.enabled": False})
+            self._engine.enable(now, enabled=False)
+
+    def wake_at(self) -> int | None:
+        """The loop's own look each second is enough."""
+        return None
+
+    def info(self) -> DaemonInfo:
+        """What `status` answers."""
+        failure = None if self._engine.online else self._dialer.failure
+        broker = self._dialer.broker
+        return DaemonInfo(
+            os.getpid(),
+            self._started_ms,
+            self._engine.enabled,
+            None if broker is None else broker.url,
+            "" if failure is None else failure.reason,
+            "" if failure is None else failure.hint,
+            self._machine.live_info(),
+        )
+
+    def reload(self, now: Now) -> None:
+        """Read config.toml again: brokers, credentials, enabled. The rest counts from the next start on.
+
+        Raises:
+            ConfigError: it is not usable; the old settings stand.
+        """
+        config = load_config(self._folder.config)
+        brokers, credentials = broker_settings(config, self._token)
+        changed = self._dialer.change(brokers, credentials)
+        self._engine.enable(now, enabled=config.enabled and bool(brokers))
+        if changed:
+            self._engine.renew(now, "the settings have changed")
+        self._trace(Trace("settings read again", (("enabled", config.enabled), ("brokers", len(brokers)))))
+
+
+class _Deadline:
+    """Makes the loop wake at the deadline of an operation performed here (a Caretaker)."""
+
+    def __init__(self, later: Later) -> None:
+        self._later = later
+
+    def poll(self, now: Now) -> None:
+        """The loop's `done` looks."""
+
+    def wake_at(self) -> int | None:
+        """When time is up."""
+        return self._later.until_ms
+
+
+def broker_settings(config: Config, token: JoinToken) -> tuple[tuple[BrokerAddress, ...], Credentials]:
+    """The brokers to try, in order, and what they are shown: those of config.toml, else those of the token.
+
+    Raises:
+        ConfigError: a URL or the password file is not usable.
+    """
+    texts, name = config.brokers or token.brokers, "relay.broker"
+    try:
+        brokers = tuple(parse_broker_url(text) for text in texts)
+        name = "relay.password_file"
+        password = _password(config)
+    except ConfigError as error:
+        raise config.refuse(name, error) from None
+    return brokers, Credentials(config.username, password, config.ca_file)
+
+
+def _password(config: Config) -> str | None:
+    if config.password_file is None:
+        return None
+    text = read_text(config.password_file)
+    if text is None:
+        raise ConfigError(f"there is no file {config.password_file}", hint="its first line is the password")
+    return text.partition("\n")[0]
