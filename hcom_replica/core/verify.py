@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from hcom_replica.core.chain import link
+from hcom_replica.core.chain import links
 from hcom_replica.core.hello import Rename, check_hello, read_system
 from hcom_replica.core.origin import CommitRow, OriginState
 from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import OriginId
 from hcom_replica.limits import COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX
 from hcom_replica.wire.batch import Batch, Descriptor
-from hcom_replica.wire.event import TIME_US_MAX, check_event, decode_event
+from hcom_replica.wire.event import TIME_US_MAX, Event, check_event, decode_event, is_system
 from hcom_replica.wire.signing import COMMIT, commit_digest, origin_hash, root_hash, short, verify
 
 _LOW: Final = -TIME_US_MAX
@@ -71,37 +71,39 @@ def verify_batch(group: bytes, batch: Batch, known: OriginState | None) -> Run:
         ProtocolError: `hello`, `limit`, `format`, `order`, `chain` or `signature`; nothing was changed.
     """
     descriptor = _descriptor(group, batch, known)
-    records, hlcs, tips, system, names = batch.records, [], [], [], []
-    tip, hlc, seq = batch.prev, 0, batch.first
-    sound: set[str | None] = {None}
-    for record in records:
-        event = decode_event(record)
-        kind, agent, time, body = event.kind, event.agent, event.time, event.body
-        if (
-            kind not in sound
-            or agent not in sound
-            or (time is not None and not _LOW <= time <= _HIGH)
-            or len(body) > _LARGE
-        ):
-            check_event(event, record)
-            sound.add(kind)
-            sound.add(agent)
-        if event.hlc <= hlc:
-            raise ProtocolError("order", "hlc does not grow")
-        hlc = event.hlc
-        tip = link(tip, record, body)
-        hlcs.append(hlc)
-        tips.append(tip)
-        if kind[0] == "_":
-            system.append(seq)
-            names.extend(_name(seq, kind, body, descriptor))
-        seq += 1
+    events = list(map(decode_event, batch.records))
+    _check_events(events, batch.records)
+    system = [(seq, event) for seq, event in enumerate(events, batch.first) if is_system(event.kind)]
     run = Run(
-        OriginId(batch.origin), descriptor, batch.first, batch.prev, batch.cum, records, hlcs, tips, system, [], names
+        OriginId(batch.origin),
+        descriptor,
+        batch.first,
+        batch.prev,
+        batch.cum,
+        batch.records,
+        [event.hlc for event in events],
+        links(batch.prev, batch.records, [event.body for event in events]),
+        [seq for seq, _ in system],
+        [],
+        [name for seq, event in system for name in _name(seq, event.kind, event.body, descriptor)],
     )
     _check_start(run)
     run.commits.extend(_commits(group, batch, run))
     return run
+
+
+def _check_events(events: list[Event], records: list[bytes]) -> None:
+    """Check limits and order; each pair of kind and agent once, because they repeat."""
+    sound: set[tuple[str, str | None]] = set()
+    hlc = 0
+    for event, record in zip(events, records, strict=True):
+        pair, time = (event.kind, event.agent), event.time
+        if pair not in sound or len(event.body) > _LARGE or not (time is None or _LOW <= time <= _HIGH):
+            check_event(event, record)
+            sound.add(pair)
+        if event.hlc <= hlc:
+            raise ProtocolError("order", "hlc does not grow")
+        hlc = event.hlc
 
 
 def _descriptor(group: bytes, batch: Batch, known: OriginState | None) -> Descriptor:
