@@ -10,6 +10,7 @@ from hcom_replica.core.outbox import Outbox
 from hcom_replica.core.packer import Bundle, bundle
 from hcom_replica.core.settings import Settings
 from hcom_replica.ids import ORIGIN_BYTES, OriginId
+from hcom_replica.limits import BLOCK_BITS
 from hcom_replica.wire.codec import encode
 from hcom_replica.wire.frame import RAW, Kind, Packed, Signer
 from hcom_replica.wire.messages import Fill, FillPart, Want
@@ -52,7 +53,8 @@ class Server:
             if state is None or not state.hash.startswith(item.hash) or item.first > state.seq:
                 continue
             if len(self._jobs) < _JOBS_MAX or (asker, origin) in self._jobs:
-                last = min(item.last, state.seq) if item.last else state.seq
+                heard = ((block_of(item.first) + 2) << BLOCK_BITS) - 1  # the asker listens to two blocks
+                last = min(item.last or state.seq, state.seq, heard)
                 self._jobs[asker, origin] = _Job(want.id, origin, max(item.first, 1), last, want.window)
 
     def pump(self, knowledge: Knowledge, signer: Signer, room: int) -> None:
