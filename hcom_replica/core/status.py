@@ -12,8 +12,8 @@ import msgspec
 
 from hcom_replica.core.effects import Now
 from hcom_replica.core.hlc import millis
+from hcom_replica.core.info import LiveInfo
 from hcom_replica.core.knowledge import Knowledge
-from hcom_replica.core.machine import LiveInfo
 from hcom_replica.core.members import display_names
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.peers import Peer, Peers

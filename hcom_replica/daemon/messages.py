@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from hcom_replica.core.machine import LiveInfo
+from hcom_replica.core.info import LiveInfo
 from hcom_replica.errors import DaemonError, ReplicaError
 
 MESSAGE_BYTES_MAX: Final = 4 << 20

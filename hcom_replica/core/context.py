@@ -1,0 +1,129 @@
+"""Everything one replica machine is made of, in one place: shared by the machine and its inbox."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from hcom_replica.core.announce import HeadSlot, PresenceSlot, VectorSlots
+from hcom_replica.core.effects import Now, OpenIncarnation
+from hcom_replica.core.fence import Fence
+from hcom_replica.core.flush import Flusher
+from hcom_replica.core.intake import Intake
+from hcom_replica.core.knowledge import Knowledge
+from hcom_replica.core.live import Live
+from hcom_replica.core.mailbox import Mailbox
+from hcom_replica.core.outbox import Outbox, Random
+from hcom_replica.core.ownslots import OwnSlots
+from hcom_replica.core.parts import Assembler
+from hcom_replica.core.peers import Note, Peers
+from hcom_replica.core.pull import Puller
+from hcom_replica.core.reader import LogReader
+from hcom_replica.core.serve import Server
+from hcom_replica.core.settings import Settings
+from hcom_replica.core.standing import StandingSlot
+from hcom_replica.ids import OriginId
+from hcom_replica.wire.frame import AUTHOR_BYTES, Author, Signer
+from hcom_replica.wire.keys import GroupKeys
+from hcom_replica.wire.names import name_of
+from hcom_replica.wire.seal import OVERHEAD_BYTES
+from hcom_replica.wire.signing import DeviceKey, device_id
+from hcom_replica.wire.topics import Topics
+
+_PACKET_BYTES: Final = 256
+"""Room for the topic and the properties of an MQTT packet."""
+
+
+class Context:
+    """The parts of one machine, and the few facts that several of them need.
+
+    Args:
+        device: the device's key.
+        keys: its group.
+        log: reads of its log; writes leave as effects.
+        settings: see there.
+        rng: randomness; seeded in simulations.
+        boot: number of this start, raised durably before (P6.2).
+        notes: what table `peers` holds.
+        topic_path: see wire.topics.
+
+    Attributes:
+        room: packed payload bytes that fit a message on this connection.
+        reopening: an incarnation was asked for and is not open yet: nothing of the own log is published meanwhile.
+    """
+
+    def __init__(
+        self,
+        device: DeviceKey,
+        keys: GroupKeys,
+        log: LogReader,
+        settings: Settings,
+        rng: Random,
+        boot: int,
+        notes: Iterable[Note] = (),
+        topic_path: str = "",
+    ) -> None:
+        self.device = device
+        self.settings = settings
+        self.keys = keys
+        self.topics = topics = Topics(keys, topic_path)
+        self.outbox = outbox = Outbox(keys, rng, boot)
+        self.peers = Peers(keys.group, notes)
+        self.knowledge = Knowledge(log, self.peers, settings.lease_ms)
+        self.slots = slots = OwnSlots(outbox, settings)
+        self.fence = Fence(outbox, topics, settings)
+        self.head = HeadSlot(outbox, slots, topics, settings)
+        self.vector = VectorSlots(outbox, slots, topics, settings)
+        self.presence = PresenceSlot(outbox, slots, topics)
+        self.standing = StandingSlot(outbox, slots, topics)
+        self.live = Live(outbox, topics, settings)
+        self.intake = Intake(outbox, self.knowledge)
+        self.assembler = Assembler()
+        self.puller = Puller(outbox, topics, settings, self.intake)
+        self.server = Server(outbox, topics, settings)
+        self.mailbox = Mailbox(outbox, slots, topics, settings)
+        self.flusher = Flusher(outbox, topics, settings, self.mailbox)
+        self.counters: Counter[str] = Counter()
+        self.room = self._room(None)
+        self.reopening = False
+
+    def signer(self) -> Signer | None:
+        """The incarnation that this device writes as; None before the first append."""
+        own = self.knowledge.own
+        return None if own is None else Signer(self.device, own.incarnation, own.id)
+
+    def own_id(self) -> OriginId | None:
+        """The origin that this device writes; None before the first append."""
+        return None if self.knowledge.own is None else self.knowledge.own.id
+
+    def is_own(self, author: Author | None) -> bool:
+        """Whether an author is this very incarnation."""
+        return author is not None and author.origin == self.own_id()
+
+    def name(self) -> str:
+        """The name that this device claims."""
+        device = device_id(self.device.public)
+        return self.knowledge.members.names.get(device) or name_of(device)
+
+    def listeners(self, now: Now) -> bool:
+        """Whether any other device seems online."""
+        current = self.peers.current(self.knowledge.own)
+        return any(peer.online(now, self.settings.online_ms) for peer in current)
+
+    def reopen(self, reason: str) -> None:
+        """Ask for a new incarnation, once."""
+        if not self.reopening:
+            self.reopening = True
+            self.outbox.trace("opening an incarnation", reason=reason)
+            self.outbox.emit(OpenIncarnation(reason))
+
+    def link_up(self, packet_bytes_max: int | None) -> None:
+        """A new connection takes packets of so many bytes."""
+        self.room = self._room(packet_bytes_max)
+
+    def _room(self, packet_bytes_max: int | None) -> int:
+        size = self.settings.message_bytes_max
+        if packet_bytes_max is not None:
+            size = min(size, packet_bytes_max - _PACKET_BYTES)
+        return size - OVERHEAD_BYTES - 2 - AUTHOR_BYTES

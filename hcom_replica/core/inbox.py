@@ -1,0 +1,220 @@
+"""The inbox of a replica machine: opens what comes from the broker, checks whose it is, and hands it to its part.
+
+Whatever arrives is hostile until its seal, its sender's signature and its shape have been checked (P5.3, P5.4).
+What fails is dropped and counted, and held against nobody but its sender.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from hcom_replica.core.context import Context
+from hcom_replica.core.effects import Now
+from hcom_replica.core.intake import Taken
+from hcom_replica.core.peers import SlotMessage, decode_slot
+from hcom_replica.errors import ProtocolError
+from hcom_replica.ids import OriginId
+from hcom_replica.wire.batch import decode_batch
+from hcom_replica.wire.frame import AUTHOR_BYTES, Author, Frame, Kind, Packed, open_frame, unpack
+from hcom_replica.wire.messages import (
+    ASK_OFF,
+    ASK_VECTOR,
+    Head,
+    Index,
+    Standing,
+    decode_ask,
+    decode_fill,
+    decode_fill_part,
+    decode_part,
+    decode_want,
+)
+from hcom_replica.wire.seal import OVERHEAD_BYTES
+
+_SLOT_KINDS: Final = frozenset((Kind.HEAD, Kind.VECTOR, Kind.INDEX, Kind.STANDING, Kind.PRESENCE))
+_SLOT_GROUPS: Final = {kind.name[0].lower(): kind for kind in _SLOT_KINDS}
+
+
+class Inbox:
+    """Routes what is received.
+
+    Attributes:
+        off_requested: a member has asked all devices to stop syncing.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._c = context
+        self.off_requested = False
+        self._handlers: dict[Kind, Callable[[Now, Frame], None]] = {
+            Kind.LIVE: self._on_live,
+            Kind.WANT: self._on_want,
+            Kind.FILL: self._on_fill,
+            Kind.FILL_PART: self._on_fill_part,
+            Kind.ASK: self._on_ask,
+            Kind.FENCE: self._on_fence,
+        }
+
+    def receive(self, now: Now, topic: str, payload: bytes, *, retain: bool) -> None:
+        """Take a message from anyone.
+
+        Raises:
+            ProtocolError: it is not a sound message of this group; it was dropped, and nothing was changed.
+        """
+        group, _ = self._c.topics.parse(topic)
+        if not payload:
+            self._emptied(now, topic)
+            return
+        if not group:
+            raise ProtocolError("topic")
+        if len(payload) > max(self._c.settings.message_bytes_max, self._c.room + AUTHOR_BYTES + OVERHEAD_BYTES + 2):
+            raise ProtocolError("size")
+        frame = open_frame(self._c.keys, topic, payload)
+        self._c.counters[frame.kind.name.lower()] += 1
+        if frame.author is not None and not retain and not self._c.is_own(frame.author):
+            self._c.peers.heard(frame.author, now)
+        if frame.kind in _SLOT_KINDS:
+            self._on_slot(now, topic, frame, payload, retain=retain)
+        elif frame.kind in (Kind.SEGMENT, Kind.SEGMENT_PART):
+            self._on_segment(now, topic, frame, payload, retain=retain)
+        else:
+            self._handlers[frame.kind](now, frame)
+
+    def _emptied(self, now: Now, topic: str) -> None:
+        """A slot was cleared."""
+        if self._c.slots.written(topic):
+            self._c.slots.seen(now, topic, b"")
+        self._c.puller.segment(now, topic)
+        self._peers_emptied(topic)
+
+    def _peers_emptied(self, topic: str) -> None:
+        group, leaves = self._c.topics.parse(topic)
+        kind = _SLOT_GROUPS.get(group)
+        if kind is not None and leaves:
+            self._c.peers.emptied(kind, lambda origin: self._c.topics.leaf(origin) == leaves[0])
+
+    def _on_slot(self, now: Now, topic: str, frame: Frame, payload: bytes, *, retain: bool) -> None:
+        author = frame.author
+        page = self._slot_page(topic, frame.kind, author)
+        if author is None or page is None:
+            raise ProtocolError("topic")
+        if self._c.is_own(author):
+            self._own_slot(now, topic, frame, payload, page)
+            return
+        if self._c.peers.accept(frame.kind, author, page, frame.payload, live=not retain, now=now):
+            self._c.puller.news(now)
+            self._c.mailbox.moved(now)
+        else:
+            self._c.counters["dropped.counter"] += 1
+
+    def _slot_page(self, topic: str, kind: Kind, author: Author | None) -> int | None:
+        """The page a slot's topic names, when the topic is its author's slot of that kind; else None (P6.1)."""
+        group, leaves = self._c.topics.parse(topic)
+        if (
+            author is None
+            or group != kind.name[0].lower()
+            or not leaves
+            or leaves[0] != self._c.topics.leaf(author.origin)
+        ):
+            return None
+        if kind is not Kind.VECTOR:
+            return 0 if len(leaves) == 1 else None
+        return (
+            int(leaves[1])
+            if len(leaves) == 2 and leaves[1].isascii() and leaves[1].isdigit() and len(leaves[1]) < 5
+            else None
+        )
+
+    def _own_slot(self, now: Now, topic: str, frame: Frame, payload: bytes, page: int) -> None:
+        """Our own signature in our own slot: an echo, an earlier process's word, or the trace of a rollback (P7.2)."""
+        message, author = decode_slot(frame.kind, frame.payload), frame.author
+        if isinstance(message, Index) and not self._c.fence.open:
+            self._c.mailbox.adopt(message)
+        if author is None or self._c.outbox.issued(message.counter):
+            return
+        self._c.peers.accept(frame.kind, author, page, frame.payload, live=False, now=now)
+        ahead = message.counter >> 32 >= self._c.outbox.boot
+        if ahead or self._beyond(message):
+            self._c.reopen(
+                "our slot was written by somebody else" if ahead else "the broker holds more of our log than we do"
+            )
+            return
+        if isinstance(message, Standing):
+            self._c.standing.seen()
+        if self._c.fence.open:
+            self._c.slots.seen(now, topic, payload)
+
+    def _beyond(self, message: SlotMessage) -> bool:
+        """Whether a head or an index of our origin names events that we do not hold, or hold to be others."""
+        self._c.knowledge.reload()
+        own = self._c.knowledge.own
+        if own is None:
+            return False
+        if isinstance(message, Index):
+            return any(segment.origin == own.id and segment.last > own.seq for segment in message.segments)
+        if not isinstance(message, Head):
+            return False
+        return (
+            message.seq > own.seq or self._c.knowledge.tip(self._c.knowledge.states[own.id], message.seq) != message.tip
+        )
+
+    def _on_live(self, now: Now, frame: Frame) -> None:
+        self._take(now, frame.payload)
+
+    def _on_fill(self, now: Now, frame: Frame) -> None:
+        fill = decode_fill(frame.payload)
+        origin = self._take(now, unpack(Packed(fill.codec, fill.data)))
+        self._c.puller.fill(now, origin, fill.want, last=fill.last)
+
+    def _on_fill_part(self, now: Now, frame: Frame) -> None:
+        message = decode_fill_part(frame.payload)
+        author = frame.author
+        batch = self._c.assembler.add(author.origin, message.part) if author is not None else None
+        if batch is not None:
+            self._take(now, batch)
+        self._c.puller.fill(now, OriginId(message.part.origin), message.want, last=message.last)
+
+    def _on_segment(self, now: Now, topic: str, frame: Frame, payload: bytes, *, retain: bool) -> None:
+        author = frame.author
+        if self._c.is_own(author):
+            self._c.mailbox.segment(topic, payload, retain=retain)
+            return
+        if frame.kind is Kind.SEGMENT:
+            self._take(now, frame.payload)
+        elif author is not None:
+            batch = self._c.assembler.add(author.origin, decode_part(frame.payload))
+            if batch is not None:
+                self._take(now, batch)
+        self._c.puller.segment(now, topic)
+
+    def _take(self, now: Now, data: bytes) -> OriginId:
+        batch = decode_batch(data)
+        taken = self._c.intake.offer(batch)
+        self._c.counters[f"batches {taken.name.lower()}"] += 1
+        origin = OriginId(batch.origin)
+        if taken is Taken.STAGED:
+            peer = self._c.peers.get(origin)
+            if peer is not None:
+                peer.heard_ms, peer.heard_mono_ms = now.wall_ms, now.mono_ms
+        return origin
+
+    def _on_want(self, now: Now, frame: Frame) -> None:
+        want, author = decode_want(frame.payload), frame.author
+        if author is None or self._c.is_own(author):
+            return
+        if want.to in {state.id for state in self._c.knowledge.own_origins()}:
+            self._c.server.asked(author.origin, want, self._c.knowledge)
+        else:
+            self._c.puller.others_want(now, want)
+
+    def _on_ask(self, now: Now, frame: Frame) -> None:
+        ask = decode_ask(frame.payload)
+        own = self._c.own_id()
+        if frame.author is None or self._c.is_own(frame.author) or ask.to not in (None, own):
+            return
+        if ask.what == ASK_VECTOR and self._c.fence.open:
+            self._c.vector.hurry(now)
+        elif ask.what == ASK_OFF:
+            self.off_requested = True
+
+    def _on_fence(self, now: Now, frame: Frame) -> None:
+        self._c.fence.echoed(now, frame.payload)

@@ -1,0 +1,47 @@
+"""What a machine answers when it is asked how things stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hcom_replica.ids import OriginId
+
+
+@dataclass(frozen=True, slots=True)
+class WaitResult:
+    """Whether anything known is missing here.
+
+    Attributes:
+        heads_read: the retained heads have been read on this connection.
+        missing_events: seqs that signed heads name and that are not held.
+    """
+
+    heads_read: bool
+    missing_events: int
+
+
+@dataclass(frozen=True, slots=True)
+class LiveInfo:
+    """What only a running machine knows, for status.
+
+    Attributes:
+        connected: a broker accepted us.
+        since_ms: wall time since when; None when not connected.
+        counters: messages by fate: taken kinds, and `dropped.<reason>`.
+        events_s: events stored per second of late.
+        online: origins of devices that are online now.
+        clock_off_ms: origin -> how far its device's clock is off, beyond the drift bound.
+        own_clock_off_ms: how far ours seems off, when most others say so; 0 otherwise.
+        mailbox_refused: segments the broker did not take.
+        too_large: first seq of an own event that fits no mailbox; None when all fit.
+    """
+
+    connected: bool
+    since_ms: int | None
+    counters: dict[str, int]
+    events_s: float
+    online: tuple[OriginId, ...]
+    clock_off_ms: dict[OriginId, int]
+    own_clock_off_ms: int
+    mailbox_refused: int
+    too_large: int | None
