@@ -11,6 +11,7 @@ from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import OriginId
 from hcom_replica.limits import COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX
 from hcom_replica.wire.batch import Batch, Descriptor
+from hcom_replica.wire.codec import U64_MAX
 from hcom_replica.wire.event import TIME_US_MAX, Event, check_event, decode_event, is_system
 from hcom_replica.wire.signing import COMMIT, commit_digest, origin_hash, root_hash, short, verify
 
@@ -148,6 +149,8 @@ def _commits(group: bytes, batch: Batch, run: Run) -> list[CommitRow]:
         if upto - at > COMMIT_EVENTS_MAX or (size > COMMIT_BYTES_MAX and upto - at > 1):
             raise ProtocolError("limit", "commit covers too much")
         cum += size
+        if cum > U64_MAX:
+            raise ProtocolError("limit", "cumulative bytes do not fit 64 bits")
         row = CommitRow(commit.seq, run.hlcs[upto - 1], cum, run.tips[upto - 1], commit.signature)
         verify(run.descriptor.key, COMMIT, commit_digest(root, row.seq, row.hlc, cum, row.tip), row.signature)
         rows.append(row)
