@@ -306,8 +306,12 @@ class Machine:
 
     @property
     def off_requested(self) -> bool:
-        """A member has asked all devices to stop syncing."""
+        """A member has asked all devices to stop syncing; set it to False when that was done."""
         return self._inbox.off_requested
+
+    @off_requested.setter
+    def off_requested(self, value: bool) -> None:
+        self._inbox.off_requested = value
 
     @property
     def fence_open(self) -> bool:
