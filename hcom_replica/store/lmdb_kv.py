@@ -18,11 +18,12 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import lmdb
 
@@ -36,6 +37,7 @@ READERS_MAX: Final = 512
 _MAP_BYTES_MIN: Final = 64 * MIB
 _READERS_GONE_S: Final = 5.0
 _FULL: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+_ROOM_BYTES_MIN: Final = 16 * MIB
 _DENIED: Final = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))
 
 
@@ -45,19 +47,29 @@ class LmdbKv:
     Args:
         folder: the environment's folder; made with mode 0700 when absent. Its parent must exist.
         sync: make every commit durable before it returns.
+        readonly: for a process that only reads a log that exists: opening does not wait for a writer, as it does
+            otherwise.
         map_bytes: size of the map; halved until the address space has room for it.
 
     Raises:
         StoreError: not usable: a network filesystem, no permission, another format of file.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], *, sync: bool = True, map_bytes: int = MAP_BYTES) -> None:
-        self._shared: _Environment | None = _environment(os.path.realpath(folder), sync=sync, map_bytes=map_bytes)
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        sync: bool = True,
+        readonly: bool = False,
+        map_bytes: int = MAP_BYTES,
+    ) -> None:
+        options = _Options(sync, readonly, map_bytes)
+        self._shared: _Environment | None = _environment(os.path.realpath(folder), options)
 
     @property
     def durable(self) -> bool:
         """Whether a commit is on disk when `write` returns."""
-        return self._env.sync
+        return self._env.options.sync
 
     def read(self) -> LmdbTxn:
         """Open a read transaction. The thread that opened it must end it."""
@@ -94,30 +106,42 @@ class LmdbKv:
         return self._shared
 
 
+class _Options(NamedTuple):
+    sync: bool
+    readonly: bool
+    map_bytes: int
+
+
 class _Environment:
     """One lmdb environment, shared by all LmdbKv of its folder in this process."""
 
-    def __init__(self, folder: str, *, sync: bool, map_bytes: int) -> None:
+    def __init__(self, folder: str, options: _Options) -> None:
         self.folder = folder
+        self.options = options
         self.pid = os.getpid()
-        self.sync = sync
         self.users = 0
         self.grow = False
+        self.lock: WriterLock | None = None
         self._idle = threading.Condition()
         self._readers = 0
         refuse_network_filesystem(str(Path(folder).parent))
+        if not options.readonly:
+            self.lock = _make_folder(folder)
         try:
-            Path(folder).mkdir(mode=0o700, exist_ok=True)
-            self.lock = WriterLock(folder)
-        except OSError as error:
-            raise _os_error(error, folder) from error
+            self.env = _open(folder, options)
+        except lmdb.Error as error:
+            self._unlock_for_good()
+            raise translated(error, folder) from error
         try:
-            self.env, self.map_bytes = _open(folder, sync=sync, map_bytes=map_bytes)
+            self.map_bytes = self.env.info()["map_size"]
             self.tables = self._open_tables()
             self.env.reader_check()
         except lmdb.Error as error:
-            self.lock.close()
+            self.close()
             raise translated(error, folder) from error
+        except BaseException:
+            self.close()
+            raise
 
     def call(self, action: Callable[[lmdb.Environment], object]) -> int:
         """Run something on the environment, with its errors translated; returns its number, or 0."""
@@ -150,6 +174,8 @@ class _Environment:
                 self._idle.notify_all()
 
     def begin_write(self) -> lmdb.Transaction[bytes]:
+        if self.lock is None:
+            raise StoreError("this log was opened for reading only")
         self.lock.acquire()
         try:
             if self.map_bytes < MAP_BYTES:
@@ -163,11 +189,21 @@ class _Environment:
             self.lock.release()
             raise
 
+    def end_write(self) -> None:
+        if self.lock is not None:
+            self.lock.release()
+
     def close(self) -> None:
         self.env.close()
-        self.lock.close()
+        self._unlock_for_good()
+
+    def _unlock_for_good(self) -> None:
+        if self.lock is not None:
+            self.lock.close()
 
     def _open_tables(self) -> dict[Table, lmdb._Database]:
+        if self.lock is None:
+            return {table: self.env.open_db(table.encode(), create=False) for table in Table}
         self.lock.acquire()
         try:
             with self.env.begin(write=True) as txn:
@@ -220,7 +256,7 @@ class LmdbTxn:
             raise self._translated(failed) from failed
         finally:
             if self._write:
-                self._shared.lock.release()
+                self._shared.end_write()
             else:
                 self._shared.end_read()
 
@@ -334,14 +370,14 @@ _environments: dict[tuple[int, str], _Environment] = {}
 _registry = threading.Lock()
 
 
-def _environment(folder: str, *, sync: bool, map_bytes: int) -> _Environment:
+def _environment(folder: str, options: _Options) -> _Environment:
     key = (os.getpid(), folder)
     with _registry:
         shared = _environments.get(key)
         if shared is None:
-            shared = _environments[key] = _Environment(folder, sync=sync, map_bytes=map_bytes)
-        elif shared.sync != sync:
-            raise StoreError(f"{folder} is already open in this process with sync = {str(shared.sync).lower()}")
+            shared = _environments[key] = _Environment(folder, options)
+        elif not options.readonly and shared.options[:2] != options[:2]:
+            raise StoreError(f"{folder} is already open in this process with other options")
         shared.users += 1
         return shared
 
@@ -354,15 +390,25 @@ def _give_back(shared: _Environment) -> None:
             shared.close()
 
 
-def _open(folder: str, *, sync: bool, map_bytes: int) -> tuple[lmdb.Environment, int]:
+def _make_folder(folder: str) -> WriterLock:
+    try:
+        Path(folder).mkdir(mode=0o700, exist_ok=True)
+        return WriterLock(folder)
+    except OSError as error:
+        raise _os_error(error, folder) from error
+
+
+def _open(folder: str, options: _Options) -> lmdb.Environment:
     """Open with the largest map, from `map_bytes` down by halves, that the address space has room for."""
-    size = map_bytes
+    size = options.map_bytes
     while True:
         try:
-            env = lmdb.open(
+            return lmdb.open(
                 folder,
                 map_size=size,
-                sync=sync,
+                sync=options.sync,
+                readonly=options.readonly,
+                create=False,
                 mode=0o700,
                 max_readers=READERS_MAX,
                 max_dbs=len(Table),
@@ -372,8 +418,6 @@ def _open(folder: str, *, sync: bool, map_bytes: int) -> tuple[lmdb.Environment,
             size //= 2
             if size < _MAP_BYTES_MIN:
                 raise
-        else:
-            return env, env.info()["map_size"]
 
 
 # --- errors ----------------------------------------------------------------------------------------------
@@ -383,14 +427,18 @@ def translated(error: lmdb.Error, folder: str) -> StoreError:
     """Turn an exception of lmdb into ours."""
     if isinstance(error, lmdb.MapFullError):
         return StoreFull("the map of the log is full", hint="try again: it grows before the next write")
-    if isinstance(error, lmdb.DiskError) or error.code in _FULL:
+    if error.code in _FULL or (error.code == errno.EIO and _looks_full(folder)):
         return StoreFull(f"the disk under {folder} is full", hint="make room; nothing acknowledged was lost")
+    if error.code == errno.ENOENT or isinstance(error, lmdb.NotFoundError):
+        return StoreError(
+            f"there is no log in {folder}", hint="make one with: hcom-replica relay new, or relay connect"
+        )
     if error.code in _DENIED:
         return StoreError(f"cannot write in {folder}: {error.reason}", hint="check its owner and its mode (0700)")
     for kind, make, message, hint in _TRANSLATIONS:
         if isinstance(error, kind):
             return make(f"{message}: {folder}", hint=hint)
-    return StoreError(f"the log in {folder} failed: {error}")
+    return StoreError(f"the log in {folder} failed: {error}", hint="check the disk, its quota and the system's log")
 
 
 _TRANSLATIONS: Final[tuple[tuple[type[lmdb.Error], type[StoreError], str, str], ...]] = (
@@ -401,6 +449,16 @@ _TRANSLATIONS: Final[tuple[tuple[type[lmdb.Error], type[StoreError], str, str], 
     (lmdb.ReadersFullError, StoreError, "too many processes read this log at once", "end some of them"),
     (lmdb.PanicError, StoreError, "an earlier write to the disk failed", "check the disk, then start again"),
 )
+
+
+def _looks_full(folder: str) -> bool:
+    """Guess what an I/O error was: LMDB says EIO, too, when the system took only a part of a write for want of room."""
+    try:
+        room = os.statvfs(folder)
+    except OSError:
+        return False
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    return room.f_bavail * room.f_frsize < _ROOM_BYTES_MIN or limit != resource.RLIM_INFINITY
 
 
 def _os_error(error: OSError, folder: str) -> StoreError:
