@@ -22,11 +22,19 @@ _FILL_BYTES = 24
 
 @dataclass
 class _Job:
+    """What is left of a want.
+
+    Attributes:
+        skipped: how many blocks lie between the seq asked for and the first there is: of a derived origin the asker may
+            not know the base, and listens to the block of its own first seq and the next one.
+    """
+
     want: int
     origin: OriginId
     first: int
     last: int
     window: int
+    skipped: int
 
 
 class Server:
@@ -53,9 +61,11 @@ class Server:
             if state is None or not state.hash.startswith(item.hash) or item.first > state.seq:
                 continue
             if len(self._jobs) < _JOBS_MAX or (asker, origin) in self._jobs:
-                heard = ((block_of(item.first) + 2) << BLOCK_BITS) - 1  # the asker listens to two blocks
+                first = max(item.first, state.base + 1)
+                heard = ((block_of(first) + 2) << BLOCK_BITS) - 1  # the asker listens to two blocks
                 last = min(item.last or state.seq, state.seq, heard)
-                self._jobs[asker, origin] = _Job(want.id, origin, max(item.first, 1), last, want.window)
+                skipped = block_of(first) - block_of(item.first)
+                self._jobs[asker, origin] = _Job(want.id, origin, first, last, want.window, skipped)
 
     def pump(self, knowledge: Knowledge, signer: Signer, room: int) -> None:
         """Send what may be in flight, one bundle of each job in turn."""
@@ -73,7 +83,7 @@ class Server:
                 self._jobs[key] = job
 
     def _send(self, job: _Job, ready: Bundle, signer: Signer, *, more: bool) -> None:
-        topic = self._topics.fill(job.origin, block_of(max(job.first, ready.first)))
+        topic = self._topics.fill(job.origin, block_of(max(job.first, ready.first)) - job.skipped)
         if ready.whole is not None:
             fill = Fill(job.want, not more, ready.whole.codec, ready.whole.data)
             self._publish(topic, Kind.FILL, signer, encode(fill))
@@ -87,7 +97,7 @@ class Server:
         self.served_bytes += len(sealed)
         self._outbox.publish(topic, sealed, retain=False, done=self._taken)
 
-    def _taken(self, taken: bool) -> None:
+    def _taken(self, _: bool) -> None:
         self._in_flight -= 1
 
 

@@ -13,7 +13,7 @@ from hcom_replica.ids import OriginId
 from hcom_replica.limits import COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX
 from hcom_replica.wire.batch import Batch, Commit, Descriptor, ForkPoint, decode_batch, encode_batch
 from hcom_replica.wire.codec import U64_MAX
-from hcom_replica.wire.event import Draft, Event, encode_event
+from hcom_replica.wire.event import Draft, encode_event
 from hcom_replica.wire.signing import COMMIT, commit_digest, hash32, origin_hash, root_hash, short
 from tests.unit.core.builders import KEYS, WALL, Device, draft
 
