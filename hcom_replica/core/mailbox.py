@@ -208,7 +208,10 @@ class Mailbox:
         if end >= own.seq:
             return 0, 0
         newest = max(runs, key=lambda run: run.last, default=None)
-        return own.cum - _cum(knowledge, own.id, end), newest.raw if newest is not None else 0
+        if newest is None:
+            return own.cum - _cum(knowledge, own.id, end), 0
+        # A run starts behind a commit that is kept for good; the one at its end may have been thinned since.
+        return own.cum - _cum(knowledge, own.id, newest.first - 1) - newest.raw, newest.raw
 
     # --- what -------------------------------------------------------------------------------------------
 
