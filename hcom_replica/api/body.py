@@ -1,7 +1,7 @@
 """Bodies: JSON in, compact bytes stored, the same bytes printed.
 
-Owns what a body written here may be. A body is compacted once, when it is written: white space between
-tokens goes, everything else (order of keys, spelling of numbers and text) stays. Whoever prints it splices the stored bytes.
+Owns what a body written here may be. A body is compacted once, when it is written: white space between tokens goes,
+everything else (order of keys, spelling of numbers and text) stays. Whoever prints it splices what is stored.
 """
 
 from __future__ import annotations

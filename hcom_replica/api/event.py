@@ -79,8 +79,13 @@ class Event:
 
     @property
     def time(self) -> str | None:
-        """The time its writer claims, else that of its hlc, in ISO 8601 UTC; None beyond the year 9999."""
-        return iso_ms(self.hlc >> 16) if self.claimed_us is None else iso_us(self.claimed_us)
+        """`time_us` in ISO 8601 UTC; None beyond the year 9999."""
+        return iso_us(self.time_us)
+
+    @property
+    def time_us(self) -> int:
+        """The time its writer claims, else that of its hlc, in microseconds since 1970."""
+        return (self.hlc >> 16) * 1_000 if self.claimed_us is None else self.claimed_us
 
     @property
     def name(self) -> str | None:
@@ -108,10 +113,14 @@ class Event:
             "name": self.name,
         }
 
-    def json(self) -> bytes:
-        """One line of JSON, without the newline; the body as it is stored."""
+    def json(self, *, arrival: bool = False) -> bytes:
+        """One line of JSON, without the newline; the body as it is stored.
+
+        Args:
+            arrival: add how it came here, which is local; without it the bytes are the same on every device.
+        """
         line = _json(self.fields)[:-1] + b"," + spliced(self.body)
-        if self.arrival is not None:
+        if arrival and self.arrival is not None:
             line += b"," + _json(self.arrival.fields)[1:-1]
         return line + b"}"
 

@@ -1,7 +1,7 @@
 """Changing config.toml from a command: comments, order and other keys stay as the person left them.
 
-Owns the smallest possible edit. What it wrote is read again and compared before it counts, so a file in a form that it
-does not understand is refused, never spoiled.
+Owns the smallest possible edit. What it wrote is read again and compared before it counts, so a file in a form that
+it does not understand is refused, never spoiled.
 """
 
 from __future__ import annotations

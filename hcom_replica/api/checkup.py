@@ -1,0 +1,206 @@
+"""What this broker, store, clock and hcom can and cannot do: the checks of `doctor`.
+
+Owns one function a check; each looks without changing anything, answers within seconds, and says what to do. A check
+that fails never keeps the next one from running.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Final, Literal
+
+import msgspec
+
+from hcom_replica.api.opening import name_and_source
+from hcom_replica.api.replica import Replica
+from hcom_replica.daemon.session import broker_settings
+from hcom_replica.errors import ReplicaError
+from hcom_replica.folder import keys
+from hcom_replica.folder.config import load_config
+from hcom_replica.folder.paths import Folder
+from hcom_replica.limits import MESSAGE_BYTES_MAX, MIB
+from hcom_replica.ports import Capabilities
+from hcom_replica.transport.canary import probe, reachable
+from hcom_replica.transport.url import BrokerAddress, Credentials
+
+State = Literal["ok", "note", "warning", "problem"]
+_FREE_BYTES_MIN: Final = 256 * MIB
+_PROBE_S: Final = 8.0
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One line of `doctor`.
+
+    Attributes:
+        check: what was looked at.
+        state: ok; note (fine, and worth knowing); warning (works, with less); problem (does not work).
+        text: what was found.
+        hint: what to do; empty when there is nothing to do.
+    """
+
+    check: str
+    state: State
+    text: str
+    hint: str = ""
+
+
+def examine(folder: Folder) -> Iterator[Finding]:
+    """Run all checks, one after the other."""
+    for name, check in _CHECKS.items():
+        try:
+            yield from check(folder)
+        except ReplicaError as error:
+            yield Finding(name, "problem", error.message, error.hint)
+
+
+def _folder(folder: Folder) -> Iterator[Finding]:
+    if not folder.exists():
+        yield Finding("folder", "note", f"{folder.root} is not there yet", "the first emit, or relay new, makes it")
+        return
+    warnings = folder.warnings()
+    for warning in warnings:
+        yield Finding("folder", "warning", warning)
+    if not warnings:
+        yield Finding("folder", "ok", f"{folder.root}, for its user alone")
+
+
+def _config(folder: Folder) -> Iterator[Finding]:
+    config = load_config(folder.config)
+    changed = sum(setting.source != "default" for setting in config.settings.values())
+    yield Finding("config", "ok", f"{changed} settings differ from the default")
+
+
+def _device(folder: Folder) -> Iterator[Finding]:
+    if not folder.device_key.exists():
+        return
+    name, source = name_and_source(folder, load_config(folder.config), keys.device_key(folder))
+    with Replica.in_folder(folder) as replica:
+        shown = replica.device
+    if shown != name and replica.names.own_stated == name:
+        yield Finding(
+            "device", "warning", f"{shown}: another live device is called {name}, too", "devices rename, on one of them"
+        )
+    else:
+        yield Finding("device", "ok", f"{shown} ({source})")
+
+
+def _store(folder: Folder) -> Iterator[Finding]:
+    if not folder.device_key.exists():
+        return
+    with Replica.in_folder(folder) as replica:
+        events, durable = replica.log.event_count(), replica.log.durable
+    yield Finding("store", "ok", f"{events:,} events")
+    if not durable:
+        yield Finding(
+            "store", "warning", "log.sync is off: a power cut may lose the newest events", "set [log] sync = true"
+        )
+    free = shutil.disk_usage(folder.root).free
+    if free < _FREE_BYTES_MIN:
+        yield Finding(
+            "store",
+            "warning",
+            f"only {free // MIB:,} MiB are free on this disk",
+            "make room: a full disk refuses appends",
+        )
+
+
+def _clock(folder: Folder) -> Iterator[Finding]:
+    if not folder.device_key.exists():
+        return
+    with Replica.in_folder(folder) as replica:
+        now = replica.status()
+    off = [warning for warning in now.warnings if "clock" in warning]
+    for warning in off:
+        yield Finding("clock", "warning", warning, "set the clock; nothing is lost meanwhile, only the order suffers")
+    for row in now.devices:
+        if "drifting" in row.flags:
+            yield Finding("clock", "note", f"{row.device} ({row.origin[:8]}) wrote with a clock that was ahead")
+    if not off:
+        yield Finding(
+            "clock", "ok", "no other device contradicts it" if now.daemon.running else "nobody to compare it with"
+        )
+
+
+def _daemon(folder: Folder) -> Iterator[Finding]:
+    token = keys.group_token(folder)
+    if token is None or not token.brokers:
+        yield Finding(
+            "daemon", "note", "not needed: this folder syncs with nobody", "relay new, or relay connect TOKEN"
+        )
+        return
+    with Replica.in_folder(folder) as replica:
+        now = replica.status()
+        enabled = replica.config.enabled
+    if not enabled:
+        yield Finding("daemon", "note", "syncing is off", "hcom-replica relay on")
+    elif not now.daemon.running:
+        yield Finding("daemon", "problem", "no daemon runs, nothing is synced", "hcom-replica relay daemon start")
+    else:
+        yield Finding("daemon", "ok", f"running, pid {now.daemon.pid}")
+
+
+def _broker(folder: Folder) -> Iterator[Finding]:
+    token = keys.group_token(folder)
+    config = load_config(folder.config)
+    addresses, shown = broker_settings(config, token) if token is not None else ((), Credentials())
+    if not addresses:
+        yield Finding("broker", "note", "none is set up", "relay new, or relay connect TOKEN")
+        return
+    for address in addresses:
+        try:
+            round_trip_ms = reachable(address, shown)
+            prefix = "hr" if config.topic_path is None else config.topic_path
+            found = probe(address, shown, prefix=prefix, timeout_s=_PROBE_S)
+        except ReplicaError as error:
+            yield Finding("broker", "problem", error.message, error.hint)
+            continue
+        yield Finding(
+            "broker",
+            "ok",
+            f"{address.url} answers in {round_trip_ms:.0f} ms, MQTT {'5' if found.version == 5 else '3.1.1'}",
+        )
+        yield from _abilities(address, found)
+
+
+def _abilities(address: BrokerAddress, found: Capabilities) -> Iterator[Finding]:
+    if not address.tls:
+        yield Finding(
+            "broker", "note", "the connection is plain: events are sealed, who talks to the broker is visible"
+        )
+    if not found.retain:
+        yield Finding(
+            "broker", "warning", "it keeps no retained messages: devices sync only while they are online together",
+            "use a broker that keeps them, or `hcom-replica broker`",
+        )  # fmt: skip
+    elif not found.retain_wildcard:
+        yield Finding(
+            "broker", "warning", "it gives no retained messages to wildcard subscriptions: who is away is found late",
+            "use another broker if you can",
+        )  # fmt: skip
+    size = found.packet_bytes_max
+    if size is not None and size < MESSAGE_BYTES_MAX:
+        yield Finding("broker", "warning", f"it takes messages of {size:,} bytes only: more of them are needed")
+
+
+def _hcom(folder: Folder) -> Iterator[Finding]:
+    program = shutil.which("hcom")
+    place = os.environ.get("HCOM_DIR") or "~/.hcom"
+    if program is None:
+        yield Finding("hcom", "note", "not on the path; it is not needed")
+    else:
+        yield Finding("hcom", "ok", f"{program}, its folder is {place}")
+    del folder
+
+
+_CHECKS: Final[dict[str, Callable[[Folder], Iterator[Finding]]]] = {
+    "folder": _folder,
+    "config": _config,
+    "device": _device,
+    "store": _store,
+    "clock": _clock,
+    "daemon": _daemon,
+    "broker": _broker,
+    "hcom": _hcom,
+}

@@ -1,0 +1,98 @@
+"""The devices of the group, as the log has them, and the event that retires one."""
+
+from __future__ import annotations
+
+import msgspec
+
+from hcom_replica.api.appending import wall_ms
+from hcom_replica.api.control import wake
+from hcom_replica.api.replica import Replica
+from hcom_replica.api.times import iso_ms
+from hcom_replica.core.hello import RETIRE, Retire, system_draft
+from hcom_replica.core.members import read_members
+from hcom_replica.core.origin import OriginState
+from hcom_replica.errors import UsageError
+
+
+class DeviceRow(msgspec.Struct, frozen=True):
+    """One device.
+
+    Attributes:
+        device: its name, as it is shown.
+        id: 16 hex digits that stand for it in all its incarnations.
+        origins: its incarnations, oldest first.
+        events: held here, system events left out.
+        last_written: hlc time of its newest event held here; None when there is none.
+        flags: `this`, `retired`, `name claimed twice`.
+    """
+
+    device: str
+    id: str
+    origins: list[str]
+    events: int
+    last_written: str | None
+    flags: list[str]
+
+
+def list_devices(replica: Replica) -> list[DeviceRow]:
+    """All devices known here, by name."""
+    by_device = _states(replica)
+    members = read_members(replica.log)
+    rows = []
+    for device, shown in replica.names.all().items():
+        states = by_device.get(device, [])
+        name = replica.device if device == replica.names.own else shown
+        flags = ["this"] if device == replica.names.own else []
+        flags += ["retired"] if device in members.retired else []
+        flags += ["name claimed twice"] if members.names.get(device, shown) != shown else []
+        newest = max((state.hlc for state in states), default=0)
+        rows.append(
+            DeviceRow(
+                name,
+                device.hex(),
+                [state.id.hex() for state in states],
+                sum(state.seq - state.base - state.system for state in states),
+                iso_ms(newest >> 16) if newest else None,
+                flags,
+            )
+        )
+    return sorted(rows, key=lambda row: (row.device, row.id))
+
+
+def retire_device(replica: Replica, name: str) -> dict[str, int]:
+    """Append the event that retires a device; return the last seq that counts of each of its origins.
+
+    Raises:
+        UsageError: no device, or more than one, is called so, or it is this one; nothing was appended.
+    """
+    device = _find(replica, name)
+    last = {state.id.hex(): state.seq for state in _states(replica).get(device, [])}
+    replica.log.append([system_draft(RETIRE, Retire(device.hex(), last))], wall_ms())
+    replica.names.refresh()
+    wake(replica.folder)
+    return last
+
+
+def _find(replica: Replica, name: str) -> bytes:
+    names = replica.names
+    found = [device for device, shown in names.all().items() if name in (shown, device.hex())]
+    if not found:
+        by_origin = {names.device(state.id) for state in replica.log.origins() if names.is_called(state.id, name)}
+        found = sorted(by_origin)
+    if not found:
+        raise UsageError(f"no device {name} is known here", hint="hcom-replica devices lists them")
+    if len(found) > 1:
+        listed = ", ".join(names.all()[device] for device in found)
+        raise UsageError(f"{len(found)} devices are called {name}", hint=f"name one: {listed}")
+    if found[0] == names.own:
+        raise UsageError(
+            "this device cannot retire itself", hint="run it on another device; relay forget leaves the group"
+        )
+    return found[0]
+
+
+def _states(replica: Replica) -> dict[bytes, list[OriginState]]:
+    found: dict[bytes, list[OriginState]] = {}
+    for state in sorted(replica.log.origins(), key=lambda state: state.generation):
+        found.setdefault(state.device, []).append(state)
+    return found

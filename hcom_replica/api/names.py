@@ -1,0 +1,65 @@
+"""Which device wrote an origin, and what it is called: read from the log, so the same on every device."""
+
+from __future__ import annotations
+
+from hcom_replica.core.members import display_names, read_members
+from hcom_replica.core.reader import LogReader
+from hcom_replica.ids import OriginId
+from hcom_replica.wire.signing import device_id
+
+
+class Names:
+    """Names of devices, as the log has them now. Brought up to date when an unknown origin turns up.
+
+    Args:
+        log: to read.
+        own_key: public key of this device.
+    """
+
+    def __init__(self, log: LogReader, own_key: bytes) -> None:
+        self._log = log
+        self.own = device_id(own_key)
+        self._devices: dict[OriginId, bytes] = {}
+        self._shown: dict[bytes, str] = {}
+        self._stated: dict[bytes, str] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the log's system events again."""
+        self._devices = {state.id: state.device for state in self._log.origins()}
+        members = read_members(self._log)
+        self._shown = display_names(members, {*self._devices.values(), self.own})
+        self._stated = members.names
+
+    @property
+    def own_name(self) -> str:
+        """This device's name as it is shown."""
+        return self._shown[self.own]
+
+    @property
+    def own_stated(self) -> str | None:
+        """The name this device has stated in the log; None before its first event."""
+        return self._stated.get(self.own)
+
+    def device(self, origin: OriginId) -> bytes:
+        """8 bytes that stand for the device that wrote an origin."""
+        if origin not in self._devices:
+            self.refresh()
+        return self._devices[origin]
+
+    def shown(self, origin: OriginId) -> str:
+        """The name of the device that wrote an origin."""
+        return self._shown[self.device(origin)]
+
+    def is_called(self, origin: OriginId, name: str) -> bool:
+        """Tell whether a person may mean this origin's device by a name: as shown, as stated, or the origin's id."""
+        device = self.device(origin)
+        return name in (self._shown[device], self._stated.get(device), origin.hex())
+
+    def known(self, name: str) -> bool:
+        """Tell whether any device here is called so."""
+        return any(self.is_called(origin, name) for origin in self._devices) or name == self.own_name
+
+    def all(self) -> dict[bytes, str]:
+        """Device -> shown name, of all that are known here, this device included."""
+        return dict(self._shown)

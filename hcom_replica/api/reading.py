@@ -1,0 +1,119 @@
+"""Reading the log through a filter: in canonical order, in order of arrival, and as it grows.
+
+Owns how far back a reader has to look for the newest N, and how soon a follower sees what others append. Never holds
+a transaction while its caller works.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Final
+
+from hcom_replica.api.event import Arrival, Event
+from hcom_replica.api.filters import Filter
+from hcom_replica.api.names import Names
+from hcom_replica.ids import EventId
+from hcom_replica.store.log import Log
+from hcom_replica.store.schema import Arrival as StoredArrival
+from hcom_replica.store.schema import StoredEvent
+from hcom_replica.wire import event as wire
+from hcom_replica.wire.event import decode_event, is_system
+
+_PAGE: Final = 1_000
+_AWAKE_S: Final = 0.002
+_DROWSY_S: Final = 0.02
+_AWAKE_FOR_S: Final = 60.0
+
+
+class Reader:
+    """Reads one log.
+
+    Args:
+        log: open.
+        names: of its devices.
+    """
+
+    def __init__(self, log: Log, names: Names) -> None:
+        self._log = log
+        self._names = names
+
+    def canonical(self, accept: Filter, newest: int | None = None) -> Iterator[Event]:
+        """Yield accepted events in canonical order; only the newest so many of them when a number is given."""
+        if newest is None:
+            return filter(accept.accepts, self._scan(accept, backwards=False))
+        found = list(islice(filter(accept.accepts, self._scan(accept, backwards=True)), newest))
+        return reversed(found)
+
+    def _scan(self, accept: Filter, *, backwards: bool) -> Iterator[Event]:
+        for row in self._log.events(start=accept.start, stop=accept.stop, reverse=backwards):
+            yield self._event(row, decode_event(row.record))
+
+    def arrived(self, accept: Filter, newest: int | None = None) -> Iterator[Event]:
+        """Yield accepted events in order of arrival; only the newest so many of them when a number is given."""
+        if newest is None:
+            return self.after(0, accept, self._log.last_arrival())
+        found: deque[Event] = deque()
+        high = self._log.last_arrival()
+        while high > 0 and len(found) < newest:
+            low = max(0, high - _PAGE)
+            for event in reversed(list(self.after(low, accept, high))):
+                if len(found) < newest:
+                    found.appendleft(event)
+            high = low
+        return iter(found)
+
+    def after(self, arrival: int, accept: Filter, upto: int) -> Iterator[Event]:
+        """Yield accepted events with an arrival number above `arrival` and at most `upto`."""
+        while arrival < upto:
+            rows = self._log.arrivals(arrival, min(_PAGE, upto - arrival))
+            if not rows:
+                return
+            yield from (event for _, event in self._page(rows) if accept.accepts(event))
+            arrival = rows[-1].number
+
+    def _page(self, rows: list[StoredArrival]) -> list[tuple[int, Event]]:
+        """Arrival numbers and events; names are read again first where an event may have changed one."""
+        decoded = [decode_event(row.event.record) for row in rows]
+        if any(is_system(event.kind) for event in decoded):
+            self._names.refresh()
+        return [
+            (row.number, self._event(row.event, event, Arrival(row.number, row.received_ms, row.late)))
+            for row, event in zip(rows, decoded, strict=True)
+        ]
+
+    def _event(self, row: StoredEvent, event: wire.Event, arrival: Arrival | None = None) -> Event:
+        return Event(EventId(row.origin, row.seq), event, self._names.shown(row.origin), arrival)
+
+    def follow(self, arrival: int, accept: Filter, consumed: Callable[[int], None]) -> Iterator[Event | None]:
+        """Yield accepted events in order of arrival for ever, and None at each look that found nothing new.
+
+        Args:
+            arrival: the last number that was consumed before.
+            accept: which events.
+            consumed: told, after a page of events and at the end, up to which number the caller has consumed.
+        """
+        reached = kept = arrival
+        active = time.monotonic()
+        try:
+            while True:
+                seen = self._log.last_txn()
+                rows = self._log.arrivals(reached, _PAGE)
+                for number, event in self._page(rows):
+                    if accept.accepts(event):
+                        yield event
+                    reached = number
+                if kept < reached:
+                    consumed(reached)
+                    kept = reached
+                    active = time.monotonic()
+                    continue
+                yield None
+                while self._log.last_txn() == seen:
+                    time.sleep(_AWAKE_S if time.monotonic() - active < _AWAKE_FOR_S else _DROWSY_S)
+                    yield None
+        finally:
+            if kept < reached:
+                consumed(reached)

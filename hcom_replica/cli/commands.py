@@ -1,0 +1,68 @@
+"""Every command: its words, and the function that runs it.
+
+Owns the tree of commands. A function is imported when its command runs, or when all are listed for help.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
+
+from hcom_replica.cli.options import Command
+
+GROUPS: Final = {
+    ("relay",): "this device's group: make, join, leave, sync",
+    ("relay", "daemon"): "the daemon that syncs this folder",
+    ("devices",): "the devices of the group",
+}
+
+COMMANDS: Final = {
+    ("emit",): "write:emit",
+    ("send",): "write:send",
+    ("import",): "importing:import_",
+    ("flush",): "waiting:flush",
+    ("wait",): "waiting:wait",
+    ("events",): "read:events",
+    ("status",): "status:status",
+    ("devices",): "devices:devices",
+    ("devices", "retire"): "devices:retire",
+    ("devices", "rename"): "devices:rename",
+    ("relay",): "relay:status",
+    ("relay", "new"): "relay:new",
+    ("relay", "connect"): "relay:connect",
+    ("relay", "status"): "relay:status",
+    ("relay", "on"): "relay:on",
+    ("relay", "off"): "relay:off",
+    ("relay", "forget"): "relay:forget",
+    ("relay", "token"): "relay:token",
+    ("relay", "daemon"): "daemon:status",
+    ("relay", "daemon", "start"): "daemon:start",
+    ("relay", "daemon", "stop"): "daemon:stop",
+    ("relay", "daemon", "restart"): "daemon:restart",
+    ("relay", "daemon", "status"): "daemon:status",
+    ("relay", "daemon", "logs"): "daemon:logs",
+    ("run",): "daemon:run",
+    ("broker",): "broker:broker",
+    ("config",): "config:config",
+    ("doctor",): "doctor:doctor",
+    ("demo",): "demo:demo",
+}
+"""Words of the command -> module of this package and function. A group that is listed runs on its own, too."""
+
+
+def find(argv: Sequence[str]) -> tuple[tuple[str, ...], Command] | None:
+    """Find the command that a command line begins with; None when there is none, or a group needs another word."""
+    words = tuple(argv[:1])
+    if words not in COMMANDS and words not in GROUPS:
+        return None
+    while words in GROUPS and len(argv) > len(words) and not argv[len(words)].startswith("-"):
+        words = tuple(argv[: len(words) + 1])
+    return (words, load(words)) if words in COMMANDS else None
+
+
+def load(words: tuple[str, ...]) -> Command:
+    """Import a command's function."""
+    module, _, name = COMMANDS[words].partition(":")
+    command: Command = getattr(import_module(f"hcom_replica.cli.{module}"), name)
+    return command

@@ -1,0 +1,127 @@
+"""`events`: the log, filtered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated
+
+from hcom_replica.api.event import Event
+from hcom_replica.cli.options import Opt
+from hcom_replica.cli.print import escape, flush, line, paint, raw, warn
+from hcom_replica.cli.session import Session
+from hcom_replica.errors import UsageError
+
+
+def events(
+    session: Session,
+    kind: Annotated[list[str], Opt("--kind", metavar="KIND", help="of this kind; may be repeated")] = (),  # type: ignore[assignment]
+    agent: Annotated[list[str], Opt("--agent", metavar="AGENT", help="luna, or luna:BOXE; may be repeated")] = (),  # type: ignore[assignment]
+    device: Annotated[list[str], Opt("--device", metavar="NAME", help="written by it; may be repeated")] = (),  # type: ignore[assignment]
+    since: Annotated[
+        str | None, Opt("--since", metavar="WHEN", help="from then on: ISO time, 10m, 2h, event id")
+    ] = None,
+    until: Annotated[str | None, Opt("--until", metavar="WHEN", help="up to then, included")] = None,
+    claimed_since: Annotated[
+        str | None, Opt("--claimed-since", metavar="WHEN", help="as --since, of the time shown")
+    ] = None,
+    claimed_until: Annotated[
+        str | None, Opt("--claimed-until", metavar="WHEN", help="as --until, of the time shown")
+    ] = None,
+    grep: Annotated[str | None, Opt("--grep", metavar="TEXT", help="with this text in kind, agent or data")] = None,
+    where: Annotated[str | None, Opt("--where", metavar="EXPR", help="""like 'data.status == "blocked"'""")] = None,
+    newest: Annotated[str, Opt("-n", "--newest", metavar="N", help="the newest N, or all")] = "20",
+    follow: Annotated[bool, Opt("--follow", "-f", help="go on with what arrives")] = False,
+    order: Annotated[str, Opt("--order", metavar="ORDER", help="canonical or arrival")] = "canonical",
+    system: Annotated[bool, Opt("--system", help="also system events")] = False,
+    json: Annotated[bool, Opt("--json", help="print one object a line")] = False,
+) -> int | None:
+    """Print the newest events, oldest first."""
+    from hcom_replica.api.filters import Query
+    from hcom_replica.api.replica import Replica
+
+    limit = _limit(newest)
+    query = Query(kind, agent, device, since, until, claimed_since, claimed_until, grep, where, system)
+    with Replica.in_folder(session.folder) as replica:
+        for name in device:
+            if not replica.names.known(name):
+                warn(f"no device {escape(name)} is known here yet")
+        printer = _Printer(None if json else replica.device, arrival=_is_arrival(order))
+        begin = replica.log.last_arrival()
+        page = replica.find(query, order="arrival" if printer.arrival else "canonical", newest=limit)
+        seen = printer.page(page, keep=follow)
+        if follow:
+            flush()
+            for event in replica.follow(after=begin, query=query):
+                if event.id not in seen:
+                    printer.one(event)
+                    flush()
+    return 0
+
+
+class _Printer:
+    """Prints events; as JSON when no own device is given.
+
+    Args:
+        own: this device's name, whose agents are printed without it; None prints JSON.
+        arrival: print how events came here, too.
+    """
+
+    def __init__(self, own: str | None, *, arrival: bool) -> None:
+        self._own = own
+        self.arrival = arrival
+        self._widths = (4, 4)
+
+    def page(self, events: Iterable[Event], *, keep: bool) -> set[object]:
+        """Print events; return their ids if they are to be kept."""
+        seen: set[object] = set()
+        for chunk in _chunks(iter(events)):
+            names = [self._name(event) for event in chunk] if self._own is not None else []
+            if names:
+                self._widths = (
+                    max(self._widths[0], *map(len, names)),
+                    max(self._widths[1], *(len(escape(e.kind)) for e in chunk)),
+                )
+            for event in chunk:
+                self.one(event)
+                if keep:
+                    seen.add(event.id)
+        return seen
+
+    def one(self, event: Event) -> None:
+        """Print one event."""
+        if self._own is None:
+            raw(event.json(arrival=self.arrival))
+            return
+        name, kind = self._name(event).ljust(self._widths[0]), escape(event.kind).ljust(self._widths[1])
+        body = escape(event.body.decode("utf-8", "backslashreplace"))
+        late = (
+            paint("late", "yellow") + "  " if self.arrival and event.arrival is not None and event.arrival.late else ""
+        )
+        number = f"{event.arrival.number:>8}  " if self.arrival and event.arrival is not None else ""
+        line(f"{number}{event.time or '-':<24}  {paint(name, 'bold')}  {kind}  {late}{body}")
+
+    def _name(self, event: Event) -> str:
+        if event.agent is None:
+            return escape(f":{event.device}") if event.device != self._own else "-"
+        return escape(event.agent if event.device == self._own else f"{event.agent}:{event.device}")
+
+
+def _chunks(events: Iterator[Event]) -> Iterator[list[Event]]:
+    from itertools import islice
+
+    while chunk := list(islice(events, 500)):
+        yield chunk
+
+
+def _limit(newest: str) -> int | None:
+    if newest == "all":
+        return None
+    if not newest.isascii() or not newest.isdigit():
+        raise UsageError(f"-n takes a number or all, not {newest!r}")
+    return int(newest)
+
+
+def _is_arrival(order: str) -> bool:
+    if order not in ("canonical", "arrival"):
+        raise UsageError(f"no order {order!r}", hint="--order canonical, the same on every device, or --order arrival")
+    return order == "arrival"

@@ -1,0 +1,195 @@
+"""`relay`: making, joining and leaving a group, and whether this device syncs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from hcom_replica.cli.options import Arg, Opt
+from hcom_replica.cli.print import escape, facts, json_line, line, note, table
+from hcom_replica.cli.session import Session
+from hcom_replica.cli.write import read_stdin
+
+Broker = Annotated[
+    str | None, Opt("--broker", metavar="URL", help="mqtt://host[:port], mqtts://host[:port]; host:port is TLS")
+]
+Username = Annotated[str | None, Opt("--username", metavar="U", help="user name at the broker")]
+PasswordFile = Annotated[str | None, Opt("--password-file", metavar="F", help="its first line is the password")]
+CaFile = Annotated[str | None, Opt("--ca-file", metavar="F", help="PEM file of the authorities trusted for TLS")]
+Name = Annotated[str | None, Opt("--name", metavar="N", help="name of this device, 2 to 16 of A-Z 0-9 -")]
+Json = Annotated[bool, Opt("--json", help="print JSON")]
+
+
+def new(
+    session: Session,
+    broker: Broker = None,
+    username: Username = None,
+    password_file: PasswordFile = None,
+    ca_file: CaFile = None,
+    name: Name = None,
+    json: Json = False,
+) -> int | None:
+    """Make a group, start syncing, and print the token with which other devices join."""
+    from hcom_replica.api.relay import Access, new_group
+
+    access = Access(broker, username, password_file or _prompted(session, username), ca_file, name)
+    made = new_group(session.folder, access, tried=lambda url, why: note(f"{url}: {escape(why)}"))
+    session.warn_modes()
+    if json:
+        json_line({"token": made.token, "group": made.group, "device": made.device, "broker": made.broker})
+        return 0
+    facts(
+        [
+            ("device", made.device),
+            ("group", made.group[:8]),
+            ("broker", made.broker),
+            ("daemon", f"running, pid {made.pid}"),
+        ]
+    )
+    line()
+    line("on the other devices, with this token (treat it like a private key):")
+    line()
+    line(f"  hcom-replica relay connect {made.token}")
+    return 0
+
+
+def connect(
+    session: Session,
+    token: Annotated[str, Arg("TOKEN|-", help="what relay new or relay token printed; - reads it from stdin")],
+    broker: Broker = None,
+    username: Username = None,
+    password_file: PasswordFile = None,
+    ca_file: CaFile = None,
+    name: Name = None,
+    timeout: Annotated[float, Opt("--timeout", metavar="S", help="how long to wait for a member to answer")] = 5.0,
+    json: Json = False,
+) -> int | None:
+    """Join a group and start syncing."""
+    from hcom_replica.api.relay import Access, connect_group
+
+    text = read_stdin().decode(errors="replace") if token == "-" else token
+    access = Access(broker, username, password_file or _prompted(session, username), ca_file, name)
+    joined = connect_group(session.folder, text, access, timeout_s=timeout)
+    session.warn_modes()
+    if json:
+        json_line(joined)
+        return 0
+    facts(
+        [
+            ("device", joined.device),
+            ("group", joined.group[:8]),
+            ("broker", joined.broker),
+            ("daemon", f"running, pid {joined.pid}"),
+        ]
+    )
+    line()
+    if joined.reappended_events:
+        line(f"{joined.reappended_events:,} events written here before were appended to the group")
+    if joined.answered:
+        line(f"joined: {joined.peers} other devices are known")
+    else:
+        line("joined, nobody has answered yet; if this group has members, the token may be old")
+    return 0
+
+
+def _prompted(session: Session, username: str | None) -> str | None:
+    """Ask for a password on a terminal and keep it in the folder; a password is never an argument."""
+    import sys
+    from getpass import getpass
+
+    if username is None or not sys.stdin.isatty():
+        return None
+    password = getpass(f"password of {escape(username)} (empty: none): ")
+    if not password:
+        return None
+    from hcom_replica.folder.files import replace
+
+    session.folder.make()
+    path = session.folder.root / "broker.password"
+    replace(path, (password + "\n").encode())
+    return path.name
+
+
+def status(session: Session, json: Json = False) -> int | None:
+    """Show whether this device syncs, and with whom."""
+    from hcom_replica.api.relay import relay_status
+
+    now = relay_status(session.folder)
+    if json:
+        json_line(now)
+        return 0
+    if now.broker is None or now.broker.url is None:
+        line("not set up: this folder syncs with nobody")
+        note("hint: hcom-replica relay new makes a group, relay connect TOKEN joins one")
+        return 0
+    connected = f"connected since {now.broker.since}" if now.broker.connected else "not connected"
+    facts(
+        [
+            ("enabled", now.enabled),
+            ("broker", f"{now.broker.url}, {connected}"),
+            ("device", now.device),
+            ("group", None if now.group is None else now.group[:8]),
+            ("daemon", f"running, pid {now.daemon.pid}" if now.daemon.running else "not running"),
+        ]
+    )
+    line()
+    if now.peers:
+        table(("peer", "online", "last seen"), [(peer.device, peer.online, peer.last_seen) for peer in now.peers])
+    else:
+        line("no other device is known yet (hcom-replica relay token shows the token to join with)")
+    return 0
+
+
+def on(session: Session, json: Json = False) -> int | None:
+    """Sync from now on."""
+    from hcom_replica.api.relay import turn_on
+
+    pid = turn_on(session.folder)
+    if json:
+        json_line({"enabled": True, "pid": pid})
+    else:
+        line(f"syncing, daemon pid {pid}")
+    return 0
+
+
+def off(
+    session: Session,
+    everyone: Annotated[bool, Opt("--all", help="ask every device of the group to stop syncing, too")] = False,
+    json: Json = False,
+) -> int | None:
+    """Stop syncing. Everything is kept, and writing goes on."""
+    from hcom_replica.api.relay import turn_off
+
+    turn_off(session.folder, everyone=everyone)
+    if json:
+        json_line({"enabled": False, "asked_all": everyone})
+    else:
+        line("asked every device to stop; stopped syncing here" if everyone else "stopped syncing; everything is kept")
+    return 0
+
+
+def forget(
+    session: Session,
+    force: Annotated[bool, Opt("--force", help="also when the broker cannot be told")] = False,
+    json: Json = False,
+) -> int | None:
+    """Leave the group: clear what the broker keeps of this device, and put the log aside."""
+    from hcom_replica.api.relay import forget_group
+
+    kept = forget_group(session.folder, force=force)
+    if json:
+        json_line({"kept_log": None if kept is None else str(kept)})
+    else:
+        line("left the group" + ("" if kept is None else f"; its log is kept in {kept}"))
+    return 0
+
+
+def token(session: Session, json: Json = False) -> int | None:
+    """Print the join token. Treat it like a private key."""
+    from hcom_replica.api.relay import join_token
+
+    shown = join_token(session.folder)
+    if json:
+        json_line({"token": shown})
+    else:
+        line(shown)
+    return 0
