@@ -6,16 +6,20 @@ A batch is taken from anybody: it proves itself. What is wrong with it is held a
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from hcom_replica.core.effects import Ingest
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.origin import OriginState, fresh_origin
 from hcom_replica.core.outbox import Outbox
 from hcom_replica.core.verify import Run, verify_batch
+from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import OriginId
 from hcom_replica.limits import SPOOL_BYTES_MAX
 from hcom_replica.wire.batch import Batch
+
+_BATCH_COST_BYTES: Final = 1024
+_ITEM_COST_BYTES: Final = 64
 
 
 class Taken(Enum):
@@ -66,7 +70,7 @@ class Intake:
 
     @property
     def spooled_bytes(self) -> int:
-        """Record bytes that wait beyond gaps."""
+        """About what the batches that wait beyond gaps take in memory."""
         return self._spooled_bytes
 
     def offer(self, batch: Batch) -> Taken:
@@ -121,14 +125,12 @@ class Intake:
             self._ahead[run.origin] = _Ahead(state, run.last)
 
     def _put_aside(self, origin: OriginId, batch: Batch) -> None:
-        waiting = self._spool.setdefault(origin, {})
         size = _size(batch)
-        if batch.first in waiting or size > SPOOL_BYTES_MAX:
+        if batch.first in self._spool.get(origin, ()) or size > SPOOL_BYTES_MAX:
             return
         while self._spooled_bytes + size > SPOOL_BYTES_MAX:
             self._evict()
-        waiting = self._spool.setdefault(origin, {})
-        waiting[batch.first] = batch
+        self._spool.setdefault(origin, {})[batch.first] = batch
         self._spooled_bytes += size
 
     def _evict(self) -> None:
@@ -137,11 +139,17 @@ class Intake:
         self._pop(fullest, max(self._spool[fullest]))
 
     def _release(self, origin: OriginId) -> None:
-        """Stage what waited and now fits."""
+        """Stage what waited and now fits. What does not verify is dropped: its sender is not the one heard just now."""
         while (first := self.spooled_from(origin)) is not None and first - 1 <= self.have(origin):
             batch = self._pop(origin, first)
-            if batch.last > self.have(origin):
-                self._stage(verify_batch(self._outbox.keys.group, batch, self._known(origin)))
+            if batch.last <= self.have(origin):
+                continue
+            try:
+                run = verify_batch(self._outbox.keys.group, batch, self._known(origin))
+            except ProtocolError as error:
+                self._outbox.trace("spooled batch dropped", origin=origin.hex(), first=first, reason=error.reason)
+            else:
+                self._stage(run)
 
     def _pop(self, origin: OriginId, first: int) -> Batch:
         batch = self._spool[origin].pop(first)
@@ -152,7 +160,10 @@ class Intake:
 
 
 def _size(batch: Batch) -> int:
-    return sum(map(len, batch.records)) + 64 * len(batch.commits)
+    """Count what keeping a batch costs: empty records and small batches take memory too."""
+    return (
+        _BATCH_COST_BYTES + sum(map(len, batch.records)) + _ITEM_COST_BYTES * (len(batch.records) + len(batch.commits))
+    )
 
 
 def _base(batch: Batch, known: OriginState | None) -> int:
