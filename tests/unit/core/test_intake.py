@@ -121,12 +121,12 @@ def test_ingest_that_failed_leaves_the_log_as_the_truth(boxe: Device, nova: Taki
 
 def test_junk_beyond_the_gap_is_dropped_when_its_turn_comes_and_the_rest_goes_on(boxe: Device, nova: Taking) -> None:
     """What waited unverified was sent by somebody else than what closes the gap: it must not be held against that."""
-    first, second, third, *_ = pieces(boxe)
-    assert nova.intake.offer(junk(boxe.own.id, second.first + 1, [b"junk"])) is Taken.GAP
-    assert nova.intake.offer(third) is Taken.GAP
-    assert nova.intake.offer(first) is Taken.STAGED
-    assert nova.intake.offer(second) is Taken.STAGED
-    assert nova.intake.have(boxe.own.id) == third.last
+    first, second, third, fourth, *_ = pieces(boxe)
+    assert nova.intake.offer(junk(boxe.own.id, third.first + 1, [b"junk"] * len(third.records))) is Taken.GAP
+    assert nova.intake.offer(fourth) is Taken.GAP
+    for batch in (first, second, third):
+        assert nova.intake.offer(batch) is Taken.STAGED
+    assert nova.intake.have(boxe.own.id) == fourth.last
     assert nova.intake.gaps() == {}
 
 
