@@ -15,7 +15,7 @@ from hcom_replica.core.intake import Taken
 from hcom_replica.core.peers import SlotMessage, decode_slot
 from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import OriginId
-from hcom_replica.wire.batch import decode_batch
+from hcom_replica.wire.batch import Batch, decode_batch
 from hcom_replica.wire.frame import AUTHOR_BYTES, Author, Frame, Kind, Packed, open_frame, unpack
 from hcom_replica.wire.messages import (
     ASK_OFF,
@@ -158,19 +158,22 @@ class Inbox:
         )
 
     def _on_live(self, now: Now, frame: Frame) -> None:
-        self._take(now, frame.payload)
+        batch, taken = self._take(frame.payload)
+        peer = self._c.peers.get(OriginId(batch.origin)) if taken is Taken.STAGED else None
+        if peer is not None:  # only its writer says a batch live: it is there
+            peer.heard_ms, peer.heard_mono_ms = now.wall_ms, now.mono_ms
 
     def _on_fill(self, now: Now, frame: Frame) -> None:
         fill = decode_fill(frame.payload)
-        origin = self._take(now, unpack(Packed(fill.codec, fill.data)))
-        self._c.puller.fill(now, origin, fill.want, last=fill.last)
+        batch, _ = self._take(unpack(Packed(fill.codec, fill.data)))
+        self._c.puller.fill(now, OriginId(batch.origin), fill.want, last=fill.last)
 
     def _on_fill_part(self, now: Now, frame: Frame) -> None:
         message = decode_fill_part(frame.payload)
         author = frame.author
         batch = self._c.assembler.add(author.origin, message.part) if author is not None else None
         if batch is not None:
-            self._take(now, batch)
+            self._take(batch)
         self._c.puller.fill(now, OriginId(message.part.origin), message.want, last=message.last)
 
     def _on_segment(self, now: Now, topic: str, frame: Frame, payload: bytes, *, retain: bool) -> None:
@@ -179,23 +182,18 @@ class Inbox:
             self._c.mailbox.segment(topic, payload, retain=retain)
             return
         if frame.kind is Kind.SEGMENT:
-            self._take(now, frame.payload)
+            self._take(frame.payload)
         elif author is not None:
             batch = self._c.assembler.add(author.origin, decode_part(frame.payload))
             if batch is not None:
-                self._take(now, batch)
+                self._take(batch)
         self._c.puller.segment(now, topic)
 
-    def _take(self, now: Now, data: bytes) -> OriginId:
+    def _take(self, data: bytes) -> tuple[Batch, Taken]:
         batch = decode_batch(data)
         taken = self._c.intake.offer(batch)
         self._c.counters[f"batches {taken.name.lower()}"] += 1
-        origin = OriginId(batch.origin)
-        if taken is Taken.STAGED:
-            peer = self._c.peers.get(origin)
-            if peer is not None:
-                peer.heard_ms, peer.heard_mono_ms = now.wall_ms, now.mono_ms
-        return origin
+        return batch, taken
 
     def _on_want(self, now: Now, frame: Frame) -> None:
         want, author = decode_want(frame.payload), frame.author
