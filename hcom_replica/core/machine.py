@@ -137,7 +137,7 @@ class Machine:
     def log_moved(self, now: Now) -> None:
         """The log has grown by an append on this device, or an incarnation was opened."""
         self._step(now)
-        before = self._c.knowledge.own
+        before, held = self._c.knowledge.own, self._c.knowledge.states
         self._c.knowledge.reload()
         own = self._c.knowledge.own
         if own is None:
@@ -145,7 +145,8 @@ class Machine:
         self._c.reopening = False
         if before is None or before.id != own.id:
             self._new_origin(now)
-        self._c.vector.moved()
+        if any(held.get(state.id) != state for state in self._c.knowledge.states.values() if state.id != own.id):
+            self._c.vector.moved()  # own appends alone are told by the head
         if before is None or (before.id, before.seq) != (own.id, own.seq):
             self._c.mailbox.moved(now)
             if self._c.fence.open:
