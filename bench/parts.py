@@ -7,8 +7,9 @@ both; of each the best round counts, of single commits the median. Every result 
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from statistics import median
@@ -25,7 +26,7 @@ from bench.machine import rss_anon_mib
 from hcom_replica.store.kv import Item
 from hcom_replica.wire.batch import decode_batch
 from hcom_replica.wire.event import Draft, decode_event
-from hcom_replica.wire.frame import Kind, open_frame
+from hcom_replica.wire.frame import open_frame
 from hcom_replica.wire.seal import NONCE_BYTES, seal, unseal
 
 ROUNDS: Final = 5
@@ -124,10 +125,10 @@ def append_one(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
 def _take_turns(writer: Device, raw: RawLmdb, single: list[Draft]) -> tuple[list[float], list[float]]:
     ours, floor = [], []
     for one in single:
-        ours.append(seconds(lambda one=one: writer.append([one], 1)))  # type: ignore[misc]
+        ours.append(seconds(partial(writer.append, [one], 1)))
         stored = next(writer.log.events(reverse=True, page=1))
         value = stored.seq.to_bytes(8, "big") + stored.record
-        floor.append(seconds(lambda stored=stored, value=value: raw.put(stored.key, value)))  # type: ignore[misc]
+        floor.append(seconds(partial(raw.put, stored.key, value)))
     return ours, floor
 
 
@@ -140,15 +141,14 @@ def ingest(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
     with device(fresh(folder, "source"), "BENA") as source:
         source.append(drafts, BATCH_EVENTS)
         messages, wanted, stored = source.messages(), digest(source.log), rows(source.log)
-    ours, floor, grown = [], [], 0.0
+    ours, floor, grown, quarter = list[float](), list[float](), 0.0, len(messages) // 4
     for _ in range(ROUNDS):
         gc.collect()
         with device(fresh(folder, "copy"), "BENB") as copy:
             receiver = Receiver(copy.log)
-            quarter = len(messages) // 4
-            first = seconds(lambda receiver=receiver: receiver.take(messages[:quarter]))  # type: ignore[misc]
+            first = seconds(partial(receiver.take, messages[:quarter]))
             early_mib = rss_anon_mib()
-            rest = seconds(lambda receiver=receiver: receiver.take(messages[quarter:]))  # type: ignore[misc]
+            rest = seconds(partial(receiver.take, messages[quarter:]))
             grown = max(grown, rss_anon_mib() - early_mib)
             assert digest(copy.log) == wanted, "the copy differs"
         ours.append(first + rest)
@@ -202,7 +202,7 @@ def codec(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
     with device(fresh(folder, "codec"), "BENA") as source:
         source.append(drafts, BATCH_EVENTS)
         records = [event.record for event in source.log.events()]
-        serving = best(lambda: source.messages())
+        serving = best(source.messages)
         messages = source.messages()
     batches = [open_frame(KEYS, TOPIC, message).payload for message in messages]
     assert [record for batch in batches for record in decode_batch(batch).records] == records
@@ -247,17 +247,9 @@ def _sealing(batches: list[bytes]) -> Figure:
     size = sum(map(len, batches)) / _MIB
     sealed = [seal(KEYS, TOPIC, batch, nonce) for batch in batches]
     assert [unseal(KEYS, TOPIC, payload) for payload in sealed] == batches
-    return Figure(
-        "seal alone", size / best(lambda: [seal(KEYS, TOPIC, batch, nonce) for batch in batches]), "MiB/s"
-    )
+    return Figure("seal alone", size / best(lambda: [seal(KEYS, TOPIC, batch, nonce) for batch in batches]), "MiB/s")
 
 
-def best(action: object) -> float:
+def best(action: Callable[[], object]) -> float:
     """Seconds of the best of some rounds."""
-    assert callable(action)
     return min(seconds(action) for _ in range(ROUNDS))
-
-
-def kind_of(message: bytes) -> Kind:
-    """The kind of a sealed message."""
-    return open_frame(KEYS, TOPIC, message).kind
