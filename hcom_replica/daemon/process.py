@@ -29,6 +29,7 @@ STOP_S: Final = 15.0
 """Longer than the five seconds that a daemon gives itself for its last messages."""
 
 _POLL_S: Final = 0.02
+_SEE_LOG: Final = "hcom-replica relay daemon logs"
 
 
 def start(folder: Folder, *, timeout_s: float = START_S) -> int:
@@ -47,15 +48,13 @@ def start(folder: Folder, *, timeout_s: float = START_S) -> int:
 
     def is_up() -> bool:
         if child.poll() is not None:
-            raise DaemonError(f"the daemon ended at once (exit code {child.returncode})", hint=_last_line(folder))
+            raise _ended_at_once(folder, child.returncode)
         with suppress(DaemonError):
             return client.info(timeout_s=1.0).pid == child.pid
         return False
 
     if not _wait_until(is_up, timeout_s):
-        raise DaemonError(
-            f"the daemon (pid {child.pid}) does not answer after {timeout_s:g} s", hint=_last_line(folder)
-        )
+        raise DaemonError(f"the daemon (pid {child.pid}) does not answer after {timeout_s:g} s", hint=_SEE_LOG)
     return child.pid
 
 
@@ -123,9 +122,13 @@ def _spawn(folder: Folder) -> subprocess.Popen[bytes]:
     return child
 
 
-def _last_line(folder: Folder) -> str:
-    lines = folder.daemon_log.read_text(errors="replace").strip().splitlines() if folder.daemon_log.exists() else []
-    return f"daemon.log ends with: {lines[-1]}" if lines else ""
+def _ended_at_once(folder: Folder, exit_code: int) -> DaemonError:
+    """What the child said before it ended, as the command line prints errors: `error[kind]: ...`, then `hint: ...`."""
+    lines = folder.daemon_log.read_text(errors="replace").splitlines() if folder.daemon_log.exists() else []
+    tail = lines[-2:]
+    said = next((line.partition("]: ")[2] for line in tail if line.startswith("error[")), "")
+    hint = next((line.removeprefix("hint: ") for line in tail if line.startswith("hint: ")), _SEE_LOG)
+    return DaemonError(f"the daemon did not start: {said or f'exit code {exit_code}'}", hint=hint)
 
 
 def _wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
