@@ -1,0 +1,181 @@
+"""Whole journeys between two real daemons: catching up, live events, and what goes over the wire.
+
+Owns what each journey is and when its clock starts and stops. What arrived is proven equal before a speed is told.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Final
+
+import zstandard
+
+from bench.corpus import Corpus
+from bench.device import device
+from bench.figures import Figure, Target
+from bench.floors import BATCH_EVENTS
+from bench.pair import WAIT_S, MemoryWatch, Pair, pair
+from bench.parts import Scale, fresh
+from bench.raw_mqtt import raw_mqtt
+from hcom_replica.wire.event import Draft
+from tests.harness.proxy import ChaosProxy
+from tests.harness.waiting import wait_until
+
+_MEMORY_MIB: Final = 150
+_GAP_S: Final = (0.02, 0.06)
+_SEED: Final = 11
+
+
+def catch_up(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
+    """One device writes while the other is off the network; then the other is put back.
+
+    The clock runs from the order to go online until the last event is on the disk of the device that was away: connecting,
+    subscribing and asking are in it.
+    """
+    drafts = corpus.take(scale.events)
+    with pair(fresh(folder, "catch-up")) as both:
+        watch = MemoryWatch(both.first.pid, both.second.pid)
+        with watch:
+            _write_alone(both, drafts)
+            begin = time.perf_counter()
+            both.second.switch(on=True)
+            wait_until(lambda: both.second.held() >= both.first.held(), WAIT_S, "the second device has caught up")
+            taken = time.perf_counter() - begin
+            both.await_equal()
+        floor = _bare_seconds(both, folder, drafts)
+    return [
+        Figure(
+            f"catch-up of {len(drafts):,} events, end to end",
+            len(drafts) / taken,
+            "events/s",
+            floor=len(drafts) / floor,
+            floor_name="bare paho, same messages",
+            target=Target(60_000),
+        ),
+        *(
+            Figure(f"memory of the {name} at most", most, "MiB", "less", target=Target(_MEMORY_MIB))
+            for name, most in zip(("device that writes", "device that catches up"), watch.most_mib.values(), strict=True)
+        ),
+    ]
+
+
+def _write_alone(both: Pair, drafts: Sequence[Draft]) -> None:
+    """Let the first write while the second is off the network, and wait until its mailbox is written."""
+    both.second.switch(on=False)
+    for at in range(0, len(drafts), BATCH_EVENTS):
+        both.first.append(drafts[at : at + BATCH_EVENTS])
+    both.first.cli.run("flush", "--timeout", "10")
+
+
+def _bare_seconds(both: Pair, folder: Path, drafts: Sequence[Draft]) -> float:
+    """Seconds that bare paho takes to carry the same log in the same messages through the same broker."""
+    with device(fresh(folder, "floor"), "BENC") as source, raw_mqtt(both.broker.address) as raw:
+        source.append(drafts, BATCH_EVENTS)
+        return raw.carry(source.messages())
+
+
+def live(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
+    """From the append on one device until a follower on the other has the event in its hands."""
+    drafts = corpus.take(scale.live_events)
+    with pair(fresh(folder, "live")) as both:
+        taken = _live_seconds(both, drafts)
+        both.await_equal()
+        with raw_mqtt(both.broker.address) as raw:
+            floor = raw.latencies(bytes(200), len(drafts))
+    return [
+        Figure(
+            f"live, append to follow, {name}",
+            of(taken) * 1_000,
+            "ms",
+            "less",
+            floor=of(floor) * 1_000,
+            floor_name="bare paho",
+            target=target,
+        )
+        for name, of, target in (("median", median, Target(10)), ("p99", _p99, None))
+    ]
+
+
+def _live_seconds(both: Pair, drafts: Sequence[Draft]) -> list[float]:
+    seen: list[tuple[float, bytes]] = []
+    more = threading.Condition()
+    ready = threading.Event()
+
+    def follow() -> None:
+        begin = both.second.held()
+        ready.set()
+        for event in both.second.replica.follow(after=begin, timeout_s=WAIT_S):
+            with more:
+                seen.append((time.perf_counter(), event.body))
+                more.notify()
+                if len(seen) == len(drafts):
+                    return
+
+    follower = threading.Thread(target=follow, name="follower", daemon=True)
+    follower.start()
+    assert ready.wait(WAIT_S)
+    pause, taken = random.Random(_SEED), []
+    for number, draft in enumerate(drafts):
+        time.sleep(pause.uniform(*_GAP_S))  # so that events do not fall in step with anything that repeats
+        begin = time.perf_counter()
+        both.first.append([draft])
+        with more:
+            assert more.wait_for(lambda number=number: len(seen) > number, WAIT_S), "a live event was lost"  # type: ignore[misc]
+        assert seen[number][1] == draft.body, "another event arrived"
+        taken.append(seen[number][0] - begin)
+    follower.join()
+    return taken
+
+
+def _p99(values: list[float]) -> float:
+    return quantiles(values, n=100)[98]
+
+
+def wire(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
+    """Bytes that reach a device while it catches up with the whole corpus, beside its JSON and beside bare zstd."""
+    count = min(len(corpus.drafts), scale.events)
+    drafts, lines = corpus.take(count), corpus.take_lines(count)
+    json_bytes = sum(map(len, lines))
+    with ChaosProxyOf() as proxies, pair(fresh(folder, "wire"), second_through=proxies.through) as both:
+        _write_alone(both, drafts)
+        down, up = proxies.down_up()
+        both.second.switch(on=True)
+        wait_until(lambda: both.second.held() >= both.first.held(), WAIT_S, "the second device has caught up")
+        both.await_equal()
+        down, up = proxies.down_up()[0] - down, proxies.down_up()[1] - up
+    squeezed = len(zstandard.ZstdCompressor(level=3).compress(b"".join(lines)))
+    return [
+        Figure("catch-up, received for each byte of JSON", down / json_bytes, "bytes", "less",
+               floor=squeezed / json_bytes, floor_name="zstd of all the JSON at once", target=Target(0.18)),
+        Figure("catch-up, received an event", down / count, "bytes", "less"),
+        Figure("catch-up, sent by who catches up", up, "bytes", "less"),
+    ]  # fmt: skip
+
+
+class ChaosProxyOf:
+    """A counting proxy that can be made only when the broker's port is known; a context manager."""
+
+    def __init__(self) -> None:
+        self._proxy: ChaosProxy | None = None
+
+    def through(self, broker: object) -> str:
+        """Start the proxy; give the URL at which clients connect."""
+        self._proxy = ChaosProxy(broker.port).start()  # type: ignore[attr-defined]
+        return self._proxy.url
+
+    def down_up(self) -> tuple[int, int]:
+        """Bytes passed so far to the client and from it."""
+        assert self._proxy is not None
+        return self._proxy.bytes_down, self._proxy.bytes_up
+
+    def __enter__(self) -> ChaosProxyOf:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._proxy is not None:
+            self._proxy.stop()

@@ -1,0 +1,132 @@
+"""Two real daemons and a broker of their own on loopback: what the journeys run on.
+
+Owns their processes and folders: everything is ended and removed afterwards, by process id. The second device may be taken off
+the network and put back without its daemon being started anew.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+from bench.device import digest
+from bench.machine import rss_anon_mib
+from hcom_replica.api.appending import append_drafts
+from hcom_replica.api.replica import Replica
+from hcom_replica.daemon.client import DaemonClient
+from hcom_replica.folder.config_edit import change_config
+from hcom_replica.ids import OriginId
+from hcom_replica.store.log import Log
+from hcom_replica.wire.event import Draft
+from tests.harness.brokers import PrivateBroker, any_broker
+from tests.harness.processes import Cli
+from tests.harness.waiting import wait_until
+
+WAIT_S: Final = 120.0
+_SAMPLE_S: Final = 0.02
+
+
+class Member:
+    """One device with a running daemon.
+
+    Attributes:
+        cli: its command line.
+        replica: its folder, open in this process beside the daemon.
+    """
+
+    def __init__(self, cli: Cli) -> None:
+        self.cli = cli
+        pid = cli.daemon_pid()
+        assert pid is not None, "the daemon does not run"
+        self.pid = pid
+        self.replica = Replica.open(cli.folder, create=False)
+
+    def switch(self, *, on: bool) -> None:
+        """Go on the network, or leave it, with the daemon running on; returns when the daemon has been told."""
+        change_config(self.replica.folder.config, {"relay.enabled": on})
+        DaemonClient(self.replica.folder.root).request("reload", bool)
+
+    def append(self, drafts: Sequence[Draft]) -> None:
+        """Append in one durable transaction beside the daemon, as any program does."""
+        append_drafts(self.replica.parts, drafts)
+
+    def held(self) -> int:
+        """Events held, system events among them."""
+        return self.replica.log.last_arrival()
+
+
+class Pair:
+    """Two devices of one group, both known to each other.
+
+    Attributes:
+        broker: their broker.
+        first: made the group.
+        second: joined it.
+    """
+
+    def __init__(self, broker: PrivateBroker, first: Member, second: Member) -> None:
+        self.broker, self.first, self.second = broker, first, second
+
+    def await_equal(self) -> None:
+        """Wait until both logs are the same, and prove it."""
+        logs = self.first.replica.log, self.second.replica.log
+        wait_until(lambda: _vector(logs[0]) == _vector(logs[1]), WAIT_S, "the devices hold the same")
+        assert digest(logs[0]) == digest(logs[1]), "equal vectors, different logs"
+
+
+def _vector(log: Log) -> dict[OriginId, tuple[int, bytes]]:
+    return {state.id: (state.seq, state.tip) for state in log.origins()}
+
+
+@contextmanager
+def pair(folder: Path, *, second_through: Callable[[PrivateBroker], str] | None = None) -> Iterator[Pair]:
+    """Start a broker and two daemons.
+
+    Args:
+        folder: for all of them.
+        second_through: given the broker, the URL at which the second device is to look for it instead.
+    """
+    with ExitStack() as stack:
+        broker = stack.enter_context(any_broker(folder / "broker"))
+        first, second = (stack.enter_context(Cli(folder / name)) for name in ("first", "second"))
+        token = first.json("relay", "new", "--broker", broker.address.url, "--name", "BENA")["token"]
+        route = ["--broker", second_through(broker)] if second_through is not None else []
+        second.ok("relay", "connect", "-", "--name", "BENB", *route, stdin=token)
+        members = Member(first), Member(second)
+        for member in members:
+            stack.callback(member.replica.close)
+        both = Pair(broker, *members)
+        both.await_equal()
+        yield both
+
+
+class MemoryWatch:
+    """The most memory of their own that processes had while it watched; a context manager.
+
+    Args:
+        pids: whom to watch.
+
+    Attributes:
+        most_mib: per process.
+    """
+
+    def __init__(self, *pids: int) -> None:
+        self.most_mib = dict.fromkeys(pids, 0.0)
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="memory-watch", daemon=True)
+
+    def __enter__(self) -> MemoryWatch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._done.wait(_SAMPLE_S):
+            for pid, most in self.most_mib.items():
+                self.most_mib[pid] = max(most, rss_anon_mib(pid))
