@@ -53,8 +53,8 @@ from hcom_replica.store.lmdb_kv import LmdbKv
 kv = LmdbKv(sys.argv[1])
 print("open", flush=True)
 sys.stdin.readline()
-print("waiting", flush=True)
 try:
+    print("waiting", flush=True)
     with kv.write():
         print("got it", flush=True)
 except KeyboardInterrupt:
@@ -63,8 +63,8 @@ except KeyboardInterrupt:
 OPENER = """
 import sys
 from hcom_replica.store.lmdb_kv import LmdbKv
-print("opening", flush=True)
 try:
+    print("waiting", flush=True)
     LmdbKv(sys.argv[1])
 except KeyboardInterrupt:
     print("interrupted", flush=True)
@@ -96,6 +96,12 @@ def go(process: subprocess.Popen[bytes]) -> None:
     process.stdin.write(b"\n")
     process.stdin.flush()
     assert line_of(process) == b"waiting\n"
+
+
+def wait_until_asleep(process: subprocess.Popen[bytes]) -> None:
+    """Wait until a process that has said "waiting" waits."""
+    state = ["ps", "-o", "stat=", "-p", str(process.pid)]
+    wait_until(lambda: subprocess.check_output(state).strip().startswith(b"S"), 60, "asleep")
 
 
 @contextmanager
@@ -172,6 +178,7 @@ def test_wait_for_another_writer_ends_with_an_interrupt(tmp_path: Path) -> None:
         with python(HOLDER, tmp_path / "log") as holder:
             assert line_of(holder) == b"holding\n"
             go(waiter)
+            wait_until_asleep(waiter)
             waiter.send_signal(signal.SIGINT)
             assert line_of(waiter) == b"interrupted\n"
             assert holder.poll() is None
@@ -181,7 +188,8 @@ def test_open_while_another_process_writes_waits_and_can_be_interrupted(tmp_path
     with python(HOLDER, tmp_path / "log") as holder:
         assert line_of(holder) == b"holding\n"
         with python(OPENER, tmp_path / "log") as opener:
-            assert line_of(opener) == b"opening\n"
+            assert line_of(opener) == b"waiting\n"
+            wait_until_asleep(opener)
             opener.send_signal(signal.SIGINT)
             assert line_of(opener) == b"interrupted\n"
 
