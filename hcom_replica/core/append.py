@@ -92,7 +92,7 @@ def open_incarnation(
     incarnation = generation.to_bytes(4, "big") + nonce
     linked = Link(before.id.hex(), before.seq, before.tip.hex()) if before is not None else None
     hello = Hello(writer.device.public.hex(), incarnation.hex(), writer.name, linked, None, reason)
-    origin = fresh_origin(writer.group, Descriptor(writer.device.public, incarnation))
+    origin = fresh_origin(writer.group, Descriptor(writer.device.public, incarnation, ()))
     origin = msgspec.structs.replace(origin, name=writer.name)
     high_water = pack(now_ms) if drift_ms(state.high_water, now_ms) else state.high_water
     return _extend(writer, origin, [system_draft(HELLO, hello), *drafts], now_ms, high_water, drafts_at=1)

@@ -45,4 +45,4 @@ class StandingSlot:
 
 def _item(knowledge: Knowledge, origin: OriginId) -> WantItem:
     state = knowledge.states.get(origin)
-    return WantItem(state.hash if state is not None else origin, knowledge.have(origin) + 1)
+    return WantItem(state.hash if state is not None else origin, knowledge.have(origin) + 1, 0)

@@ -25,7 +25,7 @@ class Descriptor(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fi
 
     key: Hash32
     incarnation: Incarnation
-    forks: Annotated[tuple[ForkPoint, ...], msgspec.Meta(max_length=FORKS_MAX)] = ()
+    forks: Annotated[tuple[ForkPoint, ...], msgspec.Meta(max_length=FORKS_MAX)]
 
 
 class Commit(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True, gc=False):

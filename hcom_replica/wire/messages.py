@@ -81,7 +81,7 @@ class WantItem(Payload, frozen=True):
 
     hash: Annotated[bytes, msgspec.Meta(min_length=8, max_length=32)]
     first: Natural
-    last: Natural = 0
+    last: Natural
 
 
 Items = Annotated[list[WantItem], msgspec.Meta(max_length=WANT_ITEMS_MAX)]
