@@ -1,0 +1,341 @@
+"""The frozen bytes of specs/vectors, read as another program would read them: by the words of the specs alone.
+
+If one of these fails, do not change the vector: devices and folders of the version before speak it.
+"""
+
+from __future__ import annotations
+
+import json
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_decrypt, crypto_sign_open
+
+from hcom_replica.core.origin import fresh_origin
+from hcom_replica.core.parts import Assembler
+from hcom_replica.core.verify import verify_batch
+from hcom_replica.errors import ProtocolError, TokenError
+from hcom_replica.ids import OriginId
+from hcom_replica.wire.batch import Descriptor, decode_batch, encode_batch
+from hcom_replica.wire.codec import decoder, encode
+from hcom_replica.wire.event import Draft, check_event, decode_event, encode_event
+from hcom_replica.wire.frame import Kind, Packed, Signer, close_frame, open_frame
+from hcom_replica.wire.keys import GroupKeys
+from hcom_replica.wire.messages import (
+    decode_ask,
+    decode_fill,
+    decode_fill_part,
+    decode_head,
+    decode_index,
+    decode_part,
+    decode_presence,
+    decode_standing,
+    decode_vector,
+    decode_want,
+)
+from hcom_replica.wire.names import name_of, suffix_of
+from hcom_replica.wire.seal import seal, unseal
+from hcom_replica.wire.signing import DeviceKey, device_id, origin_hash, short
+from hcom_replica.wire.token import JoinToken, decode_token
+from hcom_replica.wire.topics import Topics, block_of
+from tests.vectors import FILES, FOLDER, text_of
+
+Json = dict[str, Any]
+NONCE = bytes(range(24))
+SEED = bytes(range(100, 132))
+
+
+def load(name: str) -> Json:
+    loaded: Json = json.loads((FOLDER / f"{name}.json").read_text(encoding="ascii"))
+    return loaded
+
+
+def cases(name: str, part: str) -> list[Any]:
+    return [pytest.param(case, id=str(case.get("what", case.get("name", number))))
+            for number, case in enumerate(load(name)[part])]  # fmt: skip
+
+
+def h(*parts: bytes) -> bytes:
+    """H of the specs, by the standard library."""
+    return blake2b(b"".join(parts), digest_size=32).digest()
+
+
+def u64(number: int) -> bytes:
+    return number.to_bytes(8, "big")
+
+
+def unhex(text: str) -> bytes:
+    return bytes.fromhex(text)
+
+
+def keys_of(case: Json, epoch: int = 1) -> GroupKeys:
+    return GroupKeys(unhex(case["group"]), unhex(case["secret"]), epoch)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_vector_file_is_what_this_program_makes(name: str) -> None:
+    stored = (FOLDER / f"{name}.json").read_text(encoding="ascii")
+    assert stored == text_of(name), (
+        f"specs/vectors/{name}.json and this program differ: devices of the version before could not talk to this one, "
+        "or folders of it could not be opened. Make the change an addition; only a new vector is written with "
+        "`python -m tests.vectors --rewrite`"
+    )
+
+
+def test_vector_folder_holds_nothing_else() -> None:
+    assert {path.name for path in Path(FOLDER).iterdir()} == {"README.md", *(f"{name}.json" for name in FILES)}
+
+
+# --- events (section 3) --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", cases("events", "valid"))
+def test_event_encodes_to_its_record_and_back(case: Json) -> None:
+    """P3.1"""
+    record, body = unhex(case["record"]), unhex(case["body"])
+    assert encode_event(case["hlc"], Draft(case["kind"], case["agent"], case["time"], body)) == record, (
+        "events would get other hashes than the same events have on devices of the version before"
+    )
+    event = decode_event(record)
+    check_event(event, record)
+    assert (event.hlc, event.kind, event.agent, event.time, event.body) == (
+        case["hlc"], case["kind"], case["agent"], case["time"], body,
+    )  # fmt: skip
+    assert record[case["header_bytes"] :] == body
+    assert msgspec.msgpack.decode(record) == [case["hlc"], case["kind"], case["agent"], case["time"], body]
+
+
+@pytest.mark.parametrize("case", cases("events", "invalid"))
+def test_event_against_the_rules_is_refused(case: Json) -> None:
+    """P3.1"""
+    record = unhex(case["data"])
+    with pytest.raises(ProtocolError) as error:
+        check_event(decode_event(record), record)
+    assert error.value.reason in (case["reason"], "format")
+
+
+def test_order_keys_sort_by_hlc_then_origin() -> None:
+    """P3.2"""
+    keys = [unhex(key) for key in load("events")["order"]]
+    assert keys == sorted(keys)
+    assert [(int.from_bytes(key[:8], "big"), key[8:]) for key in keys] == sorted(
+        (int.from_bytes(key[:8], "big"), key[8:]) for key in keys
+    )
+
+
+# --- chain, commits, origins (sections 2, 4) -------------------------------------------------------------------
+
+
+def test_chain_and_commits_follow_from_the_words_of_the_spec() -> None:
+    """P2.3, P2.6, P4.1, P4.2: computed here without the package."""
+    case = load("chain")
+    key = unhex(case["key"])
+    c = h(b"hcr1 origin\x00", unhex(case["group"]), key, unhex(case["incarnation"]))
+    assert c.hex() == case["c0"]
+    assert DeviceKey(unhex(case["seed"])).public == key
+    c0, cum, commits = c, 0, {commit["seq"]: commit for commit in case["commits"]}
+    for event in case["events"]:
+        record = unhex(event["record"])
+        hlc, _, _, _, body = msgspec.msgpack.decode(record)
+        c, cum = h(c, record[: len(record) - len(body)], h(body)), cum + len(record)
+        assert (hlc, c.hex()) == (event["hlc"], event["c"])
+        commit = commits.pop(event["seq"], None)
+        if commit is None:
+            continue
+        digest = h(c0, u64(event["seq"]), u64(hlc), u64(cum), c)
+        assert (digest.hex(), commit["c"], commit["cumulative_bytes"]) == (commit["digest"], c.hex(), cum)
+        signed = crypto_sign_open(unhex(commit["signature"]) + b"hcr1 commit\x00" + digest, key)
+        assert signed == b"hcr1 commit\x00" + digest
+    assert not commits
+
+
+@pytest.mark.parametrize("case", cases("origins", "valid"))
+def test_descriptor_gives_hash_and_id(case: Json) -> None:
+    """P2.3 to P2.5"""
+    group, key, incarnation = unhex(load("origins")["group"]), unhex(case["key"]), unhex(case["incarnation"])
+    full = h(b"hcr1 origin\x00", group, key, incarnation)
+    for fork in case["forks"]:
+        full = h(b"hcr1 fork\x00", full, unhex(fork["link"]))
+    assert (full.hex(), full[:8].hex()) == (case["hash"], case["id"])
+    descriptor = decoder(Descriptor)(unhex(case["descriptor"]))
+    assert encode(descriptor).hex() == case["descriptor"]
+    assert origin_hash(group, descriptor) == full
+    assert fresh_origin(group, descriptor).base == case["base"]
+    device = device_id(key)
+    assert (device.hex(), name_of(device), suffix_of(device)) == (case["device"], case["name"], case["suffix"]), (
+        "devices would show up under other names"
+    )
+
+
+@pytest.mark.parametrize("case", cases("origins", "invalid"))
+def test_descriptor_against_the_rules_is_refused(case: Json) -> None:
+    """P2.5"""
+    with pytest.raises(ProtocolError):
+        decoder(Descriptor)(unhex(case["data"]))
+
+
+# --- batches (section 4) ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", cases("batches", "valid"))
+def test_batch_verifies(case: Json) -> None:
+    """P4.3 to P4.6"""
+    group, data = unhex(load("batches")["group"]), unhex(case["data"])
+    batch = decode_batch(data)
+    assert encode_batch(batch) == data
+    known = case["known_descriptor"]
+    state = fresh_origin(group, decoder(Descriptor)(unhex(known))) if known is not None else None
+    run = verify_batch(group, batch, state)
+    assert (run.origin.hex(), run.first, run.last) == (case["origin"], case["first"], case["last"])
+    assert run.tips[-1].hex() == case["c_last"]
+
+
+@pytest.mark.parametrize("case", cases("batches", "invalid"))
+def test_batch_against_the_rules_is_refused(case: Json) -> None:
+    """P4.3 to P4.6, and the reason that is counted (section 9)"""
+    with pytest.raises(ProtocolError) as error:
+        verify_batch(unhex(load("batches")["group"]), decode_batch(unhex(case["data"])), None)
+    assert error.value.reason == case["reason"]
+
+
+# --- keys, topics, envelope, messages (sections 5, 6) ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", cases("keys", "epochs"))
+def test_keys_follow_from_the_secret(case: Json) -> None:
+    """P5.2: computed here without the package."""
+    keys = keys_of(case, case["epoch"])
+    for label in ("seal", "topic", "leaf"):
+        data = b"hcr1 " + label.encode() + b"\x00" + keys.group + case["epoch"].to_bytes(4, "big")
+        assert blake2b(data, key=keys.secret, digest_size=32).hexdigest() == case[label] == keys.derive(label).hex(), (
+            "devices of one group would not find or understand each other"
+        )
+    assert keys.prefix == case["prefix"] == case["topic"][:16]
+
+
+def test_topics_are_where_other_devices_look() -> None:
+    """Section 6"""
+    case = load("keys")
+    epoch, origin = case["epochs"][0], OriginId(unhex(case["origin"]))
+    topics, listed = Topics(keys_of(epoch)), case["topics"]
+    leaf = blake2b(origin, key=unhex(epoch["leaf"]), digest_size=8).hexdigest()
+    block = blake2b(origin + u64(300), key=unhex(epoch["leaf"]), digest_size=8).hexdigest()
+    prefix = epoch["prefix"]
+    assert topics.head(origin) == listed["head"] == f"{prefix}/h/{leaf}"
+    assert topics.vector(origin, 1) == listed["vector page 1"] == f"{prefix}/v/{leaf}/1"
+    assert topics.index(origin) == listed["index"] == f"{prefix}/i/{leaf}"
+    assert topics.standing(origin) == listed["standing"] == f"{prefix}/s/{leaf}"
+    assert topics.presence(origin) == listed["presence"] == f"{prefix}/p/{leaf}"
+    assert (topics.live, topics.want, topics.ask) == (listed["live"], listed["want"], listed["ask"])
+    assert topics.fill(origin, 300) == listed["fill block 300"] == f"{prefix}/b/{block}"
+    assert topics.segment(origin, 31) == listed["segment 31"] == f"{prefix}/m/{leaf}/31"
+    assert topics.fence(bytes(range(16))) == listed["fence"]
+    assert Topics(keys_of(epoch), "team/x").head(origin) == listed["head under a path"] == f"team/x/{prefix}/h/{leaf}"
+    for entry in case["blocks"]:
+        assert block_of(entry["seq"]) == entry["block"]
+
+
+def test_envelope_is_sealed_as_the_spec_says() -> None:
+    """P5.1"""
+    case = load("envelope")
+    keys, sealed, topic = keys_of(case), unhex(case["sealed"]), case["topic"]
+    assert seal(keys, topic, unhex(case["plain"]), unhex(case["nonce"])) == sealed
+    assert unseal(keys, topic, sealed) == unhex(case["plain"])
+    assert sealed[0] == 1
+    opened = crypto_aead_xchacha20poly1305_ietf_decrypt(
+        sealed[25:], unhex(case["associated"]), sealed[1:25], unhex(load("keys")["epochs"][0]["seal"])
+    )
+    assert opened == unhex(case["plain"])
+
+
+@pytest.mark.parametrize("case", cases("envelope", "invalid"))
+def test_envelope_against_the_rules_is_refused(case: Json) -> None:
+    """P5.1"""
+    with pytest.raises(ProtocolError) as error:
+        unseal(keys_of(load("envelope")), case["topic"], unhex(case["data"]))
+    assert error.value.reason == case["reason"]
+
+
+DECODERS = {
+    Kind.HEAD: decode_head,
+    Kind.VECTOR: decode_vector,
+    Kind.INDEX: decode_index,
+    Kind.STANDING: decode_standing,
+    Kind.PRESENCE: decode_presence,
+    Kind.WANT: decode_want,
+    Kind.FILL: decode_fill,
+    Kind.FILL_PART: decode_fill_part,
+    Kind.SEGMENT_PART: decode_part,
+    Kind.ASK: decode_ask,
+}
+
+
+@pytest.mark.parametrize("case", cases("messages", "valid"))
+def test_message_opens_and_is_made_the_same(case: Json) -> None:
+    """P5.3, section 6: each kind, sealed"""
+    every = load("messages")
+    keys, kind, payload, sealed = (
+        keys_of(every), Kind(case["kind"]), unhex(case["payload"]), unhex(case["sealed"]),
+    )  # fmt: skip
+    frame = open_frame(keys, case["topic"], sealed)
+    assert (frame.kind, frame.payload) == (kind, payload)
+    signer = None
+    if case["digest"] is not None:
+        name = case["topic"].encode()
+        digest = h(bytes((kind, 0)), len(name).to_bytes(2, "big"), name, payload)
+        assert digest.hex() == case["digest"]
+        assert frame.author is not None
+        assert (frame.author.key.hex(), frame.author.incarnation.hex()) == (every["key"], every["incarnation"])
+        signer = Signer(DeviceKey(SEED), frame.author.incarnation, short(origin_hash(keys.group, _descriptor(every))))
+        assert frame.author.origin == signer.origin
+    assert close_frame(keys, case["topic"], kind, signer, Packed(0, payload), NONCE) == sealed, (
+        "devices of the version before would drop this message"
+    )
+    if kind in DECODERS:
+        assert encode(DECODERS[kind](payload)) == payload
+
+
+def _descriptor(every: Json) -> Descriptor:
+    return Descriptor(unhex(every["key"]), unhex(every["incarnation"]), ())
+
+
+def test_messages_have_a_vector_for_every_kind() -> None:
+    assert [case["kind"] for case in load("messages")["valid"]] == sorted(Kind)
+
+
+@pytest.mark.parametrize("case", cases("messages", "invalid"))
+def test_message_against_the_rules_is_refused(case: Json) -> None:
+    """P5.3, P5.4"""
+    with pytest.raises(ProtocolError) as error:
+        open_frame(keys_of(load("messages")), case["topic"], unhex(case["data"]))
+    assert error.value.reason == case["reason"]
+
+
+def test_parts_give_the_batch() -> None:
+    """P5.5"""
+    case = load("parts")
+    assembler, batch = Assembler(), unhex(case["batch"])
+    assert h(bytes((case["codec"],)), batch)[:16].hex() == case["blob"]
+    results = [assembler.add(OriginId(bytes(8)), decode_part(unhex(part))) for part in case["parts"]]
+    assert results == [None] * (len(case["parts"]) - 1) + [batch]
+
+
+# --- tokens --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", cases("tokens", "valid"))
+def test_token_reads_and_is_made_the_same(case: Json) -> None:
+    token = decode_token(case["token"])
+    assert token == JoinToken(keys_of(case, case["epoch"]), tuple(case["brokers"]))
+    assert token.encode() == "".join(case["token"].split()), "tokens handed out before could not be used any more"
+    assert case["secret"] not in repr(token)
+
+
+@pytest.mark.parametrize("case", cases("tokens", "invalid"))
+def test_token_that_is_none_says_what_is_wrong(case: Json) -> None:
+    with pytest.raises(TokenError, match=case["says"]) as error:
+        decode_token(case["token"])
+    assert error.value.hint

@@ -1,0 +1,609 @@
+"""The test vectors of specs/vectors, made from fixed seeds: `python -m tests.vectors` compares, `--rewrite` writes.
+
+A vector that changes means that devices or folders of the version before cannot be read any more: the README there
+says so.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from hcom_replica.core.append import Writer, WriterState, append
+from hcom_replica.core.chain import walk
+from hcom_replica.core.hello import Rename, system_draft
+from hcom_replica.core.hlc import pack as pack_hlc
+from hcom_replica.core.origin import CommitRow, OriginState, encode_state
+from hcom_replica.ids import OriginId, order_key
+from hcom_replica.limits import COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX
+from hcom_replica.store.schema import pack_commit, pack_peer, seq_key, u64
+from hcom_replica.wire.batch import Batch, Commit, Descriptor, ForkPoint, encode_batch
+from hcom_replica.wire.codec import encode
+from hcom_replica.wire.event import Draft, encode_event
+from hcom_replica.wire.frame import Kind, Packed, Signer, close_frame
+from hcom_replica.wire.keys import GroupKeys
+from hcom_replica.wire.messages import (
+    Ack,
+    Ask,
+    Fill,
+    FillPart,
+    Head,
+    Index,
+    Part,
+    Presence,
+    Segment,
+    Standing,
+    VectorPage,
+    Want,
+    WantItem,
+    pack_entries,
+)
+from hcom_replica.wire.names import name_of, suffix_of
+from hcom_replica.wire.seal import seal
+from hcom_replica.wire.signing import (
+    COMMIT,
+    MESSAGE,
+    DeviceKey,
+    commit_digest,
+    device_id,
+    hash32,
+    message_digest,
+    origin_hash,
+    short,
+)
+from hcom_replica.wire.token import JoinToken
+from hcom_replica.wire.topics import Topics, block_of
+
+FOLDER: Final = Path(__file__).parents[1] / "specs" / "vectors"
+Json = dict[str, Any]
+
+KEYS: Final = GroupKeys(bytes(range(16)), bytes(range(32)))
+SECOND_EPOCH: Final = GroupKeys(bytes(range(16)), bytes(range(32, 64)), 2)
+TOPICS: Final = Topics(KEYS)
+DEVICE: Final = DeviceKey(bytes(range(100, 132)))
+STRANGER: Final = DeviceKey(bytes(range(200, 232)))
+NONCE: Final = bytes(range(24))
+NOW_MS: Final = 1_700_000_000_000
+COUNTER: Final = 3 << 32 | 7
+
+DRAFTS: Final = [
+    Draft("note", "luna", 1_700_000_000_123_456, b'{"text":"hello"}'),
+    Draft("note", None, None, b"null"),
+    Draft("n", "\u00e9\u4e16\U0001f600", -1, "\u00fc".encode()),
+    Draft("empty", None, 0, b""),
+    Draft("binary", "a" * 256, (1 << 63) - 1, bytes(range(256))),
+    Draft("k" * 64, None, 1 - (1 << 63), b"x" * 300),
+]
+
+
+def _log() -> tuple[OriginState, list[bytes], list[int], list[CommitRow]]:
+    """A small log: a hello and five plain events in one commit, a rename in a second one."""
+    writer = Writer(DEVICE, KEYS.group, "BOXE")
+    first = append(writer, WriterState(None, 0), DRAFTS[:5], NOW_MS, bytes(range(8)))
+    renamed = [system_draft("_name", Rename("LUNA"))]
+    second = append(writer, WriterState(first.origin, first.high_water), renamed, NOW_MS + 5, bytes(8))
+    return (
+        second.origin,
+        [*first.records, *second.records],
+        [*first.hlcs, *second.hlcs],
+        [*first.commits, *second.commits],
+    )
+
+
+STATE, RECORDS, HLCS, COMMITS = _log()
+SIGNER: Final = Signer(DEVICE, STATE.incarnation, STATE.id)
+BATCH: Final = Batch(
+    STATE.id, 1, STATE.hash, 0, RECORDS, [Commit(row.seq, row.signature) for row in COMMITS], STATE.descriptor
+)
+PAYLOAD: Final = encode_batch(BATCH)
+
+
+def events() -> Json:
+    """Events: fields, encoding, order."""
+    valid = []
+    for number, draft in enumerate(DRAFTS):
+        hlc = pack_hlc(NOW_MS, number)
+        record = encode_event(hlc, draft)
+        valid.append({
+            "hlc": hlc, "kind": draft.kind, "agent": draft.agent, "time": draft.time, "body": draft.body.hex(),
+            "record": record.hex(), "header_bytes": len(record) - len(draft.body),
+        })  # fmt: skip
+    raw = msgspec.msgpack.encode
+    return {
+        "valid": valid,
+        "invalid": [
+            _bad("empty", b"", "format"),
+            _bad("four fields", raw([1, "k", None, None]), "format"),
+            _bad("six fields", raw([1, "k", None, None, b"", 0]), "format"),
+            _bad("a map", raw({"hlc": 1, "kind": "k", "agent": None, "time": None, "body": b""}), "format"),
+            _bad("trailing byte", raw([1, "k", None, None, b""]) + b"\x00", "format"),
+            _bad("hlc is a float", raw([1.0, "k", None, None, b""]), "format"),
+            _bad("kind is binary", raw([1, b"k", None, None, b""]), "format"),
+            _bad("body is text", raw([1, "k", None, None, "x"]), "format"),
+            _bad("kind is not UTF-8", b"\x95\x01\xa1\xff\xc0\xc0\xc4\x00", "format"),
+            _bad("kind is a lone surrogate", b"\x95\x01\xa3\xed\xa0\x80\xc0\xc0\xc4\x00", "format"),
+            _bad("hlc is negative", raw([-1, "k", None, None, b""]), "limit"),
+            _bad("kind is empty", raw([1, "", None, None, b""]), "limit"),
+            _bad("kind of 65 bytes", raw([1, "k" * 65, None, None, b""]), "limit"),
+            _bad("agent is empty", raw([1, "k", "", None, b""]), "limit"),
+            _bad("agent of 257 bytes", raw([1, "k", "a" * 257, None, b""]), "limit"),
+            _bad("time of -2^63", raw([1, "k", None, -(1 << 63), b""]), "limit"),
+            _bad("time of 2^63", raw([1, "k", None, 1 << 63, b""]), "limit"),
+        ],
+        "order": [key.hex() for key in sorted(
+            order_key(hlc, OriginId(origin)) for hlc in (1, 255, 256, 1 << 63) for origin in (bytes(8), b"\xff" * 8)
+        )],
+    }  # fmt: skip
+
+
+def _bad(what: str, data: bytes, reason: str) -> Json:
+    return {"what": what, "data": data.hex(), "reason": reason}
+
+
+def chain() -> Json:
+    """Chain and commits of one small log."""
+    tips = [walk(STATE.hash, RECORDS[: count + 1]) for count in range(len(RECORDS))]
+    return {
+        "group": KEYS.group.hex(),
+        "seed": bytes(range(100, 132)).hex(),
+        "key": DEVICE.public.hex(),
+        "incarnation": STATE.incarnation.hex(),
+        "c0": STATE.hash.hex(),
+        "events": [
+            {"seq": seq, "hlc": hlc, "record": record.hex(), "c": tip.hex()}
+            for seq, (hlc, record, tip) in enumerate(zip(HLCS, RECORDS, tips, strict=True), 1)
+        ],
+        "commits": [
+            {
+                "seq": row.seq,
+                "hlc": row.hlc,
+                "cumulative_bytes": row.cum,
+                "c": row.tip.hex(),
+                "digest": commit_digest(STATE.hash, row.seq, row.hlc, row.cum, row.tip).hex(),
+                "signature": row.signature.hex(),
+            }
+            for row in COMMITS
+        ],
+    }
+
+
+def origins() -> Json:
+    """Origin hashes, ids, descriptors, device ids and the names made from them."""
+    link = hash32(b"the first differing event")
+    cases = [
+        Descriptor(DEVICE.public, STATE.incarnation, ()),
+        Descriptor(STRANGER.public, (2).to_bytes(4, "big") + b"8 random", ()),
+        Descriptor(DEVICE.public, STATE.incarnation, (ForkPoint(5, link),)),
+        Descriptor(DEVICE.public, STATE.incarnation, tuple(ForkPoint(5 + n, hash32(bytes((n,)))) for n in range(8))),
+    ]
+    raw = msgspec.msgpack.encode
+    key, incarnation = DEVICE.public, STATE.incarnation
+    return {
+        "group": KEYS.group.hex(),
+        "valid": [
+            {
+                "key": case.key.hex(),
+                "incarnation": case.incarnation.hex(),
+                "forks": [{"base": fork.base, "link": fork.link.hex()} for fork in case.forks],
+                "descriptor": encode(case).hex(),
+                "hash": origin_hash(KEYS.group, case).hex(),
+                "id": short(origin_hash(KEYS.group, case)).hex(),
+                "base": case.forks[-1].base if case.forks else 0,
+                "device": device_id(case.key).hex(),
+                "name": name_of(device_id(case.key)),
+                "suffix": suffix_of(device_id(case.key)),
+            }
+            for case in cases
+        ],
+        "invalid": [
+            _bad("key of 31 bytes", raw([key[:31], incarnation, []]), "format"),
+            _bad("incarnation of 13 bytes", raw([key, incarnation + b"x", []]), "format"),
+            _bad("no forks", raw([key, incarnation]), "format"),
+            _bad("nine forks", raw([key, incarnation, [[n, link] for n in range(9)]]), "format"),
+            _bad("negative base", raw([key, incarnation, [[-1, link]]]), "format"),
+            _bad("link of 8 bytes", raw([key, incarnation, [[1, link[:8]]]]), "format"),
+        ],
+    }
+
+
+def _signed(records: list[bytes], commits: list[int], **changes: Any) -> bytes:
+    """A batch of any records, with true signatures at the seqs given."""
+    rows, tip, total = [], STATE.hash, 0
+    for seq, record in enumerate(records, 1):
+        tip, total = walk(tip, [record]), total + len(record)
+        if seq in commits:
+            digest = commit_digest(STATE.hash, seq, msgspec.msgpack.decode(record)[0], total, tip)
+            rows.append(Commit(seq, DEVICE.sign(COMMIT, digest)))
+    batch = Batch(STATE.id, 1, STATE.hash, 0, records, rows, STATE.descriptor)
+    return encode_batch(msgspec.structs.replace(batch, **changes))
+
+
+def _many(hlcs: range, size: int) -> list[bytes]:
+    return [RECORDS[0], *(encode_event(HLCS[0] + hlc, Draft("k", None, None, bytes(size))) for hlc in hlcs)]
+
+
+def batches() -> Json:
+    """Batches: valid ones, and one for each way to be refused."""
+    branch = _branch()
+    large = [RECORDS[0], encode_event(HLCS[0] + 1, Draft("k", None, None, b"x" * COMMIT_BYTES_MAX))]
+    swapped = [RECORDS[0], RECORDS[2], RECORDS[1], *RECORDS[3:]]
+    flipped = [*RECORDS[:-1], RECORDS[-1][:-1] + bytes((RECORDS[-1][-1] ^ 1,))]
+    other = msgspec.structs.replace(STATE.descriptor, incarnation=bytes(12))
+    stolen = [Commit(row.seq, STRANGER.sign(COMMIT, bytes(32))) for row in COMMITS]
+    raw = list(msgspec.msgpack.decode(PAYLOAD))
+    last = len(RECORDS)
+
+    def changed(**changes: Any) -> bytes:
+        return encode_batch(msgspec.structs.replace(BATCH, **changes))
+
+    return {
+        "group": KEYS.group.hex(),
+        "valid": [
+            _good("two commits from the start", PAYLOAD),
+            _good("the second commit alone", encode_batch(_second()), known=encode(STATE.descriptor)),
+            _good("a commit of 256 events", _signed(_many(range(1, COMMIT_EVENTS_MAX), 0), [COMMIT_EVENTS_MAX])),
+            _good("an event over 48 KiB is a commit alone", _signed(large, [1, 2])),
+            _good("a derived origin from its base", encode_batch(branch)),
+        ],
+        "invalid": [
+            _bad("empty", b"", "format"),
+            _bad("trailing byte", PAYLOAD + b"\x00", "format"),
+            _bad("cut off", PAYLOAD[:-1], "format"),
+            _bad("six fields", encode(raw[:6]), "format"),
+            _bad("eight fields", encode([*raw, None]), "format"),
+            _bad("origin of 7 bytes", encode([raw[0][:7], *raw[1:]]), "format"),
+            _bad("first is text", encode([raw[0], "1", *raw[2:]]), "format"),
+            _bad("no records", encode([*raw[:4], [], *raw[5:]]), "format"),
+            _bad("no commits", encode([*raw[:5], [], raw[6]]), "format"),
+            _bad("signature of 63 bytes", encode([*raw[:5], [[last, bytes(63)]], raw[6]]), "format"),
+            _bad("a record is no event", changed(records=[*RECORDS[:-1], b"\xc0"]), "format"),
+            _bad("first is 0", changed(first=0), "order"),
+            _bad("does not end at a commit", changed(commits=BATCH.commits[:1]), "order"),
+            _bad("commits do not ascend", changed(commits=BATCH.commits[::-1]), "order"),
+            _bad("hlc does not grow", _signed(swapped, [last]), "order"),
+            _bad("a record changed", changed(records=flipped), "signature"),
+            _bad("signed by another key", changed(commits=stolen), "signature"),
+            _bad("cumulative bytes differ", changed(cum=1), "signature"),
+            _bad("prev is not c0", changed(prev=bytes(32)), "chain"),
+            _bad("cumulative bytes beyond 64 bits", changed(cum=(1 << 64) - 1), "limit"),
+            _bad("a commit of 257 events", _signed(_many(range(1, 257), 0), [257]), "limit"),
+            _bad("a commit over 48 KiB of two events", _signed(large, [2]), "limit"),
+            _bad("kind of 65 bytes", _signed([RECORDS[0], _long_kind()], [2]), "limit"),
+            _bad("no descriptor, origin unknown", changed(descriptor=None), "hello"),
+            _bad("descriptor of another origin", changed(descriptor=other), "hello"),
+            _bad("no hello in front", _signed([RECORDS[1]], [1]), "hello"),
+            _bad("hello of another key", _signed([_foreign_hello()], [1]), "hello"),
+            _bad(
+                "a derived origin at its base",
+                encode_batch(msgspec.structs.replace(branch, first=branch.first - 1, records=RECORDS[4:])),
+                "order",
+            ),
+            _bad(
+                "a derived origin with another first event",
+                encode_batch(msgspec.structs.replace(branch, prev=bytes(32))),
+                "chain",
+            ),
+        ],
+    }
+
+
+def _good(what: str, data: bytes, known: bytes | None = None) -> Json:
+    batch = msgspec.msgpack.decode(data)
+    return {
+        "what": what,
+        "data": data.hex(),
+        "origin": batch[0].hex(),
+        "first": batch[1],
+        "last": batch[1] + len(batch[4]) - 1,
+        "c_last": walk(batch[2], batch[4]).hex(),
+        "known_descriptor": known.hex() if known is not None else None,
+    }
+
+
+def _second() -> Batch:
+    row = COMMITS[0]
+    return Batch(
+        STATE.id, row.seq + 1, row.tip, row.cum, RECORDS[row.seq :],
+        [Commit(COMMITS[1].seq, COMMITS[1].signature)], None,
+    )  # fmt: skip
+
+
+def _branch() -> Batch:
+    base = 5
+    link = walk(STATE.hash, RECORDS[: base + 1])
+    descriptor = Descriptor(STATE.key, STATE.incarnation, (ForkPoint(base, link),))
+    return Batch(
+        short(origin_hash(KEYS.group, descriptor)), base + 1, walk(STATE.hash, RECORDS[:base]),
+        sum(map(len, RECORDS[:base])), RECORDS[base:], BATCH.commits, descriptor,
+    )  # fmt: skip
+
+
+def _long_kind() -> bytes:
+    return encode_event(HLCS[0] + 1, Draft("k" * 65, None, None, b""))
+
+
+def _foreign_hello() -> bytes:
+    writer = Writer(STRANGER, KEYS.group, "BOXE")
+    return append(writer, WriterState(None, 0), [], NOW_MS, bytes(range(8))).records[0]
+
+
+def keys() -> Json:
+    """Key derivation, topics, blocks."""
+    return {
+        "epochs": [
+            {
+                "group": epoch.group.hex(),
+                "secret": epoch.secret.hex(),
+                "epoch": epoch.epoch,
+                "seal": epoch.seal.hex(),
+                "topic": epoch.derive("topic").hex(),
+                "leaf": epoch.leaf.hex(),
+                "prefix": epoch.prefix,
+            }
+            for epoch in (KEYS, SECOND_EPOCH)
+        ],
+        "origin": STATE.id.hex(),
+        "topics": {
+            "head": TOPICS.head(STATE.id),
+            "vector page 1": TOPICS.vector(STATE.id, 1),
+            "index": TOPICS.index(STATE.id),
+            "standing": TOPICS.standing(STATE.id),
+            "presence": TOPICS.presence(STATE.id),
+            "live": TOPICS.live,
+            "want": TOPICS.want,
+            "fill block 0": TOPICS.fill(STATE.id, 0),
+            "fill block 300": TOPICS.fill(STATE.id, 300),
+            "segment 31": TOPICS.segment(STATE.id, 31),
+            "ask": TOPICS.ask,
+            "fence": TOPICS.fence(bytes(range(16))),
+            "head under a path": Topics(KEYS, "team/x").head(STATE.id),
+        },
+        "blocks": [{"seq": seq, "block": block_of(seq)} for seq in (1, 4095, 4096, 8191, 1 << 40)],
+    }
+
+
+def envelope() -> Json:
+    """A sealed frame, and how it is refused under anything but its own topic and group."""
+    topic = TOPICS.live
+    sealed = seal(KEYS, topic, b"\x06\x00plain", NONCE)
+    return {
+        "group": KEYS.group.hex(),
+        "secret": KEYS.secret.hex(),
+        "nonce": NONCE.hex(),
+        "topic": topic,
+        "plain": b"\x06\x00plain".hex(),
+        "associated": (b"hcr1" + KEYS.group + topic.encode()).hex(),
+        "sealed": sealed.hex(),
+        "invalid": [
+            {"what": "version 2", "topic": topic, "data": (b"\x02" + sealed[1:]).hex(), "reason": "version"},
+            {"what": "empty", "topic": topic, "data": "", "reason": "version"},
+            {"what": "too short for nonce and tag", "topic": topic, "data": sealed[:40].hex(), "reason": "version"},
+            {"what": "another topic", "topic": TOPICS.want, "data": sealed.hex(), "reason": "seal"},
+            {"what": "last byte changed", "topic": topic, "data": sealed[:-1].hex() + "ff", "reason": "seal"},
+            {"what": "nonce changed", "topic": topic, "data": "01ff" + sealed[2:].hex(), "reason": "seal"},
+            {
+                "what": "another epoch",
+                "topic": topic,
+                "data": seal(SECOND_EPOCH, topic, b"\x06\x00plain", NONCE).hex(),
+                "reason": "seal",
+            },
+        ],
+    }
+
+
+def messages() -> Json:
+    """Every kind of message, as a whole sealed frame."""
+    origin, tip, row = STATE.id, STATE.tip, COMMITS[-1]
+    part = Part(hash32(b"\x00" + PAYLOAD)[:16], 0, 2, origin, 1, (b"\x00" + PAYLOAD)[:100])
+    head = Head(
+        COUNTER, NOW_MS, "BOXE", row.seq, row.hlc, row.tip, row.signature, row.cum, STATE.system, pack_hlc(NOW_MS + 9)
+    )
+    vector = VectorPage(COUNTER, NOW_MS, 1, True, pack_entries([(origin, Ack(STATE.seq, tip[:8]))]))
+    segment = Segment(0, origin, 1, STATE.seq, hash32(b"sealed")[:8], 0, 1, STATE.cum)
+    want = Want(9, origin, 262_144, [WantItem(STATE.hash, 3, 0), WantItem(origin, 1, 7)])
+    fill_topic = TOPICS.fill(origin, 0)
+    cases: list[tuple[Kind, str, bytes, bool]] = [
+        (Kind.HEAD, TOPICS.head(origin), encode(head), True),
+        (Kind.VECTOR, TOPICS.vector(origin, 0), encode(vector), True),
+        (Kind.INDEX, TOPICS.index(origin), encode(Index(COUNTER, NOW_MS, 32, [segment])), True),
+        (Kind.STANDING, TOPICS.standing(origin), encode(Standing(COUNTER, NOW_MS, [WantItem(origin, 1, 0)])), True),
+        (Kind.PRESENCE, TOPICS.presence(origin), encode(Presence(COUNTER, NOW_MS, online=True)), True),
+        (Kind.LIVE, TOPICS.live, PAYLOAD, False),
+        (Kind.WANT, TOPICS.want, encode(want), False),
+        (Kind.FILL, fill_topic, encode(Fill(9, True, 0, PAYLOAD)), False),
+        (Kind.FILL_PART, fill_topic, encode(FillPart(9, False, part)), False),
+        (Kind.SEGMENT, TOPICS.segment(origin, 0), PAYLOAD, True),
+        (Kind.SEGMENT_PART, TOPICS.segment(origin, 1), encode(part), True),
+        (Kind.ASK, TOPICS.ask, encode(Ask(4, None, 1)), False),
+        (Kind.FENCE, TOPICS.fence(bytes(range(16))), bytes(range(16)), False),
+    ]
+    return {
+        "group": KEYS.group.hex(),
+        "secret": KEYS.secret.hex(),
+        "key": DEVICE.public.hex(),
+        "incarnation": STATE.incarnation.hex(),
+        "valid": [_message(*case) for case in cases],
+        "invalid": _bad_frames(head),
+    }
+
+
+def _message(kind: Kind, topic: str, payload: bytes, retained: bool) -> Json:
+    signer = None if kind in (Kind.LIVE, Kind.FENCE) else SIGNER
+    return {
+        "kind": int(kind),
+        "name": kind.name,
+        "topic": topic,
+        "retained": retained,
+        "payload": payload.hex(),
+        "digest": message_digest(kind, 0, topic, payload).hex() if signer is not None else None,
+        "sealed": close_frame(KEYS, topic, kind, signer, Packed(0, payload), NONCE).hex(),
+    }
+
+
+def _bad_frames(head: Head) -> list[Json]:
+    topic = TOPICS.head(STATE.id)
+    author = DEVICE.public + STATE.incarnation
+    payload = encode(head)
+    signature = DEVICE.sign(MESSAGE, message_digest(1, 0, topic, payload))
+    elsewhere = DEVICE.sign(MESSAGE, message_digest(1, 0, TOPICS.index(STATE.id), payload))
+    bomb = b"\x28\xb5\x2f\xfd\xe0" + (1 << 40).to_bytes(8, "little")
+    by_codec = {
+        codec: DEVICE.sign(MESSAGE, message_digest(1, codec, topic, data)) for codec, data in ((1, bomb), (9, payload))
+    }
+    cases = [
+        ("no codec", b"\x06", "format"),
+        ("kind 0", b"\x00\x00", "kind"),
+        ("kind 14", b"\x0e\x00", "kind"),
+        ("author cut off", b"\x01\x00" + author, "format"),
+        ("signature of another topic", b"\x01\x00" + author + elsewhere + payload, "signature"),
+        ("payload changed", b"\x01\x00" + author + signature + payload + b"x", "signature"),
+        ("codec changed", b"\x01\x01" + author + signature + payload, "signature"),
+        ("author changed", b"\x01\x00" + STRANGER.public + STATE.incarnation + signature + payload, "signature"),
+        ("unknown codec", b"\x01\x09" + author + by_codec[9] + payload, "codec"),
+        ("claims to inflate to a tebibyte", b"\x01\x01" + author + by_codec[1] + bomb, "size"),
+        ("not zstd", b"\x06\x01junk", "codec"),
+    ]
+    return [
+        {"what": what, "topic": topic, "data": seal(KEYS, topic, plain, NONCE).hex(), "reason": reason}
+        for what, plain, reason in cases
+    ]
+
+
+def parts() -> Json:
+    """A batch in parts."""
+    blob = b"\x00" + PAYLOAD
+    size = 400
+    name = hash32(blob)[:16]
+    chunks = [blob[at : at + size] for at in range(0, len(blob), size)]
+    return {
+        "batch": PAYLOAD.hex(),
+        "codec": 0,
+        "blob": name.hex(),
+        "parts": [
+            encode(Part(name, index, len(chunks), STATE.id, 1, chunk)).hex() for index, chunk in enumerate(chunks)
+        ],
+    }
+
+
+def tokens() -> Json:
+    """Join tokens."""
+    brokers = ("mqtts://broker.example:8883", "mqtt://127.0.0.1:1883")
+    token = JoinToken(KEYS, brokers).encode()
+    hcom = "BAABAgMEBQYHCAkKCwwNDg8AAQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHw"
+    newer = JoinToken(KEYS, brokers)
+    return {
+        "valid": [
+            {
+                "token": token,
+                "group": KEYS.group.hex(),
+                "secret": KEYS.secret.hex(),
+                "epoch": 1,
+                "brokers": list(brokers),
+            },
+            {
+                "token": JoinToken(SECOND_EPOCH, ()).encode(),
+                "group": KEYS.group.hex(),
+                "secret": SECOND_EPOCH.secret.hex(),
+                "epoch": 2,
+                "brokers": [],
+            },
+            {
+                "token": f"  {token[:30]}\n{token[30:]}  ",
+                "group": KEYS.group.hex(),
+                "secret": KEYS.secret.hex(),
+                "epoch": 1,
+                "brokers": list(brokers),
+            },
+        ],
+        "invalid": [
+            {"what": "empty", "token": "", "says": "not a join token"},
+            {"what": "the prefix alone", "token": "hcr1_", "says": "cut off"},
+            {"what": "cut short", "token": token[:40], "says": "cut off"},
+            {"what": "cut at the end", "token": token[:-3], "says": "cut off"},
+            {"what": "one letter mistyped", "token": _mistyped(token), "says": "mistyped"},
+            {"what": "a letter that no token has", "token": token[:20] + "*" + token[21:], "says": "characters"},
+            {"what": "version 2", "token": _other_version(newer), "says": "version 2"},
+            {"what": "hcom 0x04", "token": hcom, "says": "hcom's own relay"},
+            {"what": "something else", "token": "ssh-ed25519 AAAA", "says": "not a join token"},
+        ],
+    }
+
+
+def _mistyped(token: str) -> str:
+    return token[:50] + ("A" if token[50] != "A" else "B") + token[51:]
+
+
+def _other_version(token: JoinToken) -> str:
+    text = token.encode()
+    return text[:5] + "Ag" + text[7:]
+
+
+def storage() -> Json:
+    """Rows of the tables, as storage-v1 lays them out."""
+    row, hlc = COMMITS[-1], HLCS[1]
+    derived = msgspec.structs.replace(
+        STATE,
+        hash=origin_hash(KEYS.group, _branch().descriptor or STATE.descriptor),
+        forks=(_branch().descriptor or STATE.descriptor).forks,
+        base=5,
+        drift_ms=90_000,
+    )
+    peer = pack_peer((1, STATE.id, 0, NOW_MS, b"key, incarnation, payload"))
+    return {
+        "origin_state": [
+            {"what": what, "key": state.id.hex(), "value": encode_state(state).hex()}
+            for what, state in (("plain", STATE), ("derived", derived))
+        ],
+        "log": {"hlc": hlc, "seq": 2, "key": order_key(hlc, STATE.id).hex(), "value": (u64(2) + RECORDS[1]).hex()},
+        "index": {"seq": 2, "key": seq_key(STATE.id, 2).hex(), "value": u64(hlc).hex()},
+        "arrivals": {
+            "number": 7,
+            "key": u64(7).hex(),
+            "in_time": (order_key(hlc, STATE.id) + b"\x00").hex(),
+            "late": (order_key(hlc, STATE.id) + b"\x01").hex(),
+        },
+        "commits": {"seq": row.seq, "key": seq_key(STATE.id, row.seq).hex(), "value": pack_commit(row).hex()},
+        "peers": {"key": peer[0].hex(), "value": peer[1].hex()},
+    }
+
+
+FILES: Final[dict[str, Callable[[], Json]]] = {
+    "events": events,
+    "chain": chain,
+    "origins": origins,
+    "batches": batches,
+    "keys": keys,
+    "envelope": envelope,
+    "messages": messages,
+    "parts": parts,
+    "tokens": tokens,
+    "storage": storage,
+}
+
+
+def text_of(name: str) -> str:
+    """A vector file as it should be."""
+    return json.dumps(FILES[name](), indent=1, ensure_ascii=True) + "\n"
+
+
+def main(arguments: list[str]) -> int:
+    """Write the files, or compare them: 0 when all are as they should be."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    changed = []
+    for name in FILES:
+        path, text = FOLDER / f"{name}.json", text_of(name)
+        if not path.exists() or path.read_text(encoding="ascii") != text:
+            changed.append(name)
+            if "--rewrite" in arguments:
+                path.write_text(text, encoding="ascii")
+    sys.stdout.write("".join(f"{name} differs\n" for name in changed))
+    return 0 if "--rewrite" in arguments or not changed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
