@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from hcom_replica.daemon.wake import wake as wake_daemon
-from hcom_replica.errors import BrokerError
+from hcom_replica.errors import BrokerError, DaemonError
 
 if TYPE_CHECKING:
     from hcom_replica.api.opening import Parts
@@ -50,6 +50,21 @@ def wake(folder: Folder) -> None:
     wake_daemon(folder.root)
 
 
+def ask(folder: Folder) -> tuple[int | None, DaemonInfo | None]:
+    """The daemon's process id, None when none runs, and what it says of itself, None when it does not answer."""
+    from hcom_replica.daemon.client import DaemonClient  # noqa: PLC0415 - appending loads none of this
+    from hcom_replica.daemon.lock import holder  # noqa: PLC0415 - the same
+
+    pid = holder(folder.root)
+    if pid is None:
+        return None, None
+    try:
+        info = DaemonClient(folder.root).info()
+    except DaemonError:
+        return pid, None
+    return info.pid, info
+
+
 class Control:
     """The syncing of one open folder.
 
@@ -62,8 +77,6 @@ class Control:
 
     def ask(self) -> tuple[int | None, DaemonInfo | None]:
         """The daemon's process id, None when none runs, and what it says of itself, None when it does not answer."""
-        from hcom_replica.daemon.process import ask  # noqa: PLC0415 - appending loads none of this
-
         return ask(self._parts.folder)
 
     def flush(self, timeout_s: float | None, device: str | None) -> FlushReport:
@@ -72,7 +85,7 @@ class Control:
         Raises:
             BrokerError: there is no broker, or no connection to it.
         """
-        from hcom_replica.daemon.messages import FlushAnswer  # noqa: PLC0415 - see ask
+        from hcom_replica.daemon.messages import FlushAnswer  # noqa: PLC0415 - as above
 
         self._need_broker()
         answer = self._patiently("flush", FlushAnswer, timeout_s, device=device)
@@ -86,7 +99,7 @@ class Control:
         Raises:
             BrokerError: there is no broker, or no connection to it, or it did not say what it knows.
         """
-        from hcom_replica.daemon.messages import WaitAnswer  # noqa: PLC0415 - see ask
+        from hcom_replica.daemon.messages import WaitAnswer  # noqa: PLC0415 - as above
 
         self._need_broker()
         answer = self._patiently("wait", WaitAnswer, timeout_s)
@@ -111,7 +124,7 @@ class Control:
             DaemonError: no daemon runs here.
             BrokerError: it is not connected.
         """
-        from hcom_replica.daemon.client import DaemonClient  # noqa: PLC0415 - see ask
+        from hcom_replica.daemon.client import DaemonClient  # noqa: PLC0415 - as above
 
         if not DaemonClient(self._parts.folder.root).request("ask_off", bool):
             raise self._offline("not connected to a broker")
@@ -126,7 +139,7 @@ class Control:
         return self._perform(op, shape, timeout_ms=None, **args)
 
     def _perform(self, op: str, shape: type[T], **args: Any) -> T:
-        from hcom_replica.daemon.run import run_in_process  # noqa: PLC0415 - see ask
+        from hcom_replica.daemon.run import run_in_process  # noqa: PLC0415 - as above
 
         return run_in_process(self._parts, op, shape, **args)
 

@@ -13,7 +13,6 @@ from hcom_replica.api.body import decoded
 from hcom_replica.api.event import Event
 from hcom_replica.api.names import Names
 from hcom_replica.api.times import read_when_us
-from hcom_replica.api.where import compile_where
 from hcom_replica.errors import UsageError
 from hcom_replica.ids import EventId, order_key, parse_event_id
 from hcom_replica.wire.event import HLC_MAX, is_system
@@ -131,6 +130,8 @@ def _tests(query: Query, names: Names, now_ms: int) -> list[Test]:
     if query.grep:
         tests.append(_grep(query.grep))
     if query.where is not None:
+        from hcom_replica.api.where import compile_where  # noqa: PLC0415 - slow to load, and often not needed
+
         holds = compile_where(query.where)
         tests.append(lambda event: holds(_scope(event)))
     return tests

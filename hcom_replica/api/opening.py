@@ -7,7 +7,6 @@ that syncs with nobody yet. Also finishes a move to another group that was cut s
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +16,6 @@ from hcom_replica.core.append import Writer
 from hcom_replica.errors import ConfigError
 from hcom_replica.folder import keys
 from hcom_replica.folder.config import Config, load_config
-from hcom_replica.folder.config_edit import change_config
 from hcom_replica.folder.files import read_text
 from hcom_replica.folder.paths import Folder, FolderLock
 from hcom_replica.ids import check_device_name
@@ -77,7 +75,7 @@ def open_parts(folder: Folder, *, name: str | None = None, sync: bool | None = N
     finish_joining(folder)
     lock = FolderLock(folder)
     try:
-        config = change_config(folder.config, {"device.name": name}) if name else load_config(folder.config)
+        config = _named(folder, name) if name else load_config(folder.config)
         device = keys.device_key(folder)
         token = keys.local_group(folder)
         shown = device_name(folder, config, device)
@@ -91,6 +89,12 @@ def open_parts(folder: Folder, *, name: str | None = None, sync: bool | None = N
     except BaseException:
         lock.close()
         raise
+
+
+def _named(folder: Folder, name: str) -> Config:
+    from hcom_replica.folder.config_edit import change_config  # noqa: PLC0415 - rare, and slow to load
+
+    return change_config(folder.config, {"device.name": name})
 
 
 def device_name(folder: Folder, config: Config, device: DeviceKey) -> str:
@@ -129,7 +133,9 @@ def finish_joining(folder: Folder) -> None:
         if token is not None and (read_text(joining_mark(folder)) or "").strip() == token.keys.group.hex():
             take_joined_log(folder)
         else:
-            shutil.rmtree(folder.log_joining, ignore_errors=True)
+            from shutil import rmtree  # noqa: PLC0415 - rare, and slow to load
+
+            rmtree(folder.log_joining, ignore_errors=True)
 
 
 def take_joined_log(folder: Folder) -> None:

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from hcom_replica.api import groups
-from hcom_replica.api.control import Control
+from hcom_replica.api.control import Control, ask
 from hcom_replica.api.opening import open_parts
 from hcom_replica.api.replica import Replica
 from hcom_replica.core.status import BrokerStatus, DaemonStatus
@@ -175,7 +175,7 @@ def turn_on(folder: Folder) -> int:
     """
     _need_group(folder)
     change_config(folder.config, {"relay.enabled": True})
-    pid, _ = process.ask(folder)
+    pid, _ = ask(folder)
     if pid is None:
         return _start(folder)[1]
     DaemonClient(folder.root).request("reload", bool)

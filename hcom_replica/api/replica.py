@@ -271,7 +271,7 @@ class Replica:
         """Where this device stands: what it lacks, who lacks what of it; also with no daemon and no network."""
         from hcom_replica.api.status import read_status  # noqa: PLC0415 - loads what only a daemon else needs
 
-        return read_status(self)
+        return read_status(self.parts)
 
     def flush(self, timeout: float | None = None, device: str | None = None) -> FlushReport:
         """Wait until everything written here is safe elsewhere; see `FlushReport`.

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
 from hcom_replica.api.appending import wall_ms
+from hcom_replica.api.control import ask
+from hcom_replica.api.opening import Parts
 from hcom_replica.api.times import iso_ms
 from hcom_replica.core.status import DaemonStatus, Status, StatusInput, build_status
-from hcom_replica.daemon.session import broker_settings
 from hcom_replica.errors import ConfigError
-
-if TYPE_CHECKING:
-    from hcom_replica.api.replica import Replica
+from hcom_replica.transport.url import parse_broker_url
 
 __all__ = ["Status", "read_status"]
 
 
-def read_status(replica: Replica) -> Status:
+def read_status(parts: Parts) -> Status:
     """Where the device of an open folder stands."""
-    parts = replica.parts
-    pid, info = replica.control.ask()
-    url, problem = _broker(replica)
+    pid, info = ask(parts.folder)
+    url, problem = _broker(parts)
     given = StatusInput(
         group=parts.token.keys.group,
         device_key=parts.device.public,
@@ -41,10 +37,10 @@ def read_status(replica: Replica) -> Status:
     return msgspec.structs.replace(status, warnings=[*said, *status.warnings])
 
 
-def _broker(replica: Replica) -> tuple[str | None, str]:
-    """The URL of the first configured broker, and what is wrong with the settings."""
+def _broker(parts: Parts) -> tuple[str | None, str]:
+    """The URL of the first configured broker, and what is wrong with it."""
+    urls = parts.config.brokers or parts.token.brokers
     try:
-        brokers, _ = broker_settings(replica.config, replica.parts.token)
+        return (parse_broker_url(urls[0]).url if urls else None), ""
     except ConfigError as error:
-        return None, error.message
-    return (brokers[0].url if brokers else None), ""
+        return None, parts.config.refuse("relay.broker", error).message

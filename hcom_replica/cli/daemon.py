@@ -69,8 +69,8 @@ def restart(session: Session, json: Json = False) -> int | None:
 
 def status(session: Session, json: Json = False) -> int | None:
     """Say whether the daemon runs."""
+    from hcom_replica.api.control import ask
     from hcom_replica.api.times import iso_ms
-    from hcom_replica.daemon.process import ask
 
     pid, info = ask(session.folder) if session.folder.root.exists() else (None, None)
     if json:

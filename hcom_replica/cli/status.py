@@ -28,13 +28,14 @@ def status(
     json: Annotated[bool, Opt("--json", help="print JSON")] = False,
 ) -> int | None:
     """Say where this device stands. Answers without a daemon and without a network."""
-    from hcom_replica.api.replica import Replica
+    from hcom_replica.api.opening import open_parts
+    from hcom_replica.api.status import read_status
 
     if fail_over is not None and fail_over < 0:
         raise UsageError("--fail-over takes 0 or more events")
-    with Replica.in_folder(session.folder) as replica:
+    with open_parts(session.folder) as parts:
         while True:
-            now = replica.status()
+            now = read_status(parts)
             if watch and not json and sys.stdout.isatty():
                 line(_CLEAR)
             if json:

@@ -7,7 +7,6 @@ The file holds no secrets. How commands change it is in `config_edit`.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -215,7 +214,8 @@ def load_config(path: Path) -> Config:
     Raises:
         ConfigError: file, line, and what to write instead.
     """
-    return parse_config(read_text(path) or "", path)
+    text = read_text(path)
+    return parse_config(text, path) if text else Config(path, _defaults())
 
 
 def parse_config(text: str, path: Path) -> Config:
@@ -224,18 +224,24 @@ def parse_config(text: str, path: Path) -> Config:
     Raises:
         ConfigError: as for `load_config`.
     """
+    import tomllib  # noqa: PLC0415 - slow to load, and often there is no file
+
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _not_toml(path, str(error)) from None
     lines = key_lines(text)
-    settings = {key.name: Setting(key, key.default, "default") for key in KEYS}
+    settings = _defaults()
     for name, raw in _flatten(document):
         line = lines.get(name, lines.get(name.partition(".")[0], 1))
         if name not in BY_NAME:
             raise _unknown(path, line, name)
         settings[name] = Setting(BY_NAME[name], _checked(path, line, name, raw), f"{path.name} line {line}")
     return Config(path, settings)
+
+
+def _defaults() -> dict[str, Setting]:
+    return {key.name: Setting(key, key.default, "default") for key in KEYS}
 
 
 def _flatten(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -6,7 +6,6 @@ Owns the two ways a file of the folder is written: made once, or replaced. Both 
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 
 from hcom_replica.folder.paths import FILE_MODE, unusable
@@ -78,7 +77,7 @@ def replace(path: Path, data: bytes) -> None:
 
 
 def _write_draft(path: Path, data: bytes) -> Path:
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    draft = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
     try:
         with os.fdopen(fd, "wb") as file:

@@ -6,7 +6,7 @@ reading of `relay.device`. What it returns is secret; it never prints or logs it
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def device_key(folder: Folder) -> DeviceKey:
     """
     seed = read_bytes(folder.device_key)
     if seed is None:
-        create_once(folder.device_key, secrets.token_bytes(32))
+        create_once(folder.device_key, os.urandom(32))
         seed = read_bytes(folder.device_key)
     if seed is None or len(seed) != 32:
         raise ConfigError(
@@ -60,7 +60,7 @@ def local_group(folder: Folder) -> JoinToken:
     Raises:
         ConfigError: as for `group_token`.
     """
-    fresh = JoinToken(GroupKeys(secrets.token_bytes(16), secrets.token_bytes(32)), ())
+    fresh = JoinToken(GroupKeys(os.urandom(16), os.urandom(32)), ())
     if not folder.group_key.exists():
         create_once(folder.group_key, (fresh.encode() + "\n").encode())
     return group_token(folder) or fresh
