@@ -16,7 +16,7 @@ from hcom_replica.core.effects import Effect, Now, Trace
 from hcom_replica.core.machine import Machine
 from hcom_replica.core.settings import Settings
 from hcom_replica.daemon.engine import Engine
-from hcom_replica.errors import UsageError
+from hcom_replica.errors import StoreFull, UsageError
 from hcom_replica.ids import EventId
 from hcom_replica.ports import Will
 from hcom_replica.store.log import Log
@@ -185,12 +185,14 @@ class Device:
         return self._process
 
     def start(self) -> None:
-        """Start its daemon; does nothing when it runs."""
+        """Start its daemon; does nothing when it runs. On a full disk it does not come up."""
         if self._process is None:
             try:
                 self._process = _Process(self)
             except Crash:
                 self._die()
+            except StoreFull as error:
+                self.note(Trace("not started", (("error", error.message),)))
             self.wake()
 
     def stop(self) -> None:
