@@ -99,7 +99,6 @@ class Reader:
         active = time.monotonic()
         try:
             while True:
-                seen = self._log.last_txn()
                 rows = self._log.arrivals(reached, _PAGE)
                 for number, event in self._page(rows):
                     if accept.accepts(event):
@@ -111,7 +110,7 @@ class Reader:
                     active = time.monotonic()
                     continue
                 yield None
-                while self._log.last_txn() == seen:
+                while self._log.last_arrival() <= reached:
                     time.sleep(_AWAKE_S if time.monotonic() - active < _AWAKE_FOR_S else _DROWSY_S)
                     yield None
         finally:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from hcom_replica.api.event import Event
 from hcom_replica.cli.options import Opt
 from hcom_replica.cli.print import escape, flush, line, paint, raw, warn
 from hcom_replica.cli.session import Session
 from hcom_replica.errors import UsageError
+
+if TYPE_CHECKING:
+    from hcom_replica.api.replica import Order
 
 
 def events(
@@ -31,6 +34,9 @@ def events(
     where: Annotated[str | None, Opt("--where", metavar="EXPR", help="""like 'data.status == "blocked"'""")] = None,
     newest: Annotated[str, Opt("-n", "--newest", metavar="N", help="the newest N, or all")] = "20",
     follow: Annotated[bool, Opt("--follow", "-f", help="go on with what arrives")] = False,
+    cursor: Annotated[
+        str | None, Opt("--cursor", metavar="NAME", help="with --follow: go on where a follower of this name stopped")
+    ] = None,
     order: Annotated[str, Opt("--order", metavar="ORDER", help="canonical or arrival")] = "canonical",
     system: Annotated[bool, Opt("--system", help="also system events")] = False,
     json: Annotated[bool, Opt("--json", help="print one object a line")] = False,
@@ -41,17 +47,21 @@ def events(
 
     limit = _limit(newest)
     query = Query(kind, agent, device, since, until, claimed_since, claimed_until, grep, where, system)
+    if cursor is not None and not follow:
+        raise UsageError("--cursor goes with --follow")
     with Replica.in_folder(session.folder) as replica:
         for name in device:
             if not replica.names.known(name):
                 warn(f"no device {escape(name)} is known here yet")
-        printer = _Printer(None if json else replica.device, arrival=_is_arrival(order))
-        begin = replica.log.last_arrival()
-        page = replica.find(query, order="arrival" if printer.arrival else "canonical", newest=limit)
-        seen = printer.page(page, keep=follow)
-        if follow:
+        printer = _Printer(None if json else replica.device, order=_order(order))
+        begin: int | None = None
+        seen: set[object] = set()
+        if cursor is None:
+            begin = replica.log.last_arrival()
+            seen = printer.page(replica.find(query, order=printer.order, newest=limit), keep=follow)
             flush()
-            for event in replica.follow(after=begin, query=query):
+        if follow:
+            for event in replica.follow(cursor, after=begin, query=query):
                 if event.id not in seen:
                     printer.one(event)
                     flush()
@@ -63,12 +73,12 @@ class _Printer:
 
     Args:
         own: this device's name, whose agents are printed without it; None prints JSON.
-        arrival: print how events came here, too.
+        order: arrival prints how events came here, too.
     """
 
-    def __init__(self, own: str | None, *, arrival: bool) -> None:
+    def __init__(self, own: str | None, *, order: Order) -> None:
         self._own = own
-        self.arrival = arrival
+        self.order: Order = order
         self._widths = (4, 4)
 
     def page(self, events: Iterable[Event], *, keep: bool) -> set[object]:
@@ -90,14 +100,13 @@ class _Printer:
     def one(self, event: Event) -> None:
         """Print one event."""
         if self._own is None:
-            raw(event.json(arrival=self.arrival))
+            raw(event.json(arrival=self.order == "arrival"))
             return
         name, kind = self._name(event).ljust(self._widths[0]), escape(event.kind).ljust(self._widths[1])
         body = escape(event.body.decode("utf-8", "backslashreplace"))
-        late = (
-            paint("late", "yellow") + "  " if self.arrival and event.arrival is not None and event.arrival.late else ""
-        )
-        number = f"{event.arrival.number:>8}  " if self.arrival and event.arrival is not None else ""
+        arrival = event.arrival if self.order == "arrival" else None
+        late = paint("late", "yellow") + "  " if arrival is not None and arrival.late else ""
+        number = f"{arrival.number:>8}  " if arrival is not None else ""
         line(f"{number}{event.time or '-':<24}  {paint(name, 'bold')}  {kind}  {late}{body}")
 
     def _name(self, event: Event) -> str:
@@ -121,7 +130,9 @@ def _limit(newest: str) -> int | None:
     return int(newest)
 
 
-def _is_arrival(order: str) -> bool:
-    if order not in ("canonical", "arrival"):
-        raise UsageError(f"no order {order!r}", hint="--order canonical, the same on every device, or --order arrival")
-    return order == "arrival"
+def _order(order: str) -> Order:
+    if order == "canonical":
+        return "canonical"
+    if order == "arrival":
+        return "arrival"
+    raise UsageError(f"no order {order!r}", hint="--order canonical, the same on every device, or --order arrival")

@@ -154,6 +154,22 @@ def test_follow_prints_what_other_processes_append_and_ends_quietly(tmp_path: Pa
     assert [json.loads(line)["data"] for line in running.output.splitlines()] == [0, 1, 2, 3]
 
 
+def test_follow_in_a_process_with_a_cursor_prints_each_event_once(tmp_path: Path) -> None:
+    cli = Cli(tmp_path / "replica")
+    printed: list[Any] = []
+    for number in range(3):
+        cli.ok("emit", "k", "--data", str(number))
+        running = cli.spawn("events", "--follow", "--cursor", "mine", "--json")
+        running.wait_for_output(f'"data":{number}}}')
+        cli.ok("emit", "other", "--data", '"end"')
+        running.wait_for_output('"end"')
+        running.interrupt()
+        running.wait()
+        printed += [json.loads(line)["data"] for line in running.output.splitlines()]
+    assert [data for data in printed if data != "end"] == [0, 1, 2]
+    assert cli.run("events", "--cursor", "mine").returncode == 2
+
+
 def test_follow_with_a_cursor_goes_on_where_it_stopped(tmp_path: Path) -> None:
     with Replica.open(tmp_path / "replica") as replica:
         for number in range(5):
