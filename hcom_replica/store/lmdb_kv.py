@@ -80,8 +80,13 @@ class LmdbKv:
         return LmdbTxn(self._env, write=True)
 
     def last_txn(self) -> int:
-        """Return the number of the newest commit of any process."""
-        return self._env.last_txn()
+        """Return the number of the newest commit that a reader who begins now sees, whichever process made it.
+
+        Not the environment's own number: that is ahead of what readers see while a commit is still reaching the disk,
+        so whoever looks for a change would take it for seen without having seen it.
+        """
+        with self.read() as txn:
+            return txn.number
 
     def sync_now(self) -> None:
         """Force all commits to disk."""
@@ -150,9 +155,6 @@ class _Environment:
         except lmdb.Error as error:
             raise translated(error, self.folder) from error
         return result if isinstance(result, int) else 0
-
-    def last_txn(self) -> int:
-        return self.env.info()["last_txnid"]
 
     def begin_read(self) -> lmdb.Transaction[bytes]:
         with self._idle:
@@ -259,6 +261,11 @@ class LmdbTxn:
                 self._shared.end_write()
             else:
                 self._shared.end_read()
+
+    @property
+    def number(self) -> int:
+        """The number of the commit that a read transaction sees."""
+        return self._live.id()
 
     def get(self, table: Table, key: bytes) -> bytes | None:
         """See ReadTxn."""

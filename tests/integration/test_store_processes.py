@@ -47,6 +47,15 @@ with kv.write():
     print("holding", flush=True)
     sys.stdin.read()
 """
+COUNTER = """
+import sys
+from hcom_replica.store.kv import Table
+from hcom_replica.store.lmdb_kv import LmdbKv
+kv = LmdbKv(sys.argv[1])
+for number in range(1, int(sys.argv[2]) + 1):
+    with kv.write() as txn:
+        txn.put(Table.META, b"count", number.to_bytes(8, "big"))
+"""
 WAITER = """
 import sys
 from hcom_replica.store.lmdb_kv import LmdbKv
@@ -244,3 +253,17 @@ def test_check_readers_clears_a_killed_reader(tmp_path: Path) -> None:
             assert line_of(reader) == b"holding\n"
         assert device.log.check_readers() == 1
         device.log.append([Draft("note")], NOW)
+
+
+def test_last_txn_is_never_ahead_of_what_a_reader_sees(tmp_path: Path) -> None:
+    kv = LmdbKv(tmp_path / "log")
+    before = kv.last_txn()
+    with python(COUNTER, tmp_path / "log", 300) as process:
+        while process.poll() is None:
+            seen = kv.last_txn()
+            with kv.read() as txn:
+                value = txn.get(Table.META, b"count")
+            assert int.from_bytes(value or b"", "big") >= seen - before
+        assert process.wait(60) == 0
+    assert kv.last_txn() == before + 300
+    kv.close()
