@@ -17,7 +17,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-import hcom_replica
 from hcom_replica.daemon.client import DaemonClient
 from hcom_replica.daemon.lock import holder
 from hcom_replica.daemon.messages import DaemonInfo
@@ -113,7 +112,7 @@ def _spawn(folder: Folder) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            cwd=Path(hcom_replica.__file__).parents[1],  # so that `-m` finds the code that is running now
+            cwd=Path(__file__).parents[2],  # so that `-m` finds the code that is running now
         )
     finally:
         os.close(log)
