@@ -210,7 +210,7 @@ def forget_group(folder: Folder, *, force: bool) -> Path | None:
         force: leave even if the broker cannot be told.
 
     Raises:
-        ConfigError: the folder has no group, or is in use.
+        ConfigError: the folder has no group; or it is in use by another command, and only syncing has stopped.
         BrokerError: the broker cannot be told; nothing was changed.
     """
     _need_group(folder)

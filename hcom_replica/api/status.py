@@ -33,7 +33,7 @@ def read_status(parts: Parts) -> Status:
         iso=iso_ms,
     )
     status = build_status(parts.log, given)
-    said = [text for text in (problem, info.problem if info is not None else "") if text]
+    said = [text for text in (problem, info.problem if info is not None and info.enabled else "") if text]
     return msgspec.structs.replace(status, warnings=[*said, *status.warnings])
 
 

@@ -91,7 +91,7 @@ def status(session: Session, json: Json = False) -> int | None:
         line(f"daemon: pid {pid}, does not answer")
     else:
         state = "connected" if info.live.connected else "syncing is off" if not info.enabled else "not connected"
-        why = f": {escape(info.problem)}" if info.problem else ""
+        why = f": {escape(info.problem)}" if info.problem and info.enabled else ""
         line(f"daemon: running, pid {pid}, {state}{why}")
     return 0
 
