@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median, quantiles
-from typing import Final
+from typing import Final, Self
 
 import zstandard
 
@@ -23,6 +23,7 @@ from bench.pair import WAIT_S, MemoryWatch, Pair, pair
 from bench.parts import Scale, fresh
 from bench.raw_mqtt import raw_mqtt
 from hcom_replica.wire.event import Draft
+from tests.harness.brokers import PrivateBroker
 from tests.harness.proxy import ChaosProxy
 from tests.harness.waiting import wait_until
 
@@ -34,8 +35,8 @@ _SEED: Final = 11
 def catch_up(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
     """One device writes while the other is off the network; then the other is put back.
 
-    The clock runs from the order to go online until the last event is on the disk of the device that was away: connecting,
-    subscribing and asking are in it.
+    The clock runs from the order to go online until the last event is on the disk of the device that was away:
+    connecting, subscribing and asking are in it.
     """
     drafts = corpus.take(scale.events)
     with pair(fresh(folder, "catch-up")) as both:
@@ -59,7 +60,9 @@ def catch_up(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
         ),
         *(
             Figure(f"memory of the {name} at most", most, "MiB", "less", target=Target(_MEMORY_MIB))
-            for name, most in zip(("device that writes", "device that catches up"), watch.most_mib.values(), strict=True)
+            for name, most in zip(
+                ("device that writes", "device that catches up"), watch.most_mib.values(), strict=True
+            )
         ),
     ]
 
@@ -141,13 +144,13 @@ def wire(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
     count = min(len(corpus.drafts), scale.events)
     drafts, lines = corpus.take(count), corpus.take_lines(count)
     json_bytes = sum(map(len, lines))
-    with ChaosProxyOf() as proxies, pair(fresh(folder, "wire"), second_through=proxies.through) as both:
+    with CountingRoute() as route, pair(fresh(folder, "wire"), second_through=route.to) as both:
         _write_alone(both, drafts)
-        down, up = proxies.down_up()
+        down, up = route.down_up()
         both.second.switch(on=True)
         wait_until(lambda: both.second.held() >= both.first.held(), WAIT_S, "the second device has caught up")
         both.await_equal()
-        down, up = proxies.down_up()[0] - down, proxies.down_up()[1] - up
+        down, up = route.down_up()[0] - down, route.down_up()[1] - up
     squeezed = len(zstandard.ZstdCompressor(level=3).compress(b"".join(lines)))
     return [
         Figure("catch-up, received for each byte of JSON", down / json_bytes, "bytes", "less",
@@ -157,15 +160,15 @@ def wire(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
     ]  # fmt: skip
 
 
-class ChaosProxyOf:
-    """A counting proxy that can be made only when the broker's port is known; a context manager."""
+class CountingRoute:
+    """A way to a broker that counts the bytes; made before the broker's port is known. A context manager."""
 
     def __init__(self) -> None:
         self._proxy: ChaosProxy | None = None
 
-    def through(self, broker: object) -> str:
-        """Start the proxy; give the URL at which clients connect."""
-        self._proxy = ChaosProxy(broker.port).start()  # type: ignore[attr-defined]
+    def to(self, broker: PrivateBroker) -> str:
+        """Open the way; give the URL at which clients connect."""
+        self._proxy = ChaosProxy(broker.port).start()
         return self._proxy.url
 
     def down_up(self) -> tuple[int, int]:
@@ -173,7 +176,7 @@ class ChaosProxyOf:
         assert self._proxy is not None
         return self._proxy.bytes_down, self._proxy.bytes_up
 
-    def __enter__(self) -> ChaosProxyOf:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,6 +1,6 @@
 """Two real daemons and a broker of their own on loopback: what the journeys run on.
 
-Owns their processes and folders: everything is ended and removed afterwards, by process id. The second device may be taken off
+Owns their processes and folders: everything is ended and removed afterwards, by process id. A device may be taken off
 the network and put back without its daemon being started anew.
 """
 
@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from bench.device import digest
 from bench.machine import rss_anon_mib
@@ -118,7 +118,7 @@ class MemoryWatch:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="memory-watch", daemon=True)
 
-    def __enter__(self) -> MemoryWatch:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -1,7 +1,7 @@
 """What a quiet hour costs: one event a second, while another device is away, in virtual time.
 
-Owns the count of what a device publishes, topics and packet headers included. The world is the simulated one: the daemon's
-own engine, machine and log, on a simulated broker; an hour takes seconds.
+Owns the count of what a device publishes, topics and packet headers included. The world is the simulated one: the
+daemon's own engine, machine and log, on a simulated broker; an hour takes seconds.
 """
 
 from __future__ import annotations
