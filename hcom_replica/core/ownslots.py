@@ -52,9 +52,11 @@ class OwnSlots:
         return list(self._values)
 
     def seen(self, now: Now, topic: str, payload: bytes) -> None:
-        """Something that is not a valid own message of this process stands in an own slot."""
+        """This stands in an own slot now."""
         value = self._values.get(topic)
-        if value is not None and value.payload != payload:
+        if value is not None and value.payload == payload:
+            self._spoiled.pop(topic, None)
+        elif value is not None:
             self.spoiled_count += 1
             self._spoiled.setdefault(topic, max(now.mono_ms, value.written_ms + self._settings.slot_guard_ms))
 
