@@ -185,9 +185,12 @@ class Inbox:
         if self._c.is_own(author):
             self._c.mailbox.segment(topic, payload, retain=retain)
             return
+        group, leaves = self._c.topics.parse(topic)
+        if author is None or group != "m" or leaves[:1] != [self._c.topics.leaf(author.origin)]:
+            raise ProtocolError("topic")
         if frame.kind is Kind.SEGMENT:
             self._take(frame.payload)
-        elif author is not None:
+        else:
             batch = self._c.assembler.add(author.origin, decode_part(frame.payload))
             if batch is not None:
                 self._take(batch)
