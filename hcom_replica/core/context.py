@@ -34,6 +34,9 @@ from hcom_replica.wire.topics import Topics
 _PACKET_BYTES: Final = 256
 """Room for the topic and the properties of an MQTT packet."""
 
+_ROOM_BYTES_MIN: Final = 512
+"""A broker that takes less takes no head either; parts are cut as if it took this much."""
+
 
 class Context:
     """The parts of one machine, and the few facts that several of them need.
@@ -126,4 +129,4 @@ class Context:
         size = self.settings.message_bytes_max
         if packet_bytes_max is not None:
             size = min(size, packet_bytes_max - _PACKET_BYTES)
-        return size - OVERHEAD_BYTES - 2 - AUTHOR_BYTES
+        return max(size - OVERHEAD_BYTES - 2 - AUTHOR_BYTES, _ROOM_BYTES_MIN)
