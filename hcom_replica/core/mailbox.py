@@ -56,6 +56,7 @@ class Mailbox:
         self._merging = True
         self._written_ms: int | None = None
         self._ring_seen = False
+        self._leftover = False
         self.too_large: int | None = None
         self.refused = 0
         self.written_bytes = 0
@@ -65,13 +66,15 @@ class Mailbox:
     def adopt(self, index: Index) -> None:
         """Our own index, as the broker holds it on this connection.
 
-        What this process has written counts as far as the broker still says so; a process that has written nothing yet takes over
-        all that the one before it has left.
+        What this process has written counts as far as the broker still says so; a process that has written nothing yet
+        takes over all that the one before it has left. What does not count lies there all the same, until the ring is
+        cleared.
         """
         self._ring_seen = True
         lines = {segment.slot: segment for segment in index.segments if segment.slot < self._settings.mailbox_slots}
         if self._written_ms is not None:
             lines = {slot: line for slot, line in lines.items() if slot in self._taken and self._ring.get(slot) == line}
+        self._leftover = len(lines) < len(index.segments)
         self._ring, self._taken = lines, set(lines)
 
     def link_up(self) -> None:
@@ -176,7 +179,8 @@ class Mailbox:
         if not unsaved:
             if self._needs(knowledge, active):
                 return self._after(now, (self._open_ms or 0) + settings.due_ms, settings.ring_idle_ms)
-            if self._ring or any(peer.index is not None and _earlier(peer, own) for peer in knowledge.peers):
+            earlier = any(peer.index is not None and _earlier(peer, own) for peer in knowledge.peers)
+            if self._ring or self._leftover or earlier:
                 self._due_ms = now.mono_ms + settings.clear_after_connect_ms
             return False
         if unsaved >= max(newest, settings.ring_small_bytes) and self._after(now, waited, 0):
@@ -372,10 +376,11 @@ class Mailbox:
             return False
         needs = self._needs(knowledge, active)
         cleared = False
-        if self._ring and all(self._dead(knowledge, active, needs, run) for run in self._lines()):
+        if (self._ring or self._leftover) and all(self._dead(knowledge, active, needs, run) for run in self._lines()):
             self._empty(now, signer.origin, self._settings.mailbox_slots)
             self._ring.clear()
             self._taken.clear()
+            self._leftover = False
             cleared = True
         for peer in knowledge.peers:
             if peer.index is None or not peer.index.segments or not _earlier(peer, knowledge.own):
@@ -407,6 +412,7 @@ class Mailbox:
         self._ring.clear()
         self._taken.clear()
         self._verified.clear()
+        self._leftover = False
         self._written_ms = None
 
 
