@@ -30,9 +30,10 @@ class HeadSlot:
         self.told = 0
 
     def opened(self, now: Now) -> None:
-        """The fence has passed."""
+        """The fence has passed, or another origin is written from now on: nothing has been told of it here."""
         self._asked = False
         self._due = now.mono_ms
+        self.told = 0
 
     def closed(self) -> None:
         """The link has ended."""
