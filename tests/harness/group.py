@@ -226,7 +226,7 @@ def shown(status: Status) -> str:
 def assert_equal_histories(laptops: list[Laptop], count: int) -> None:
     """Check that all print the same bytes, with `count` events, none twice."""
     texts = [laptop.canonical() for laptop in laptops]
-    lines = texts[0].splitlines()
+    lines = texts[0].split("\n")[:-1]
     assert len(lines) == count
     assert len({msgspec.json.decode(line)["id"] for line in lines}) == count
     for laptop, text in zip(laptops[1:], texts[1:], strict=True):

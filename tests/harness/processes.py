@@ -144,7 +144,8 @@ class Cli:
 
     def json_lines(self, *arguments: str, timeout_s: float = _RUN_S) -> list[Any]:
         """Run a command that must succeed with `--json` added; gives one value a line."""
-        return [json.loads(line) for line in self.ok(*arguments, "--json", timeout_s=timeout_s).splitlines()]
+        lines = self.ok(*arguments, "--json", timeout_s=timeout_s).split("\n")  # splitlines ends lines at U+2028, too
+        return [json.loads(line) for line in lines if line]
 
     def spawn(self, *arguments: str) -> Running:
         """Start a command and leave it running."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from hcom_replica.core.peers import SlotMessage, decode_slot
 from hcom_replica.ids import OriginId
@@ -17,7 +17,8 @@ from tests.harness.brokers import PrivateBroker
 from tests.harness.links import LinkOwner
 
 
-class Slots(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Slots:
     """One device's slots as they stand on the broker.
 
     Attributes:
