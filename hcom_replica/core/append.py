@@ -33,10 +33,17 @@ class Writer(NamedTuple):
 
 
 class WriterState(NamedTuple):
-    """What the store holds of the writer before an append: its current origin, or None, and the HLC high water."""
+    """What the store holds of the writer before an append.
+
+    Attributes:
+        origin: its current origin; None before its first append.
+        high_water: HLC high water.
+        generation: the highest of all its incarnations that are held, the fetched ones too.
+    """
 
     origin: OriginState | None
     high_water: int
+    generation: int = 0
 
 
 class Appended(NamedTuple):
@@ -85,10 +92,11 @@ def open_incarnation(
 ) -> Appended:
     """Begin a new origin, linked to what is held of the one before, and append events to it.
 
-    Its high water starts at the wall clock when the old one is ahead of it by more than the drift bound (P3.5).
+    Its high water starts at the wall clock when the old one is ahead of it by more than the drift bound (P3.5). It is of
+    the next generation, or of a higher one that is held: two clones that follow each other so do not climb for ever.
     """
     before = state.origin
-    generation = before.generation + 1 if before is not None else 1
+    generation = max(before.generation + 1 if before is not None else 1, state.generation)
     incarnation = generation.to_bytes(4, "big") + nonce
     linked = Link(before.id.hex(), before.seq, before.tip.hex()) if before is not None else None
     hello = Hello(writer.device.public.hex(), incarnation.hex(), writer.name, linked, None, reason)

@@ -131,7 +131,7 @@ class Inbox:
             self._c.mailbox.adopt(message)
         if author is None:
             return
-        if self._c.outbox.issued(message.counter):
+        if self._c.slots.wrote(payload):
             if self._c.fence.open:  # an echo, or what stood here before: the will of an earlier connection comes late
                 self._c.slots.seen(now, topic, payload)
             return

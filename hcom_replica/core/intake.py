@@ -41,6 +41,7 @@ class Intake:
     """Batches on their way into the store.
 
     Attributes:
+        handed: the origins of the runs that were handed over last, in their order.
         duplicates: batches of which everything was held.
         staged_bytes: record bytes staged for the next `Ingest`.
     """
@@ -49,6 +50,7 @@ class Intake:
         self._outbox = outbox
         self._knowledge = knowledge
         self._staged: list[Run] = []
+        self.handed: list[OriginId] = []
         self._ahead: dict[OriginId, _Ahead] = {}
         self._spool: dict[OriginId, dict[int, Batch]] = {}
         self._spooled_bytes = 0
@@ -97,6 +99,7 @@ class Intake:
         """Hand what is staged to the store, as one effect."""
         if self._staged:
             self._outbox.emit(Ingest(tuple(self._staged)))
+            self.handed = [run.origin for run in self._staged]
             self._staged, self.staged_bytes = [], 0
 
     def settled(self) -> None:

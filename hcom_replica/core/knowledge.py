@@ -12,6 +12,7 @@ from hcom_replica.core.origin import OriginState
 from hcom_replica.core.peers import Peer, Peers
 from hcom_replica.core.reader import LogReader
 from hcom_replica.ids import OriginId
+from hcom_replica.wire.signing import short
 
 _TIPS_KEPT = 4096
 
@@ -32,6 +33,8 @@ class Knowledge:
         self.states: dict[OriginId, OriginState] = {}
         self.own: OriginState | None = None
         self.members = Members()
+        self._branches: dict[OriginId, list[OriginState]] = {}
+        self._group = peers.group
         self._system = -1
         self._tips: dict[tuple[OriginId, int], bytes] = {}
         self.reload()
@@ -39,6 +42,10 @@ class Knowledge:
     def reload(self) -> None:
         """Read all origins again, after the log has moved."""
         self.states = {state.id: state for state in self.log.origins()}
+        self._branches = {}
+        for state in self.states.values():
+            if state.forks:
+                self._branches.setdefault(short(state.root(self._group)), []).append(state)
         self.own = self.log.own_origin()
         system = sum(state.system for state in self.states.values())
         if system != self._system:
@@ -52,12 +59,18 @@ class Knowledge:
 
     def target(self, origin: OriginId) -> int:
         """The highest seq that signed knowledge says exists and counts."""
-        peer = self.peers.get(origin)
-        known = max(
-            peer.head.seq if peer is not None and peer.head is not None else 0, self.members.linked.get(origin, 0)
-        )
+        known = max(self._head_seq(origin), self.members.linked.get(origin, 0))
         cap = self.members.cap(origin)
         return known if cap is None else min(known, max(cap, self.have(origin)))
+
+    def _head_seq(self, origin: OriginId) -> int:
+        """The seq of an origin's newest head; that of a branch which has another name by now says nothing of this one."""
+        peer = self.peers.get(origin)
+        head = peer.head if peer is not None else None
+        if head is None or head.seq <= self.have(origin):
+            return head.seq if head is not None else 0
+        branches = [s for s in self._branches.get(origin, ()) if s.base < head.seq <= s.seq]
+        return 0 if any(self.tip(branch, head.seq) == head.tip for branch in branches) else head.seq
 
     def behind(self) -> dict[OriginId, int]:
         """Origins of which something is missing by signed knowledge -> how many seqs."""

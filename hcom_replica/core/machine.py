@@ -16,9 +16,9 @@ from hcom_replica.core.inbox import Inbox
 from hcom_replica.core.info import LiveInfo, WaitResult
 from hcom_replica.core.outbox import Random
 from hcom_replica.core.peers import Note
-from hcom_replica.core.place import Misfit
+from hcom_replica.core.place import Gap, Misfit
 from hcom_replica.core.reader import LogReader, OwnTip
-from hcom_replica.core.report import IngestReport, Refused
+from hcom_replica.core.report import IngestReport, Outcome, Refused
 from hcom_replica.core.settings import Settings
 from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import OriginId
@@ -86,7 +86,9 @@ class Machine:
             return None
         self._c.presence.new_session()
         topic, message = self._c.presence.will(now, signer)
-        return topic, self._c.outbox.seal(topic, Kind.PRESENCE, signer, pack(encode(message)))
+        payload = self._c.outbox.seal(topic, Kind.PRESENCE, signer, pack(encode(message)))
+        self._c.slots.remember(payload)
+        return topic, payload
 
     def link_up(self, now: Now, packet_bytes_max: int | None) -> None:
         """The broker accepted us."""
@@ -162,11 +164,8 @@ class Machine:
         self._stored = [entry for entry in self._stored if now.mono_ms - entry[0] < _RATE_MS]
         self._stored.append((now.mono_ms, report.events))
         self._c.counters["events stored"] += report.events
-        for outcome in report.outcomes:
-            if isinstance(outcome.placement, Misfit):
-                self._c.puller.misfit(now, self._c.knowledge, outcome.origin, outcome.placement.before)
-            elif isinstance(outcome.placement, Refused):
-                self._c.counters[f"dropped.{outcome.placement.reason}"] += 1
+        for origin, outcome in zip(self._c.intake.handed, report.outcomes, strict=True):
+            self._placed(now, origin, outcome)
         for state in report.states:
             self._c.puller.stored(now, state.id)
         for fork in report.forks:
@@ -175,6 +174,18 @@ class Machine:
         own = self._c.knowledge.own
         if own is not None and (before is None or before.id != own.id):
             self._new_origin(now)
+        elif own is not None and any(s.generation > own.generation for s in self._c.knowledge.own_origins()):
+            self._c.reopen("a later incarnation of this device exists")
+
+    def _placed(self, now: Now, origin: OriginId, outcome: Outcome) -> None:
+        """What became of one run: what was not stored makes us ask for something else first."""
+        placement = outcome.placement
+        if isinstance(placement, Refused):
+            self._c.counters[f"dropped.{placement.reason}"] += 1
+        if isinstance(placement, Refused | Gap | Misfit):
+            self._c.puller.unplaced(now, origin)
+        if isinstance(placement, Misfit):
+            self._c.puller.misfit(now, self._c.knowledge, outcome.origin, placement.before)
 
     def ingest_failed(self, now: Now) -> None:
         """The store could not take what was staged: it is asked for again."""
@@ -338,7 +349,7 @@ class Machine:
         self._c.live.opened(self._c.knowledge)
 
     def _tidy(self) -> None:
-        """Clear what earlier incarnations of ours have left, except heads and mailboxes: those may be needed (P7.12)."""
+        """Clear what earlier incarnations of ours left, except heads and mailboxes: those may be needed (P7.12)."""
         own = self._c.knowledge.own
         for peer in self._c.peers:
             earlier = own is not None and peer.author.key == own.key and peer.generation < own.generation

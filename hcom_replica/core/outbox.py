@@ -47,10 +47,6 @@ class Outbox:
         self._counter += 1
         return self.boot << 32 | self._counter
 
-    def issued(self, counter: int) -> bool:
-        """Whether this process has given out a slot counter."""
-        return counter >> 32 == self.boot and counter & 0xFFFF_FFFF <= self._counter
-
     def emit(self, effect: Effect) -> None:
         """Add an effect."""
         self.effects.append(effect)

@@ -5,7 +5,8 @@ Slots are state, not messages: what counts is the value that stands on the broke
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections import OrderedDict
+from typing import Final, NamedTuple
 
 from hcom_replica.core.effects import Now
 from hcom_replica.core.outbox import Done, Outbox
@@ -13,6 +14,9 @@ from hcom_replica.core.settings import Settings
 from hcom_replica.wire.codec import encode
 from hcom_replica.wire.frame import Kind, Signer, pack
 from hcom_replica.wire.messages import Payload
+from hcom_replica.wire.signing import hash32
+
+_ECHOES_KEPT: Final = 1024
 
 
 class _Value(NamedTuple):
@@ -28,6 +32,7 @@ class OwnSlots:
         self._settings = settings
         self._values: dict[str, _Value] = {}
         self._spoiled: dict[str, int] = {}
+        self._wrote: OrderedDict[bytes, None] = OrderedDict()
         self.spoiled_count = 0
 
     def write(
@@ -39,9 +44,20 @@ class OwnSlots:
     def put(self, now: Now, topic: str, payload: bytes, done: Done | None = None) -> int:
         """Put a sealed payload into a slot; an empty one clears it."""
         self._values[topic] = _Value(payload, now.mono_ms)
+        self.remember(payload)
         self._spoiled.pop(topic, None)
         self._outbox.publish(topic, payload, retain=True, done=done)
         return len(payload)
+
+    def remember(self, payload: bytes) -> None:
+        """A payload goes out in our name: seen again, it is an echo."""
+        self._wrote[hash32(payload)[:8]] = None
+        if len(self._wrote) > _ECHOES_KEPT:
+            self._wrote.popitem(last=False)
+
+    def wrote(self, payload: bytes) -> bool:
+        """Whether a payload is one that this process has written, lately enough to come back."""
+        return hash32(payload)[:8] in self._wrote
 
     def written(self, topic: str) -> bool:
         """Whether this connection has written a slot."""

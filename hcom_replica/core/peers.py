@@ -106,7 +106,7 @@ class Peers:
     """
 
     def __init__(self, group: bytes, notes: Iterable[Note] = ()) -> None:
-        self._group = group
+        self.group = group
         self._peers: dict[OriginId, Peer] = {}
         self._notes: dict[tuple[int, OriginId, int], Note] = {}
         self._claims: dict[OriginId, int] | None = None
@@ -217,7 +217,7 @@ class Peers:
         return peer
 
     def _check_head(self, author: Author, head: Head) -> None:
-        root = root_hash(self._group, author.key, author.incarnation)
+        root = root_hash(self.group, author.key, author.incarnation)
         verify(author.key, COMMIT, commit_digest(root, head.seq, head.hlc, head.cum, head.tip), head.signature)
 
     def _restore(self, kind: int, origin: OriginId, page: int, received: int, data: bytes) -> None:

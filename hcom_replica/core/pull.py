@@ -23,6 +23,8 @@ from hcom_replica.wire.topics import Topics, block_of
 
 _SLOTS_AT_ONCE: Final = 8
 _GROW_BELOW_MS: Final = 1_000
+_WANT_BYTES: Final = 6
+"""Ids of wants begin at random, so that those of two askers differ."""
 
 Source = tuple[OriginId, int]
 """(holder, -1) for a device that is asked, (writer, slot) for a mailbox slot."""
@@ -48,7 +50,6 @@ class _Pace:
     window: int
     timeout_ms: int
     due_ms: int
-    asked_from: int | None = None
     failed: dict[Source, int] = field(default_factory=dict)
     filters: tuple[str, ...] = ()
     sourceless_ms: int | None = None
@@ -65,8 +66,9 @@ class Puller:
         self._pulls: dict[OriginId, _Pull] = {}
         self._paces: dict[OriginId, _Pace] = {}
         self._connected = False
+        self._hunts: dict[OriginId, int] = {}
         self._at_once_until = 0
-        self._want = 0
+        self._want = int.from_bytes(outbox.rng.randbytes(_WANT_BYTES), "big")
 
     def link_up(self, now: Now) -> None:
         """A new connection: ask at once for what turns out to be missing."""
@@ -90,6 +92,8 @@ class Puller:
         wanted = {o: seq for o, seq in knowledge.wanted().items() if seq > self._intake.have(o)}
         for origin, seq in self._intake.gaps().items():
             wanted[origin] = max(seq, wanted.get(origin, 0))
+        for origin, seq in self._hunts.items():
+            wanted[origin] = max(seq + 1, wanted.get(origin, 0))
         for origin in [origin for origin in self._paces if origin not in wanted]:
             self._leave(origin)
         for origin in sorted(wanted, key=lambda origin: self._pace(now, origin).due_ms):
@@ -135,21 +139,29 @@ class Puller:
 
     def stored(self, now: Now, origin: OriginId) -> None:
         """The prefix of an origin has grown."""
-        pace = self._paces.get(origin)
-        if pace is not None:
-            pace.asked_from = None
+        self._hunts.pop(origin, None)
         if origin in self._pulls:
             self._pulls[origin].progress_ms = now.mono_ms
 
-    def misfit(self, now: Now, knowledge: Knowledge, origin: OriginId, before: int) -> None:
-        """A run could not be placed: ask again from further back, twice as far each time (P4.8)."""
+    def unplaced(self, now: Now, origin: OriginId) -> None:
+        """What came of an origin could not be stored: something else must come first, so do not ask again at once."""
         pace = self._pace(now, origin)
-        have = knowledge.have(origin)
-        back = 2 * (have - pace.asked_from) if pace.asked_from is not None else 1
-        row = knowledge.log.commit_at_or_below(origin, max(0, min(before, have) - back))
-        pace.asked_from = row.seq if row is not None else 0
+        pace.due_ms = now.mono_ms + self._settings.pull_ms_min
         self._end(origin)
+
+    def misfit(self, now: Now, knowledge: Knowledge, origin: OriginId, before: int) -> None:
+        """A run differs from what is held at or below `before`: ask from further back, twice as far each time (P4.8).
+
+        The origin may lack nothing by number: what is held of it may be the branch that has another name by now.
+        """
+        have, hunted = knowledge.have(origin), self._hunts.get(origin)
+        back = 2 * (have - hunted) if hunted is not None else 1
+        row = knowledge.log.commit_at_or_below(origin, max(0, min(before, have) - back))
+        self._hunts[origin] = row.seq if row is not None else 0
+        pace = self._pace(now, origin)
+        pace.failed.clear()
         pace.due_ms = now.mono_ms
+        self._end(origin)
 
     def others_want(self, now: Now, want: Want) -> None:
         """Somebody asks for ranges: what we lack too will come past, if we listen."""
@@ -166,7 +178,8 @@ class Puller:
     def wake_at(self) -> int | None:
         """When `tick` is wanted."""
         times = [pull.progress_ms + pull.timeout_ms for pull in self._pulls.values()]
-        times += [pace.due_ms for origin, pace in self._paces.items() if origin not in self._pulls]
+        if len(self._pulls) < self._settings.pulls_max:
+            times += [pace.due_ms for origin, pace in self._paces.items() if origin not in self._pulls]
         return min(times, default=None)
 
     def _pace(self, now: Now, origin: OriginId) -> _Pace:
@@ -181,7 +194,7 @@ class Puller:
     def _begin(self, now: Now, knowledge: Knowledge, signer: Signer, origin: OriginId, claimed: int) -> None:
         """Try the best source there is."""
         pace = self._paces[origin]
-        first = self._intake.have(origin) + 1 if pace.asked_from is None else pace.asked_from + 1
+        first = self._hunts.get(origin, self._intake.have(origin)) + 1
         slots = self._slots(now, knowledge, pace, origin, first)
         if slots:
             pace.sourceless_ms = None
@@ -239,12 +252,18 @@ class Puller:
         holders = [
             peer
             for peer in knowledge.peers.current(knowledge.own)
-            if _claims(peer, origin, first)
-            and peer.online(now, self._settings.online_ms)
-            and not self._failed(now, pace, (peer.origin, -1))
+            if _claims(peer, origin, first) and peer.online(now, self._settings.online_ms)
         ]
-        rng = self._outbox.rng
-        return min(holders, key=lambda peer: (pace.failed.get((peer.origin, -1), 0), rng.random()), default=None)
+        fresh = [peer for peer in holders if not self._failed(now, pace, (peer.origin, -1))]
+        holders = fresh or [p for p in holders if now.mono_ms - pace.failed[p.origin, -1] >= pace.timeout_ms]
+        rng, hunting = self._outbox.rng, origin in self._hunts
+
+        def order(peer: Peer) -> tuple[bool, int, float]:
+            """Whoever failed longest ago; in a hunt, those first who hold something else than we do."""
+            same = hunting and knowledge.acked(peer, origin) > 0
+            return same, pace.failed.get((peer.origin, -1), 0), rng.random()
+
+        return min(holders, key=order, default=None)
 
     def _ask(
         self, now: Now, knowledge: Knowledge, signer: Signer, origin: OriginId, holder: Peer, first: int, claimed: int
@@ -288,7 +307,7 @@ class Puller:
     def _finished(self, now: Now, origin: OriginId, pull: _Pull) -> None:
         """A source has brought all it was asked for."""
         pace = self._paces[origin]
-        if self._intake.have(origin) < pull.first and pace.asked_from is None:
+        if self._intake.have(origin) < pull.first or origin in self._hunts:
             for source in pull.sources:
                 pace.failed[source] = now.mono_ms
         elif now.mono_ms - pull.started_ms < _GROW_BELOW_MS:

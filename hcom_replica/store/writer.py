@@ -36,7 +36,7 @@ def append_drafts(
 def open_incarnation(
     txn: WriteTxn, ledger: Ledger, writer: Writer, now_ms: int, nonce: bytes, reason: str
 ) -> OriginState:
-    """Begin a new origin of this device, linked to its newest that is held; return its state."""
+    """Begin a new origin of this device, linked to its current one, else to its newest held; return its state."""
     return _open(txn, ledger, writer, (), now_ms, nonce, reason).origin
 
 
@@ -49,23 +49,16 @@ def _open(
     nonce: bytes,
     reason: str,
 ) -> Appended:
-    state = WriterState(_newest(txn, writer), read_number(txn, Meta.HIGH_WATER))
+    mine = [state for state in read_states(txn) if state.key == writer.device.public]
+    newest = max(mine, key=lambda state: (state.generation, state.seq, state.hash), default=None)
+    generation = newest.generation if newest is not None else 0
+    state = WriterState(own_origin(txn) or newest, read_number(txn, Meta.HIGH_WATER), generation)
     appended = pure.open_incarnation(writer, state, drafts, now_ms, nonce, reason)
     origin = appended.origin
     _store(txn, ledger, None, appended)
     txn.put(Table.META, Meta.ORIGIN, origin.id)
     write_number(txn, Meta.PROMISE, 0)  # a promise is one origin's
     return appended
-
-
-def _newest(txn: ReadTxn, writer: Writer) -> OriginState | None:
-    """The held origin of this device that a new one follows: of the highest generation, the current one before others.
-
-    It may be one that was fetched back after the folder was lost or rolled back.
-    """
-    current = own_origin(txn)
-    mine = [state for state in read_states(txn) if state.key == writer.device.public]
-    return max(mine, key=lambda state: (state.generation, state == current, state.seq, state.hash), default=None)
 
 
 def _store(txn: WriteTxn, ledger: Ledger, before: OriginState | None, appended: Appended) -> None:
