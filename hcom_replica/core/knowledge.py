@@ -59,18 +59,20 @@ class Knowledge:
 
     def target(self, origin: OriginId) -> int:
         """The highest seq that signed knowledge says exists and counts."""
-        known = max(self._head_seq(origin), self.members.linked.get(origin, 0))
+        peer = self.peers.get(origin)
+        stated = set(self.members.linked.get(origin, ()))
+        if peer is not None and peer.head is not None:
+            stated.add((peer.head.seq, peer.head.tip))
+        known = max((seq for seq, tip in stated if not self._elsewhere(origin, seq, tip)), default=0)
         cap = self.members.cap(origin)
         return known if cap is None else min(known, max(cap, self.have(origin)))
 
-    def _head_seq(self, origin: OriginId) -> int:
-        """The seq of an origin's newest head; that of a branch which has another name by now says nothing of this one."""
-        peer = self.peers.get(origin)
-        head = peer.head if peer is not None else None
-        if head is None or head.seq <= self.have(origin):
-            return head.seq if head is not None else 0
-        branches = [s for s in self._branches.get(origin, ()) if s.base < head.seq <= s.seq]
-        return 0 if any(self.tip(branch, head.seq) == head.tip for branch in branches) else head.seq
+    def _elsewhere(self, origin: OriginId, seq: int, tip: bytes) -> bool:
+        """Whether a prefix that is stated of an origin is a branch of it that has another name by now, and is held."""
+        if seq <= self.have(origin):
+            return False
+        branches = [state for state in self._branches.get(origin, ()) if state.base < seq <= state.seq]
+        return any(self.tip(branch, seq) == tip for branch in branches)
 
     def behind(self) -> dict[OriginId, int]:
         """Origins of which something is missing by signed knowledge -> how many seqs."""

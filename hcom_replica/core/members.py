@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from hcom_replica.core.hello import Hello, Rename, Retire, Return, read_system
+from hcom_replica.core.hello import Hello, Link, Rename, Retire, Return, read_system
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.reader import LogReader
 from hcom_replica.ids import ORIGIN_BYTES, OriginId
@@ -22,12 +22,12 @@ class Members:
     Attributes:
         names: device id -> the name it last stated.
         retired: device id -> origin -> last seq that counts, for devices that have left.
-        linked: origin -> highest seq of it that a later incarnation of its device states to have held.
+        linked: origin -> (seq, c) that later incarnations of its device state to have held of it.
     """
 
     names: dict[bytes, str] = field(default_factory=dict)
     retired: dict[bytes, dict[OriginId, int]] = field(default_factory=dict)
-    linked: dict[OriginId, int] = field(default_factory=dict)
+    linked: dict[OriginId, set[tuple[int, bytes]]] = field(default_factory=dict)
 
     def cap(self, origin: OriginId) -> int | None:
         """The last seq of an origin that counts, when its device has left; None when there is no such bound."""
@@ -47,7 +47,7 @@ def read_members(log: LogReader) -> Members:
         if isinstance(stated, Hello | Rename):
             members.names[device] = stated.name
         if isinstance(stated, Hello) and stated.link is not None:
-            _note_link(members, stated.link.origin, stated.link.seq)
+            _note_link(members, stated.link)
         elif isinstance(stated, Retire):
             _note_retired(members, stated)
         elif isinstance(stated, Return):
@@ -81,10 +81,10 @@ def newest_generation(states: Iterable[OriginState]) -> dict[bytes, int]:
     return newest
 
 
-def _note_link(members: Members, origin: str, seq: int) -> None:
-    linked = OriginId(_hex(origin))
-    if len(linked) == ORIGIN_BYTES and seq > members.linked.get(linked, -1):
-        members.linked[linked] = seq
+def _note_link(members: Members, link: Link) -> None:
+    origin = OriginId(_hex(link.origin))
+    if len(origin) == ORIGIN_BYTES:
+        members.linked.setdefault(origin, set()).add((link.seq, _hex(link.c)))
 
 
 def _note_retired(members: Members, stated: Retire) -> None:
