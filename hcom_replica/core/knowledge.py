@@ -67,12 +67,17 @@ class Knowledge:
         cap = self.members.cap(origin)
         return known if cap is None else min(known, max(cap, self.have(origin)))
 
+    def _claimed(self, origin: OriginId) -> int:
+        """What vectors claim of an origin that has branches, those not counted that are held under another name."""
+        acks = [peer.acks[origin] for peer in self.peers.current(self.own) if origin in peer.acks]
+        return max((ack.seq for ack in acks if not self._elsewhere(origin, ack.seq, ack.digest)), default=0)
+
     def _elsewhere(self, origin: OriginId, seq: int, tip: bytes) -> bool:
         """Whether a prefix that is stated of an origin is a branch of it that has another name by now, and is held."""
         if seq <= self.have(origin):
             return False
         branches = [state for state in self._branches.get(origin, ()) if state.base < seq <= state.seq]
-        return any(self.tip(branch, seq) == tip for branch in branches)
+        return any(self.tip(branch, seq).startswith(tip) for branch in branches)
 
     def behind(self) -> dict[OriginId, int]:
         """Origins of which something is missing by signed knowledge -> how many seqs."""
@@ -83,8 +88,9 @@ class Knowledge:
     def wanted(self) -> dict[OriginId, int]:
         """Origins to ask for -> the highest seq claimed by anybody, hints included; retired ones up to their cap."""
         wanted = {origin: self.target(origin) for origin in self.behind()}
-        for origin, claimed in self.peers.claims(self.own).items():
+        for origin, hinted in self.peers.claims(self.own).items():
             cap = self.members.cap(origin)
+            claimed = self._claimed(origin) if origin in self._branches else hinted
             seq = claimed if cap is None else min(claimed, cap)
             if seq > max(self.have(origin), wanted.get(origin, 0)):
                 wanted[origin] = seq
