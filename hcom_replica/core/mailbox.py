@@ -8,13 +8,14 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
-from hcom_replica.core.effects import Now, Subscribe, Unsubscribe
+from hcom_replica.core.effects import Now
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.outbox import Outbox
 from hcom_replica.core.ownslots import OwnSlots
 from hcom_replica.core.packer import Bundle, bundle
 from hcom_replica.core.peers import Peer
+from hcom_replica.core.readback import ReadBack
 from hcom_replica.core.ring import Need, RingRun, Step, covered, extend, runs_of, serve, split
 from hcom_replica.core.settings import Settings
 from hcom_replica.ids import ORIGIN_BYTES, OriginId
@@ -46,8 +47,10 @@ class Mailbox:
         self._settings = settings
         self._ring: dict[int, Segment] = {}
         self._taken: set[int] = set()
-        self._verified: set[int] = set()
-        self._reading: set[str] = set()
+        self._unproven: set[int] = set()
+        self._read = ReadBack(outbox, topics, settings)
+        self._lost = False
+        self._refusing = False
         self._busy = 0
         self._open_ms: int | None = None
         self._due_ms: int | None = None
@@ -67,8 +70,8 @@ class Mailbox:
         """Our own index, as the broker holds it on this connection.
 
         What this process has written counts as far as the broker still says so; a process that has written nothing yet
-        takes over all that the one before it has left. What does not count lies there all the same, until the ring is
-        cleared.
+        takes over all that the one before it has left, and reads it back, because that one may have died between index
+        and slots. What does not count lies there all the same, until the ring is cleared.
         """
         self._ring_seen = True
         lines = {segment.slot: segment for segment in index.segments if segment.slot < self._settings.mailbox_slots}
@@ -76,6 +79,7 @@ class Mailbox:
             lines = {slot: line for slot, line in lines.items() if slot in self._taken and self._ring.get(slot) == line}
         self._leftover = len(lines) < len(index.segments)
         self._ring, self._taken = lines, set(lines)
+        self._unproven = set(lines) if self._written_ms is None else set()
 
     def link_up(self) -> None:
         """A new connection: the broker has yet to show that it still has our ring."""
@@ -85,33 +89,24 @@ class Mailbox:
         """The fence has passed. No own index on the broker means no ring there: begin anew."""
         self._open_ms = self._due_ms = now.mono_ms
         self._moved_ms = now.mono_ms
+        self._refusing = False
         if not self._ring_seen:
             self._forget_ring()
 
     def closed(self) -> None:
         """The link has ended: what was on its way may or may not have arrived."""
         self._open_ms, self._busy = None, 0
-        self._reading.clear()
-        self._verified.clear()
+        self._read.closed()
 
     def moved(self, now: Now) -> None:
         """The own log has grown, or somebody has said what they hold."""
         self._moved_ms = now.mono_ms
 
-    def segment(self, topic: str, payload: bytes, *, retain: bool) -> bool:
-        """Something came from one of our own slots; True when it was a slot we are reading back."""
-        if topic not in self._reading:
-            return False
-        slot = int(topic.rsplit("/", 1)[1])
-        segment = self._ring.get(slot)
-        if retain and segment is not None:
-            if hash32(payload)[:8] == segment.digest:
-                self._verified.add(slot)
-            else:
-                self._refuse([slot])
-        self._reading.discard(topic)
-        self._outbox.emit(Unsubscribe((topic,)))
-        return True
+    def segment(self, topic: str, payload: bytes, *, retain: bool) -> None:
+        """Something came from one of our own slots."""
+        lost = self._read.came(topic, payload, retain=retain, ring=self._ring)
+        if lost is not None:
+            self._lose([lost])
 
     def new_origin(self) -> None:
         """A new incarnation has a ring of its own; the old one stays until all have what it holds."""
@@ -122,33 +117,32 @@ class Mailbox:
 
     def tick(self, now: Now, knowledge: Knowledge, signer: Signer, room: int, *, urgent: bool) -> None:
         """Write what is due, or clear what all have."""
+        self._lose(self._read.overdue(now))
         if self._open_ms is None or self._busy or knowledge.own is None:
             return
+        if self._resting(now) or self._proving(signer):
+            return
         active = knowledge.active(now)
+        if self.too_large is not None and _low(knowledge, active, knowledge.own) >= self.too_large:
+            self.too_large = None
         if self._clear(now, knowledge, signer, active):
             return
-        if not urgent and not self._is_due(now, knowledge, active):
+        if not urgent and not self._lost and not self._is_due(now, knowledge, active):
             return
+        self._lost = False
         writes = self._plan(knowledge, signer, active, room)
         if writes:
             self._write(now, signer, writes)
 
     def safe_upto(self, origin: OriginId, above: int) -> int:
         """The highest seq such that everything after `above` was read back from the broker."""
-        runs = runs_of(segment for slot, segment in self._ring.items() if slot in self._verified)
+        runs = runs_of(segment for slot, segment in self._ring.items() if slot in self._read.verified)
         return covered(runs, origin, above)
 
     def read_back(self, signer: Signer, origin: OriginId, above: int) -> None:
         """Ask the broker for the slots that are to prove `safe_upto`."""
-        names = [
-            self._topics.segment(signer.origin, slot)
-            for slot, segment in self._ring.items()
-            if slot in self._taken and slot not in self._verified and segment.origin == origin and segment.last > above
-        ]
-        fresh = tuple(name for name in names if name not in self._reading)
-        if fresh:
-            self._reading.update(fresh)
-            self._outbox.emit(Subscribe(fresh))
+        lines = ((slot, self._ring[slot]) for slot in self._taken if slot in self._ring)
+        self._read.ask(signer.origin, [slot for slot, line in lines if line.origin == origin and line.last > above])
 
     def settled(self) -> bool:
         """Nothing is on its way to the broker."""
@@ -160,9 +154,8 @@ class Mailbox:
 
     def wake_at(self) -> int | None:
         """When `tick` is wanted."""
-        if self._open_ms is None or self._busy or self._due_ms is None:
-            return None
-        return self._due_ms
+        due = None if self._open_ms is None or self._busy else self._due_ms
+        return min((ms for ms in (due, self._read.wake_at()) if ms is not None), default=None)
 
     # --- when -------------------------------------------------------------------------------------------
 
@@ -217,6 +210,21 @@ class Mailbox:
         # A run starts behind a commit that is kept for good; the one at its end may have been thinned since.
         return own.cum - _cum(knowledge, own.id, newest.first - 1) - newest.raw, newest.raw
 
+    def _resting(self, now: Now) -> bool:
+        """The broker has refused something: it is left alone for a while."""
+        until = (self._written_ms or 0) + self._settings.ring_ms
+        if self._refusing and now.mono_ms < until:
+            self._due_ms = until
+            return True
+        self._lost, self._refusing = self._lost or self._refusing, False
+        return False
+
+    def _proving(self, signer: Signer) -> bool:
+        """What another process is said to have written is being read back; nothing is decided before."""
+        self._unproven &= self._ring.keys() - self._read.verified
+        self._read.ask(signer.origin, sorted(self._unproven))
+        return bool(self._unproven)
+
     # --- what -------------------------------------------------------------------------------------------
 
     def _plan(self, knowledge: Knowledge, signer: Signer, active: list[Peer], room: int) -> list[_Write]:
@@ -241,7 +249,7 @@ class Mailbox:
         standing = [run for run in runs if run.origin != own.id and any(_serves(run, need) for need in needs)]
         free = self._free([*serving, *newest, *standing])
         step: Step | None = None
-        if self.too_large is None or low >= self.too_large:
+        if self.too_large is None:
             end = (newest or serving)[-1].last if newest or serving else low
             due = own.cum - _cum(knowledge, own.id, end)
             skip = self._skip(knowledge, own, end, due, len(serving) + len(standing))
@@ -274,7 +282,7 @@ class Mailbox:
         return low
 
     def _needs(self, knowledge: Knowledge, active: list[Peer]) -> list[Need]:
-        """Ranges to serve beside the own origin: earlier incarnations' and the standing wants of others, lowest first."""
+        """Ranges to serve beside the own origin, lowest first: earlier incarnations' and standing wants of others."""
         own = knowledge.own
         needs: list[Need] = []
         for state in knowledge.own_origins()[:-1]:
@@ -329,7 +337,7 @@ class Mailbox:
             self._ring[slot] = Segment(slot, origin, ready.first, ready.last, digest, number, len(pieces), ready.raw)
             writes[slot] = payload
             self._taken.discard(slot)
-            self._verified.discard(slot)
+            self._read.forget(slot)
 
     # --- publishing ---------------------------------------------------------------------------------------
 
@@ -367,11 +375,20 @@ class Mailbox:
     def _refuse(self, slots: list[int]) -> None:
         self.refused += len(slots)
         self._outbox.trace("the broker refused the mailbox", slots=len(slots))
+        self._refusing = True
         for slot in slots:
             self._ring.pop(slot, None)
 
+    def _lose(self, slots: list[int]) -> None:
+        """Slots of the ring were found not to hold what the index says."""
+        for slot in slots:
+            self._outbox.trace("mailbox slot lost", slot=slot)
+            self._ring.pop(slot, None)
+            self._taken.discard(slot)
+            self._lost = True
+
     def _clear(self, now: Now, knowledge: Knowledge, signer: Signer, active: list[Peer]) -> bool:
-        """P8.5: clear the ring when every active device has all of it, and rings of our earlier incarnations likewise."""
+        """P8.5: clear the ring when every active device has all of it; rings of earlier incarnations likewise."""
         if self._open_ms is None or now.mono_ms - self._open_ms < self._settings.clear_after_connect_ms or not active:
             return False
         needs = self._needs(knowledge, active)
@@ -392,7 +409,7 @@ class Mailbox:
         return cleared
 
     def _dead(self, knowledge: Knowledge, active: list[Peer], needs: list[Need], segment: Segment) -> bool:
-        """Nobody needs a segment any more. After a fork its origin may have become another, so all of our earlier ones count."""
+        """Nobody needs a segment any more. A fork may have renamed its origin: all of our earlier ones count."""
         origin, own = OriginId(segment.origin), knowledge.own
         if own is not None and origin == own.id:
             return all(knowledge.acked(peer, origin) >= segment.last for peer in active)
@@ -411,7 +428,8 @@ class Mailbox:
     def _forget_ring(self) -> None:
         self._ring.clear()
         self._taken.clear()
-        self._verified.clear()
+        self._unproven.clear()
+        self._read.verified.clear()
         self._leftover = False
         self._written_ms = None
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from hcom_replica.core.mailbox import Mailbox
 from hcom_replica.core.ring import covered
 from hcom_replica.core.settings import Settings
-from tests.unit.core.builders import ROOM, TOPICS, Device, Parts, at, noise
+from hcom_replica.wire.event import Draft
+from hcom_replica.wire.frame import Kind
+from hcom_replica.wire.messages import Ack, Index, Segment, Standing, WantItem, decode_index
+from hcom_replica.wire.signing import hash32
+from tests.unit.core.builders import ROOM, TOPICS, WALL, Device, Parts, at, draft, noise, opened, subscribed
 
 
 class Ring:
@@ -16,13 +22,53 @@ class Ring:
         self.parts = Parts(device, settings or Settings())
         self.mailbox = Mailbox(self.parts.outbox, self.parts.slots, TOPICS, self.parts.settings)
         self.mailbox.opened(at(0))
+        self.others: dict[str, Device] = {}
+
+    def acknowledge(self, name: str, ms: int) -> None:
+        """Another device has all, and says so."""
+        if name not in self.others:
+            self.others[name] = Device(name)
+            self.others[name].append()
+        other = self.others[name]
+        self.device.send_to(other)
+        self.parts.hear(other, Kind.HEAD, other.head(), now=at(ms))
+        self.parts.hear(other, Kind.VECTOR, other.vector(), now=at(ms))
+
+    def wrote(self, ms: int) -> bool:
+        """Tick; tells whether that wrote the ring."""
+        self.tick(ms, urgent=False)
+        return bool(self.parts.answer_all())
 
     def tick(self, ms: int, *, urgent: bool = True, room: int = ROOM) -> None:
         self.parts.knowledge.reload()
         self.mailbox.tick(at(ms), self.parts.knowledge, self.device.signer, room, urgent=urgent)
 
     def covered(self) -> int:
-        return covered(self.mailbox.runs(), self.device.own.id, 0)
+        return self.covered_above(0)
+
+    def covered_above(self, above: int) -> int:
+        return covered(self.mailbox.runs(), self.device.own.id, above)
+
+
+def device_with(drafts: list[Draft]) -> Device:
+    device = Device("BOXE")
+    device.append(*drafts)
+    return device
+
+
+def filled(drafts: list[Draft], settings: Settings | None = None) -> Ring:
+    """A ring that has just been written; the broker has answered nothing yet."""
+    ring = Ring(device_with(drafts), settings)
+    ring.tick(1)
+    return ring
+
+
+def acknowledged(also: tuple[str, ...] = ()) -> Ring:
+    """A ring with nothing in it, because NOVA (and others) have all there is."""
+    ring = Ring(device_with([draft()]))
+    for name in ("NOVA", *also):
+        ring.acknowledge(name, 0)
+    return ring
 
 
 def test_ring_with_bodies_that_do_not_compress_comes_up_to_the_tip() -> None:
@@ -34,3 +80,285 @@ def test_ring_with_bodies_that_do_not_compress_comes_up_to_the_tip() -> None:
         ring.tick(1 + 40_000 * number)
         ring.parts.answer_all()
         assert ring.covered() == device.own.seq
+
+
+# --- order ----------------------------------------------------------------------------------------------------------
+
+
+def test_index_is_raised_and_taken_before_a_slot_is_overwritten() -> None:
+    """P8.1"""
+    ring = filled(noise(3, 40_000))
+    index, *rest = ring.parts.published()
+    assert index.topic == TOPICS.index(ring.device.own.id)
+    assert rest == []
+    ring.parts.outbox.answered(index.token, taken=True)
+    slots = ring.parts.published()
+    assert {publish.topic for publish in slots} == {TOPICS.segment(ring.device.own.id, slot) for slot in range(3)}
+    lines = decode_index(opened(index)[1]).segments
+    assert {line.digest for line in lines} == {hash32(publish.payload)[:8] for publish in slots}
+    assert all(publish.retain for publish in [index, *slots])
+    assert not ring.mailbox.settled()
+    for publish in slots:
+        ring.parts.outbox.answered(publish.token, taken=True)
+    assert ring.mailbox.settled()
+
+
+def test_ring_is_not_written_before_the_fence_nor_after_the_link() -> None:
+    """S8"""
+    ring = Ring(device_with(noise(1, 1_000)))
+    ring.mailbox.closed()
+    ring.tick(60_000)
+    assert ring.parts.published() == []
+    assert ring.mailbox.wake_at() is None
+
+
+def test_event_larger_than_a_message_goes_into_several_slots() -> None:
+    """P5.5, P8.6: as many as half of the ring has"""
+    ring = filled(noise(1, 300_000), Settings(mailbox_slots=16))
+    ring.parts.answer_all()
+    assert ring.covered() == ring.device.own.seq
+    assert max(len(run.slots) for run in ring.mailbox.runs()) == 5
+    assert ring.mailbox.too_large is None
+
+
+def test_event_that_does_not_fit_half_of_the_ring_is_left_out_and_named_until_all_have_it() -> None:
+    """P8.6"""
+    nova = Device("NOVA")
+    nova.append()
+    ring = filled(noise(1, 600_000), Settings(mailbox_slots=8))
+    ring.parts.answer_all()
+    assert ring.mailbox.too_large == 2
+    assert ring.covered() == 1, "what stands before it is of use"
+    ring.device.send_to(nova)
+    ring.parts.hear(nova, Kind.HEAD, nova.head(), now=at(1))
+    ring.parts.hear(nova, Kind.VECTOR, nova.vector(), now=at(1))
+    ring.tick(2)
+    assert ring.mailbox.too_large is None
+
+
+@pytest.mark.parametrize("room", [900, 4_000, 16_000, ROOM])
+def test_ring_under_any_packet_size_comes_up_to_the_tip(room: int) -> None:
+    """A broker may take less than 60 KiB: commits travel in parts then."""
+    ring = Ring(device_with(noise(4, 3_000)), Settings(mailbox_slots=64))
+    ring.tick(1, room=room)
+    ring.parts.answer_all()
+    assert ring.covered() == ring.device.own.seq
+
+
+# --- which part of a long log ---------------------------------------------------------------------------------------
+
+
+def test_ring_of_a_log_that_does_not_fit_serves_the_lowest_and_holds_the_newest() -> None:
+    """P8.3: half ascends from what the device furthest behind lacks, half holds the newest run."""
+    ring = filled(noise(60, 40_000), Settings(mailbox_slots=16))
+    ring.parts.answer_all()
+    runs = ring.mailbox.runs()
+    low = covered(runs, ring.device.own.id, 0)
+    assert runs[-1].last == ring.device.own.seq
+    assert 4 <= low < ring.device.own.seq
+    newest = [run for run in runs if run.first > low]
+    assert [run.first for run in newest[1:]] == [run.last + 1 for run in newest[:-1]], "the newest run has no hole"
+    assert len({slot for run in runs for slot in run.slots}) <= 16
+
+
+def test_device_far_behind_is_led_up_to_the_tip_visit_by_visit() -> None:
+    """L2: two devices never online together converge; each visit moves on by at least one segment."""
+    nova = Device("NOVA")
+    nova.append()
+    ring = Ring(device_with(noise(60, 40_000)), Settings(mailbox_slots=8))
+    own = ring.device.own
+    ms, have = 1, 0
+    for _ in range(60):
+        ring.tick(ms)
+        ring.parts.answer_all()
+        reached = covered(ring.mailbox.runs(), own.id, have)
+        assert reached > have
+        have = reached
+        if have == own.seq:
+            return
+        entries = {own.id: Ack(have, ring.device.log.tip_at(own.id, have)[:8])}
+        ms += 60_000
+        ring.parts.hear(nova, Kind.VECTOR, nova.vector(entries=entries), now=at(ms))
+    raise AssertionError("never got to the tip")
+
+
+def test_small_segments_merge_so_that_few_slots_hold_many_appends() -> None:
+    """P8.4"""
+    ring = Ring(device_with([draft()]))
+    for number in range(100):
+        ring.device.append(draft(b'{"n":%d}' % number))
+        ring.tick(1 + number * 40_000)
+        ring.parts.answer_all()
+    assert ring.covered() == ring.device.own.seq
+    assert len(ring.mailbox.runs()) < 9
+
+
+# --- when -----------------------------------------------------------------------------------------------------------
+
+
+def test_event_acknowledged_in_time_is_never_written() -> None:
+    """P8.2: within 2 s"""
+    ring = acknowledged()
+    for ms in range(0, 60_000, 500):
+        ring.tick(ms, urgent=False)
+    assert ring.parts.published() == []
+
+
+def test_event_not_acknowledged_is_due_after_two_seconds_when_writing_has_been_idle() -> None:
+    """P8.2"""
+    ring = acknowledged()
+    ring.device.append(draft())
+    ring.mailbox.moved(at(10_000))
+    times = [ms for ms in range(10_000, 20_000, 100) if ring.wrote(ms)]
+    assert times
+    assert 11_900 <= times[0] <= 12_500
+
+
+def test_steady_trickle_is_written_every_half_minute() -> None:
+    """P8.2: the open segment is not rewritten for each event."""
+    ring = acknowledged()
+    times = []
+    for ms in range(10_000, 310_000, 500):
+        ring.device.append(draft(b'{"n":%d}' % ms))
+        ring.mailbox.moved(at(ms))
+        if ring.wrote(ms):
+            times.append(ms)
+    assert 8 <= len(times) <= 16
+    assert max(run.last for run in ring.mailbox.runs()) >= ring.device.own.seq - 61
+
+
+def test_urgent_write_happens_at_once() -> None:
+    """P8.2: on flush and on stop"""
+    ring = acknowledged()
+    ring.device.append(draft())
+    ring.tick(100, urgent=True)
+    assert ring.parts.published()
+
+
+# --- clearing -------------------------------------------------------------------------------------------------------
+
+
+def test_ring_is_cleared_when_every_active_device_has_it_and_not_soon_after_a_connect() -> None:
+    """P8.5"""
+    ring = acknowledged(also=("LUNA",))
+    ring.device.append(draft())
+    ring.tick(100)
+    ring.parts.answer_all()
+    ring.acknowledge("NOVA", 200)
+    ring.tick(60_000, urgent=False)
+    assert ring.parts.published() == [], "one of two devices lacks it"
+    ring.acknowledge("LUNA", 60_000)
+    ring.mailbox.closed()
+    ring.mailbox.opened(at(60_000))
+    ring.tick(89_000, urgent=False)
+    assert not {publish.topic for publish in ring.parts.answer_all() if not publish.payload}
+
+
+def test_ring_all_have_is_cleared_after_the_grace() -> None:
+    """P8.5, L3"""
+    ring = acknowledged()
+    ring.device.append(draft())
+    ring.tick(100)
+    ring.parts.answer_all()
+    ring.acknowledge("NOVA", 200)
+    ring.tick(29_000, urgent=False)
+    assert ring.parts.published() == []
+    ring.tick(31_000, urgent=False)
+    cleared = {publish.topic for publish in ring.parts.published() if not publish.payload}
+    assert {TOPICS.index(ring.device.own.id), TOPICS.segment(ring.device.own.id, 0)} <= cleared
+    assert ring.mailbox.runs() == []
+
+
+def test_ring_with_nobody_known_is_kept() -> None:
+    ring = filled([draft()])
+    ring.parts.answer_all()
+    ring.tick(600_000, urgent=False)
+    assert [publish for publish in ring.parts.published() if not publish.payload] == []
+
+
+# --- standing wants of others ---------------------------------------------------------------------------------------
+
+
+def test_standing_want_of_another_device_is_served_up_to_half_of_the_ring() -> None:
+    """P7.9, P8.3: what is held of a third device's log, for one that nobody reachable can help"""
+    ring = acknowledged()
+    luna = Device("LUNA")
+    luna.append(*noise(30, 40_000))
+    luna.send_to(ring.device)
+    ring.parts.knowledge.reload()
+    nova = ring.others["NOVA"]
+    nova.log.ingest([], 0)
+    want = Standing(nova.counter(), WALL, [WantItem(luna.own.hash, 1, 0)])
+    ring.parts.hear(nova, Kind.STANDING, want, now=at(1))
+    ring.tick(5_000)
+    ring.parts.answer_all()
+    runs = [run for run in ring.mailbox.runs() if run.origin == luna.own.id]
+    assert covered(runs, luna.own.id, 0) > 1
+    assert sum(len(run.slots) for run in runs) <= ring.parts.settings.mailbox_slots // 2
+
+
+def test_standing_want_that_another_ring_serves_is_left_to_it() -> None:
+    """P8.3: only what no index covers"""
+    ring = acknowledged()
+    luna = Device("LUNA")
+    luna.append(*noise(3, 40_000))
+    luna.send_to(ring.device)
+    nova = ring.others["NOVA"]
+    want = Standing(nova.counter(), WALL, [WantItem(luna.own.hash, 1, 0)])
+    ring.parts.hear(nova, Kind.STANDING, want, now=at(1))
+    line = Segment(0, luna.own.id, 1, luna.own.seq, bytes(8), 0, 1, luna.own.cum)
+    ring.parts.hear(luna, Kind.INDEX, Index(luna.counter(), WALL, 32, [line]), now=at(1))
+    ring.tick(5_000)
+    assert [run for run in ring.mailbox.runs() if run.origin == luna.own.id] == []
+
+
+# --- reading back, refusals -----------------------------------------------------------------------------------------
+
+
+def test_slot_read_back_proves_that_the_broker_holds_it() -> None:
+    ring = filled([draft()])
+    written = {publish.topic: publish.payload for publish in ring.parts.answer_all()}
+    own = ring.device.own
+    assert ring.mailbox.safe_upto(own.id, 0) == 0
+    ring.mailbox.read_back(ring.device.signer, own.id, 0)
+    topic = TOPICS.segment(own.id, 0)
+    assert subscribed(ring.parts.effects()) == {topic}
+    ring.mailbox.segment(topic, written[topic], retain=False)
+    assert ring.mailbox.safe_upto(own.id, 0) == 0, "what comes as it is published is not what stands there"
+    ring.mailbox.segment(topic, written[topic], retain=True)
+    assert ring.mailbox.safe_upto(own.id, 0) == own.seq
+
+
+@pytest.mark.parametrize("shows", [b"something else", None])
+def test_slot_that_does_not_hold_what_was_written_is_written_again(shows: bytes | None) -> None:
+    """A broker may forget or roll back anything at any time."""
+    ring = filled([draft()])
+    ring.parts.answer_all()
+    own = ring.device.own
+    topic = TOPICS.segment(own.id, 0)
+    ring.tick(5_000, urgent=False)
+    ring.mailbox.read_back(ring.device.signer, own.id, 0)
+    if shows is not None:
+        ring.mailbox.segment(topic, shows, retain=True)
+    ring.parts.effects()
+    ring.tick(10_000, urgent=False)
+    assert topic in {publish.topic for publish in ring.parts.answer_all()}
+
+
+def test_refused_ring_is_tried_again_after_half_a_minute_also_when_urgent() -> None:
+    """P8.2"""
+    ring = filled([draft()])
+    ring.parts.answer_all(taken=False)
+    assert ring.mailbox.refused == 1
+    for ms in range(100, 30_000, 1_000):
+        ring.tick(ms)
+        assert ring.parts.published() == []
+    ring.tick(31_000)
+    assert ring.parts.published()
+
+
+def test_ring_of_a_new_incarnation_is_empty() -> None:
+    ring = filled([draft()])
+    ring.parts.answer_all()
+    ring.mailbox.new_origin()
+    assert ring.mailbox.runs() == []

@@ -1,0 +1,160 @@
+"""A machine with its log and a broker that takes all it is given: carries out effects in order, as the daemon does."""
+
+from __future__ import annotations
+
+import random
+
+from hcom_replica.core.effects import (
+    Disconnect,
+    Effect,
+    Ingest,
+    NotePeers,
+    Now,
+    OpenIncarnation,
+    Promise,
+    Publish,
+    Subscribe,
+    Trace,
+    Unsubscribe,
+)
+from hcom_replica.core.machine import Machine
+from hcom_replica.core.settings import Settings
+from hcom_replica.wire.frame import Kind, open_frame
+from hcom_replica.wire.messages import Payload
+from tests.unit.core.builders import KEYS, TOPICS, Device, at
+
+
+class Host:
+    """One machine.
+
+    Attributes:
+        filters: what it is subscribed to.
+        published: what it has published, oldest first; `take` empties it.
+        retained: what stands on the broker.
+        traces: names of traces.
+        opened: reasons of incarnations opened.
+        hold: the broker answers nothing while this is True.
+    """
+
+    def __init__(self, device: Device, settings: Settings | None = None, *, boot: int = 1, seed: int = 3) -> None:
+        self.device = device
+        self.ms = 0
+        self.machine = Machine(
+            device.key, KEYS, device.log, settings or Settings(), random.Random(seed), boot, device.log.peers()
+        )
+        self.filters: set[str] = set()
+        self.published: list[Publish] = []
+        self.retained: dict[str, bytes] = {}
+        self.traces: list[Trace] = []
+        self.opened: list[str] = []
+        self.disconnects = 0
+        self.hold = False
+        self.refuse = False
+
+    @property
+    def now(self) -> Now:
+        return at(self.ms)
+
+    def run(self, ms: int = 0, step_ms: int = 250) -> Host:
+        """Let time pass, and do all there is to do."""
+        end = self.ms + ms
+        self._settle()
+        while self.ms < end:
+            self.ms = min(end, self.ms + step_ms)
+            self._settle()
+        return self
+
+    def _settle(self) -> None:
+        for _ in range(200):
+            self.machine.tick(self.now)
+            effects = self.machine.effects()
+            if not effects:
+                return
+            for effect in effects:
+                self._perform(effect)
+        raise AssertionError("the machine does not come to rest")
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Publish(token, topic, payload, retain):
+                self.published.append(effect)
+                if retain and not self.refuse:
+                    self.retained[topic] = payload
+                if not self.hold:
+                    self.machine.published(self.now, token, refused=self.refuse)
+                if topic in self.filters and topic.startswith(TOPICS.fence(b"")):
+                    self.machine.received(self.now, topic, payload, retain=False)
+            case Subscribe(filters):
+                self.filters.update(filters)
+                self.machine.subscribed(self.now, filters, ())
+                for topic in filters:
+                    if self.retained.get(topic):
+                        self.machine.received(self.now, topic, self.retained[topic], retain=True)
+            case Unsubscribe(filters):
+                self.filters.difference_update(filters)
+            case Ingest(runs):
+                self.machine.ingested(self.now, self.device.log.ingest(runs, self.now.wall_ms))
+            case Promise():
+                tip = self.device.log.promise(self.now.wall_ms)
+                if tip is not None:
+                    self.machine.promised(self.now, tip)
+            case OpenIncarnation(reason):
+                self.device.log.open_incarnation(reason, self.now.wall_ms)
+                self.opened.append(reason)
+                self.machine.log_moved(self.now)
+            case NotePeers(items):
+                self.device.log.note_peers(items)
+            case Disconnect():
+                self.disconnects += 1
+            case Trace():
+                self.traces.append(effect)
+
+    def connect(self, packet_bytes_max: int | None = None) -> Host:
+        """Come up to an open fence, given what the broker holds."""
+        self.run()
+        self.filters.clear()
+        self.machine.will(self.now)
+        self.machine.link_up(self.now, packet_bytes_max)
+        for topic, payload in list(self.retained.items()):
+            if payload:
+                self.machine.received(self.now, topic, payload, retain=True)
+        self.run(1_000)
+        assert self.machine.fence_open
+        return self
+
+    def disconnect(self) -> Host:
+        """Lose the link."""
+        self.machine.link_down(self.now, "lost")
+        return self.run()
+
+    def appended(self) -> Host:
+        """Notice what the device has appended."""
+        self.machine.log_moved(self.now)
+        return self.run()
+
+    def hear(self, topic: str, payload: bytes, *, retain: bool = False) -> Host:
+        """Receive a message."""
+        self.machine.received(self.now, topic, payload, retain=retain)
+        return self.run()
+
+    def told(self, peer: Device, kind: Kind, message: Payload, *, retain: bool = False, page: int = 0) -> Host:
+        """Receive a slot message, a want or an ask of another device."""
+        return self.hear(*peer.say(kind, message, page), retain=retain)
+
+    def take(self, kind: Kind | None = None) -> list[tuple[str, bytes]]:
+        """Topic and opened payload of all that was published since, of one kind or of all that is not empty."""
+        taken = [
+            (publish.topic, open_frame(KEYS, publish.topic, publish.payload))
+            for publish in self.published
+            if publish.payload
+        ]
+        self.published.clear()
+        return [(topic, frame.payload) for topic, frame in taken if kind is None or frame.kind is kind]
+
+    @property
+    def counters(self) -> dict[str, int]:
+        return self.machine.live_info().counters
+
+    def dropped(self) -> dict[str, int]:
+        """Reasons for which messages were dropped -> how many."""
+        return {name[8:]: count for name, count in self.counters.items() if name.startswith("dropped.")}
