@@ -120,6 +120,7 @@ class Mailbox:
         self._lose(self._read.overdue(now))
         if self._open_ms is None or self._busy or knowledge.own is None:
             return
+        self._due_ms = None
         if self._resting(now) or self._proving(signer):
             return
         active = knowledge.active(now)
