@@ -22,7 +22,7 @@ from hcom_replica.api.appending import append_drafts, draft
 from hcom_replica.api.body import compact
 from hcom_replica.api.opening import Parts
 from hcom_replica.api.times import read_iso
-from hcom_replica.errors import LimitError, UsageError
+from hcom_replica.errors import LimitError, StoreFull, UsageError
 from hcom_replica.ids import EventId
 from hcom_replica.limits import KIB, MIB
 from hcom_replica.store.log import ImportMark
@@ -70,10 +70,21 @@ _decode_line = msgspec.json.Decoder(Line).decode
 
 @contextmanager
 def spooled(stream: BinaryIO) -> Iterator[BinaryIO]:
-    """Copy what cannot be read twice (a pipe) to a temporary file, so that no transaction ever waits for it."""
+    """Copy what cannot be read twice (a pipe) to a temporary file, so that no transaction ever waits for it.
+
+    Raises:
+        StoreFull: there is no room for the copy; nothing was imported.
+    """
     with tempfile.TemporaryFile() as spool:
-        shutil.copyfileobj(stream, spool, MIB)
-        spool.seek(0)
+        try:
+            shutil.copyfileobj(stream, spool, MIB)
+            spool.seek(0)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise StoreFull(
+                f"stdin cannot be copied to {tempfile.gettempdir()}: {reason}; nothing was imported",
+                hint="make room there, name another folder in TMPDIR, or import a file",
+            ) from None
         yield spool
 
 

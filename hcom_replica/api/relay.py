@@ -38,8 +38,8 @@ _NO_GROUP_HINT: Final = "hcom-replica relay new makes a group, relay connect TOK
 _NO_GROUP: Final = JoinToken(GroupKeys(bytes(16), bytes(32)), ())
 """Stands for the token where only the settings count."""
 
-Tried = Callable[[str, str], None]
-"""Told a broker's URL and why it is not taken."""
+Tried = Callable[[str], None]
+"""Told why a broker of several is not taken; the text names it."""
 
 
 class Access(NamedTuple):
@@ -153,7 +153,7 @@ def connect_group(folder: Folder, text: str, access: Access, *, timeout_s: float
     groups.refuse_second_group(folder, token)
     candidates = _named_brokers(access, token)
     changes = _changes(folder, access)
-    address = _first_reachable(candidates, _credentials(folder, changes), lambda *_: None)
+    address = _first_reachable(candidates, _credentials(folder, changes), lambda _why: None)
     if access.broker:
         changes["relay.broker"] = address.url
         token = token if token.brokers else JoinToken(token.keys, (address.url,))
@@ -302,8 +302,9 @@ def _first_reachable(candidates: tuple[BrokerAddress, ...], credentials: Credent
         try:
             reachable(address, credentials)
         except BrokerError as error:
-            tried(address.url, error.message)
             failures.append(error)
+            if len(candidates) > 1:
+                tried(error.message)
         else:
             return address
     if len(failures) == 1:

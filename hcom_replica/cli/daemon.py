@@ -146,11 +146,12 @@ def _show_running(pid: int, *, json: bool) -> None:
 
 
 def _need_group(session: Session) -> None:
+    """Refuse what no daemon could start with, before one that works is stopped."""
     from hcom_replica.folder.config import load_config
     from hcom_replica.folder.keys import group_token
 
-    token = group_token(session.folder)
-    if token is None or not (token.brokers or load_config(session.folder.config).brokers):
+    config, token = load_config(session.folder.config), group_token(session.folder)
+    if token is None or not (token.brokers or config.brokers):
         raise ConfigError(
             "this folder has no group to sync with yet", hint="hcom-replica relay new, or relay connect TOKEN"
         )

@@ -32,7 +32,7 @@ def new(
     from hcom_replica.api.relay import Access, new_group
 
     access = Access(broker, username, password_file or _prompted(session, username), ca_file, name)
-    made = new_group(session.folder, access, tried=lambda url, why: note(f"{url}: {escape(why)}"))
+    made = new_group(session.folder, access, tried=lambda why: note(escape(why)))
     session.warn_modes()
     if json:
         json_line({"token": made.token, "group": made.group, "device": made.device, "broker": made.broker})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,6 +19,7 @@ from hcom_replica.wire.signing import hash32
 PREFIX: Final = "hcr1_"
 _FIXED: Final = 1 + 16 + 4 + 32
 _CHECK: Final = 4
+_ALPHABET: Final = re.compile(r"[A-Za-z0-9_-]*=*")
 _HCOM_VERSIONS: Final = (1, 2, 4)
 
 
@@ -49,10 +51,10 @@ def decode_token(text: str) -> JoinToken:
     text = "".join(text.split())
     if not text.startswith(PREFIX):
         raise _foreign(text)
-    data = _unb64(text[len(PREFIX) :])
-    if data is None:
+    if not _ALPHABET.fullmatch(text[len(PREFIX) :]):
         raise TokenError("the token has characters that no token has", hint="copy it again, whole")
-    if len(data) < _FIXED + _CHECK:
+    data = _unb64(text[len(PREFIX) :])
+    if data is None or len(data) < _FIXED + _CHECK:
         raise TokenError("the token is cut off", hint="copy it again, whole: it is one long line")
     body, check = data[:-_CHECK], data[-_CHECK:]
     if body[0] != 1:
