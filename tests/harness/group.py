@@ -169,6 +169,11 @@ class Laptop:
         """Wait until its daemon is connected to the broker."""
         self.wait_for_status(lambda status: status.broker.connected, "a connection")
 
+    def wait_for_log(self, text: str) -> None:
+        """Wait until its daemon's log speaks of `text`."""
+        path = self.folder / "daemon.log"
+        wait_until(lambda: text in path.read_text(errors="replace"), WAIT_S, lambda: f"{text!r}; {self.trouble()}")
+
     def trouble(self) -> str:
         """The end of its daemon's log, for a failure."""
         path = self.folder / "daemon.log"

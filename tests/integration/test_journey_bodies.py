@@ -16,12 +16,12 @@ KIB = 1024
 TEXTS = [
     "Grüße, naïve Œuvre",
     "статус: готово",
-    "日本語のテキスト、中文文本，한국어",
+    "日本語のテキスト、中文文本，한국어",  # noqa: RUF001 - the comma is meant
     "שלום عالم",
     "नमस्ते สวัสดี ආයුබෝවන්",
     "👩🏽‍💻🏳️‍🌈 e\u0301 \u202edlrow",
     "\u0000 \u001b[31m \\ \" ' \n\t \u2028 \uffff",
-    "𝔘𝔫𝔦𝔠𝔬𝔡𝔢 \U0010fffd",
+    "𝔘𝔫𝔦𝔠𝔬𝔡𝔢 \U0010fffd",  # noqa: RUF001 - so are the letters
 ]
 
 
