@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass
 
 from hcom_replica.core.peers import SlotMessage, decode_slot
+from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import OriginId
 from hcom_replica.ports import Delivered
 from hcom_replica.wire.frame import open_frame
@@ -22,9 +23,9 @@ class Slots:
     """One device's slots as they stand on the broker.
 
     Attributes:
-        head: None when there is none.
-        presence: None when there is none.
-        index: None when there is none.
+        head: None when there is none that is sound.
+        presence: None when there is none that is sound.
+        index: None when there is none that is sound.
         false_lines: slots of the ring whose content is not what the index says.
     """
 
@@ -74,5 +75,8 @@ class Witness:
     def _open(self, held: dict[str, bytes], topic: str) -> SlotMessage | None:
         if topic not in held:
             return None
-        frame = open_frame(self.keys, topic, held[topic])
-        return decode_slot(frame.kind, frame.payload)
+        try:
+            frame = open_frame(self.keys, topic, held[topic])
+            return decode_slot(frame.kind, frame.payload)
+        except ProtocolError:
+            return None  # somebody else's junk

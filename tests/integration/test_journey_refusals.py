@@ -106,7 +106,6 @@ def test_broker_with_tls_refuses_plain_and_unknown_authorities_and_takes_the_nam
         assert cli.json("flush")["safe_in"] == "broker"
 
 
-@pytest.mark.mosquitto
 def test_tls_asked_of_a_plain_broker_says_so(cli: Cli, own_broker: PrivateBroker) -> None:
     url = f"mqtts://127.0.0.1:{own_broker.port}"
     refused(cli, "relay", "new", "--broker", url, kind="broker", code=4, hint="mqtt://host:port is plain")
