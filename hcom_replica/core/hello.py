@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -17,11 +17,15 @@ RETIRE: Final = "_retire"
 RETURN: Final = "_return"
 
 
+Seq = Annotated[int, msgspec.Meta(ge=0)]
+Name = Annotated[str, msgspec.Meta(max_length=NAME_CHARS_MAX)]
+
+
 class Link(msgspec.Struct, frozen=True):
     """The incarnation before this one: its origin id, the seq and c that were held of it (hex)."""
 
     origin: str
-    seq: int
+    seq: Seq
     c: str
 
 
@@ -30,7 +34,7 @@ class Hello(msgspec.Struct, frozen=True):
 
     key: str
     incarnation: str
-    name: str
+    name: Name
     link: Link | None = None
     admitted_by: str | None = None
     reason: str = ""
@@ -39,14 +43,14 @@ class Hello(msgspec.Struct, frozen=True):
 class Rename(msgspec.Struct, frozen=True):
     """Body of `_name`."""
 
-    name: str
+    name: Name
 
 
 class Retire(msgspec.Struct, frozen=True):
     """Body of `_retire`: a device that leaves, and the last seq that counts of each of its origins."""
 
     device: str
-    last: dict[str, int]
+    last: dict[str, Seq]
 
 
 class Return(msgspec.Struct, frozen=True):
@@ -90,6 +94,4 @@ def check_hello(kind: str, body: bytes, key: bytes, incarnation: bytes) -> Hello
     hello = read_system(kind, body) if kind == HELLO else None
     if not isinstance(hello, Hello) or hello.key != key.hex() or hello.incarnation != incarnation.hex():
         raise ProtocolError("hello")
-    if len(hello.name) > NAME_CHARS_MAX:
-        raise ProtocolError("hello", "name too long")
     return hello

@@ -47,7 +47,9 @@ def read_members(log: LogReader) -> Members:
         if isinstance(stated, Hello | Rename):
             members.names[device] = stated.name
         if isinstance(stated, Hello) and stated.link is not None:
-            _note_link(members, stated.link)
+            linked = OriginId(_hex(stated.link.origin))
+            if devices.get(linked, device) == device:  # nobody speaks for the length of another device's log
+                _note_link(members, linked, stated.link)
         elif isinstance(stated, Retire):
             _note_retired(members, stated)
         elif isinstance(stated, Return):
@@ -81,10 +83,9 @@ def newest_generation(states: Iterable[OriginState]) -> dict[bytes, int]:
     return newest
 
 
-def _note_link(members: Members, link: Link) -> None:
-    origin = OriginId(_hex(link.origin))
-    if len(origin) == ORIGIN_BYTES:
-        members.linked.setdefault(origin, set()).add((link.seq, _hex(link.c)))
+def _note_link(members: Members, linked: OriginId, link: Link) -> None:
+    if len(linked) == ORIGIN_BYTES:
+        members.linked.setdefault(linked, set()).add((link.seq, _hex(link.c)))
 
 
 def _note_retired(members: Members, stated: Retire) -> None:
