@@ -1,7 +1,7 @@
 """What the others have said in their slots: heads, vectors, indexes, standing wants, presence.
 
-Everything here was signed by its author and is kept under the author's origin. Of one author, kind and page the highest counter
-counts (P6.2); nothing is ever taken from the time of arrival, except who was heard from when.
+Everything here was signed by its author and is kept under the author's origin. Of one author, kind and page the
+highest counter counts (P6.2); nothing is ever taken from the time of arrival, except who was heard from when.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class Peers:
         return self._peers.get(origin)
 
     def current(self, own: OriginState | None) -> list[Peer]:
-        """Peers that are the newest incarnation of their device, this device's own newest counted; never `own` itself."""
+        """Peers that are the newest incarnation of their device, this device's own counted; never `own` itself."""
         newest = {own.device: own.generation} if own is not None else dict[bytes, int]()
         for peer in self._peers.values():
             newest[peer.device] = max(newest.get(peer.device, 0), peer.generation)
@@ -129,7 +129,7 @@ class Peers:
         return [p for p in self._peers.values() if p.origin != mine and p.generation == newest[p.device]]
 
     def new_connection(self) -> None:
-        """What an earlier connection said of the broker, who is online and what mailboxes hold, says nothing about now."""
+        """What an earlier connection said, of who is online and what mailboxes hold, says nothing about now."""
         for peer in self._peers.values():
             peer.presence = peer.index = peer.standing = peer.heard_mono_ms = None
         self._claims = None
@@ -217,14 +217,20 @@ class Peers:
         return peer
 
     def _check_head(self, author: Author, head: Head) -> None:
+        if head.system > head.seq:
+            raise ProtocolError("format", "head: more system events than events")
         root = root_hash(self.group, author.key, author.incarnation)
         verify(author.key, COMMIT, commit_digest(root, head.seq, head.hlc, head.cum, head.tip), head.signature)
 
     def _restore(self, kind: int, origin: OriginId, page: int, received: int, data: bytes) -> None:
+        """Take what was kept; what a version before this one kept in another way is heard again sooner or later."""
         author = Author(data[:32], data[32:_AUTHOR_BYTES], OriginId(origin[:ORIGIN_BYTES]))
+        try:
+            message = decode_slot(Kind(kind), data[_AUTHOR_BYTES:])
+        except (ProtocolError, ValueError):
+            return
         peer = self._peer(author)
         if peer is not None:
-            message = decode_slot(Kind(kind), data[_AUTHOR_BYTES:])
             _put(peer, page, message)
             self._claims = None
             peer.heard_ms = max(peer.heard_ms, received)

@@ -1,0 +1,191 @@
+"""What others say in their slots (protocol-v1 6.2 to 6.5)."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from hcom_replica.core import peers as module
+from hcom_replica.core.peers import Peers
+from hcom_replica.errors import ProtocolError
+from hcom_replica.ids import OriginId
+from hcom_replica.wire.codec import encode
+from hcom_replica.wire.frame import Author, Kind
+from hcom_replica.wire.messages import Ack, Index, Presence, Segment, Standing, VectorPage, WantItem, pack_entries
+from tests.unit.core.builders import KEYS, WALL, Device, Parts, at, draft
+
+OTHER = OriginId(b"other---")
+
+
+@pytest.fixture
+def nova() -> Device:
+    device = Device("NOVA")
+    device.append(draft())
+    return device
+
+
+@pytest.fixture
+def parts() -> Parts:
+    device = Device("BOXE")
+    device.append()
+    return Parts(device)
+
+
+def page(nova: Device, number: int, pages: int, entries: dict[OriginId, Ack], counter: int) -> VectorPage:
+    return VectorPage(counter, WALL, pages, True, pack_entries(entries.items()))
+
+
+def test_highest_counter_counts_whatever_the_order_of_arrival(parts: Parts, nova: Device) -> None:
+    """P6.2"""
+    old, new = Presence(5, WALL, online=False), Presence(6, WALL, online=True)
+    assert parts.hear(nova, Kind.PRESENCE, new)
+    assert not parts.hear(nova, Kind.PRESENCE, old)
+    assert not parts.hear(nova, Kind.PRESENCE, new)
+    peer = parts.peers.get(nova.own.id)
+    assert peer is not None
+    assert peer.presence == new
+
+
+def test_counters_of_kinds_and_pages_are_apart(parts: Parts, nova: Device) -> None:
+    """P6.2: of one author, kind and page"""
+    assert parts.hear(nova, Kind.PRESENCE, Presence(9, WALL, online=True))
+    assert parts.hear(nova, Kind.VECTOR, page(nova, 0, 2, {OTHER: Ack(1, bytes(8))}, 3), page=0)
+    assert parts.hear(nova, Kind.VECTOR, page(nova, 1, 2, {nova.own.id: Ack(2, bytes(8))}, 2), page=1)
+    peer = parts.peers.get(nova.own.id)
+    assert peer is not None
+    assert set(peer.acks) == {OTHER, nova.own.id}
+
+
+def test_pages_beyond_the_number_stated_count_no_more(parts: Parts, nova: Device) -> None:
+    parts.hear(nova, Kind.VECTOR, page(nova, 1, 2, {OTHER: Ack(7, bytes(8))}, 1), page=1)
+    parts.hear(nova, Kind.VECTOR, page(nova, 0, 1, {}, 2), page=0)
+    peer = parts.peers.get(nova.own.id)
+    assert peer is not None
+    assert peer.acks == {}
+    assert parts.peers.claims(None) == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"seq": 9}, "signature"),
+        ({"cum": 9}, "signature"),
+        ({"hlc": 9}, "signature"),
+        ({"tip": bytes(32)}, "signature"),
+        ({"signature": bytes(64)}, "signature"),
+        ({"system": 3}, "format"),
+    ],
+)
+def test_head_that_lies_is_refused(parts: Parts, nova: Device, change: dict[str, object], reason: str) -> None:
+    """P6.3: seq, hlc, tip and sum are under the commit's signature; system events are among the events."""
+    with pytest.raises(ProtocolError) as error:
+        parts.hear(nova, Kind.HEAD, msgspec.structs.replace(nova.head(), **change))
+    assert error.value.reason == reason
+    assert parts.peers.get(nova.own.id) is None
+
+
+def test_head_of_another_group_is_refused(nova: Device) -> None:
+    with pytest.raises(ProtocolError):
+        Peers(bytes(16)).accept(Kind.HEAD, nova.author, 0, encode(nova.head()), live=False, now=at(0))
+
+
+def test_kind_that_is_no_slot_is_refused(parts: Parts, nova: Device) -> None:
+    with pytest.raises(ProtocolError) as error:
+        parts.peers.accept(Kind.WANT, nova.author, 0, b"", live=False, now=at(0))
+    assert error.value.reason == "kind"
+
+
+def test_entries_cut_in_the_middle_are_refused(parts: Parts, nova: Device) -> None:
+    with pytest.raises(ProtocolError) as error:
+        parts.hear(nova, Kind.VECTOR, VectorPage(1, WALL, 1, True, bytes(25)))
+    assert error.value.reason == "format"
+
+
+def test_clock_is_judged_by_what_comes_live_only(parts: Parts, nova: Device) -> None:
+    """P6.5"""
+    hour = 3_600_000
+    parts.hear(nova, Kind.PRESENCE, Presence(1, WALL + hour, online=True))
+    peer = parts.peers.get(nova.own.id)
+    assert peer is not None
+    assert (peer.skew_ms, peer.clock_off_ms) == (None, 0)
+    assert peer.heard_ms == WALL, "a clock that is ahead is not believed"
+    parts.hear(nova, Kind.PRESENCE, Presence(2, WALL + hour, online=True), now=at(0))
+    assert (peer.skew_ms, peer.clock_off_ms) == (hour, hour)
+    parts.hear(nova, Kind.PRESENCE, Presence(3, WALL + 59_000, online=True), now=at(0))
+    assert peer.clock_off_ms == 0
+
+
+def test_peer_is_online_by_its_presence_or_because_it_was_just_heard(parts: Parts, nova: Device) -> None:
+    """P7.10"""
+    peer = parts.peers.heard(nova.author, at(0))
+    assert peer is not None
+    assert peer.online(at(1_000), 90_000)
+    assert not peer.online(at(90_000), 90_000)
+    parts.hear(nova, Kind.PRESENCE, Presence(1, WALL, online=True), now=at(0))
+    assert peer.online(at(900_000), 90_000)
+    parts.hear(nova, Kind.PRESENCE, Presence(2, WALL, online=False), now=at(0))
+    assert not peer.online(at(1), 90_000)
+
+
+def test_new_connection_forgets_who_was_there_and_what_mailboxes_held(parts: Parts, nova: Device) -> None:
+    segment = Segment(0, OTHER, 1, 9, bytes(8), 0, 1, 100)
+    parts.hear(nova, Kind.PRESENCE, Presence(1, WALL, online=True), now=at(0))
+    parts.hear(nova, Kind.INDEX, Index(1, WALL, 32, [segment]), now=at(0))
+    parts.hear(nova, Kind.STANDING, Standing(1, WALL, [WantItem(OTHER, 1, 0)]), now=at(0))
+    parts.hear(nova, Kind.HEAD, nova.head(), now=at(0))
+    assert parts.peers.claims(None)[OTHER] == 9
+    parts.peers.new_connection()
+    peer = parts.peers.get(nova.own.id)
+    assert peer is not None
+    assert (peer.presence, peer.index, peer.standing) == (None, None, None)
+    assert peer.head is not None
+    assert parts.peers.claims(None) == {}
+
+
+@pytest.mark.parametrize("kind", [Kind.VECTOR, Kind.INDEX, Kind.STANDING])
+def test_slot_that_is_cleared_says_nothing_any_more(parts: Parts, nova: Device, kind: Kind) -> None:
+    """P6.8"""
+    parts.hear(nova, Kind.VECTOR, nova.vector())
+    parts.hear(nova, Kind.INDEX, Index(1, WALL, 32, []))
+    parts.hear(nova, Kind.STANDING, Standing(1, WALL, []))
+    parts.peers.emptied(kind, lambda origin: origin == nova.own.id)
+    peer = parts.peers.get(nova.own.id)
+    assert peer is not None
+    gone = {Kind.VECTOR: not peer.acks, Kind.INDEX: peer.index is None, Kind.STANDING: peer.standing is None}
+    assert gone == {every: every is kind for every in gone}
+
+
+def test_only_the_newest_incarnation_of_a_device_is_current(parts: Parts, nova: Device) -> None:
+    """P6.4"""
+    old = nova.author
+    parts.hear(nova, Kind.HEAD, nova.head())
+    nova.log.open_incarnation("test", WALL)
+    parts.hear(nova, Kind.HEAD, nova.head())
+    assert [peer.origin for peer in parts.peers.current(parts.knowledge.own)] == [nova.own.id]
+    assert parts.peers.get(old.origin) is not None
+
+
+def test_what_is_kept_of_peers_is_there_after_a_restart_and_junk_is_passed_over(parts: Parts, nova: Device) -> None:
+    parts.hear(nova, Kind.HEAD, nova.head(), now=at(5))
+    parts.hear(nova, Kind.VECTOR, nova.vector(), now=at(5))
+    notes = parts.peers.take_notes()
+    assert parts.peers.take_notes() == ()
+    parts.device.log.note_peers([*notes, (99, OTHER, 0, 0, bytes(50)), (1, OTHER, 0, 0, b"cut")])
+    again = Peers(KEYS.group, parts.device.log.peers())
+    peer = again.get(nova.own.id)
+    assert peer is not None
+    assert peer.author == nova.author
+    assert (peer.head, peer.acks) == (notes and parts.peers.get(nova.own.id).head, peer.acks)  # type: ignore[union-attr]
+    assert peer.heard_ms == WALL + 5
+    assert again.get(OTHER) is None
+
+
+def test_authors_are_bounded(parts: Parts, nova: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P5.4: a member can make up as many incarnations as it likes."""
+    monkeypatch.setattr(module, "_PEERS_MAX", 2)
+    for number in range(3):
+        parts.peers.heard(Author(nova.own.key, bytes(12), OriginId(b"%08d" % number)), at(0))
+    assert len(list(parts.peers)) == 2
+    with pytest.raises(ProtocolError) as error:
+        parts.hear(nova, Kind.PRESENCE, Presence(1, WALL, online=True))
+    assert error.value.reason == "limit"
