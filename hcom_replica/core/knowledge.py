@@ -1,7 +1,7 @@
 """What this device knows: what is held, what is missing, who holds it, and who lacks what is written here.
 
-Claims count only as far as they are signed (P6.4): a head or a link by the origin's own device sets the target; a vector of somebody
-else is a hint, which may be asked for and is never shown as lag.
+Claims count only as far as they are signed (P6.4): a head or a link by the origin's own device sets the target; a
+vector of somebody else is a hint, which may be asked for and is never shown as lag.
 """
 
 from __future__ import annotations
@@ -40,13 +40,20 @@ class Knowledge:
         self.reload()
 
     def reload(self) -> None:
-        """Read all origins again, after the log has moved."""
+        """Read all origins again, after the log has moved.
+
+        The own one is named first: another process may open an incarnation between the two reads, never take one away.
+        """
+        own = self.log.own_origin()
         self.states = {state.id: state for state in self.log.origins()}
+        self.own = self.states[own.id] if own is not None else None
+        derived = sum(map(len, self._branches.values()))
         self._branches = {}
         for state in self.states.values():
             if state.forks:
                 self._branches.setdefault(short(state.root(self._group)), []).append(state)
-        self.own = self.log.own_origin()
+        if derived != sum(map(len, self._branches.values())):
+            self._tips.clear()  # a fork may have moved what was held to another name
         system = sum(state.system for state in self.states.values())
         if system != self._system:
             self._system = system
