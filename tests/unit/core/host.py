@@ -76,22 +76,37 @@ class Host:
 
     def _perform(self, effect: Effect) -> None:
         match effect:
-            case Publish(token, topic, payload, retain):
-                self.published.append(effect)
-                if retain and not self.refuse:
-                    self.retained[topic] = payload
-                if not self.hold:
-                    self.machine.published(self.now, token, refused=self.refuse)
-                if topic in self.filters and topic.startswith(TOPICS.fence(b"")):
-                    self.machine.received(self.now, topic, payload, retain=False)
+            case Publish():
+                self._publish(effect)
             case Subscribe(filters):
-                self.filters.update(filters)
-                self.machine.subscribed(self.now, filters, ())
-                for topic in filters:
-                    if self.retained.get(topic):
-                        self.machine.received(self.now, topic, self.retained[topic], retain=True)
+                self._subscribe(filters)
             case Unsubscribe(filters):
                 self.filters.difference_update(filters)
+            case Disconnect():
+                self.disconnects += 1
+            case Trace():
+                self.traces.append(effect)
+            case _:
+                self._store(effect)
+
+    def _publish(self, effect: Publish) -> None:
+        self.published.append(effect)
+        if effect.retain and not self.refuse:
+            self.retained[effect.topic] = effect.payload
+        if not self.hold:
+            self.machine.published(self.now, effect.token, refused=self.refuse)
+        if effect.topic in self.filters and effect.topic.startswith(TOPICS.fence(b"")):
+            self.machine.received(self.now, effect.topic, effect.payload, retain=False)
+
+    def _subscribe(self, filters: tuple[str, ...]) -> None:
+        self.filters.update(filters)
+        self.machine.subscribed(self.now, filters, ())
+        for topic in filters:
+            if self.retained.get(topic):
+                self.machine.received(self.now, topic, self.retained[topic], retain=True)
+
+    def _store(self, effect: Effect) -> None:
+        match effect:
             case Ingest(runs):
                 self.machine.ingested(self.now, self.device.log.ingest(runs, self.now.wall_ms))
             case Promise():
@@ -104,10 +119,6 @@ class Host:
                 self.machine.log_moved(self.now)
             case NotePeers(items):
                 self.device.log.note_peers(items)
-            case Disconnect():
-                self.disconnects += 1
-            case Trace():
-                self.traces.append(effect)
 
     def connect(self, packet_bytes_max: int | None = None) -> Host:
         """Come up to an open fence, given what the broker holds."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from hcom_replica.core.announce import HeadSlot, PresenceSlot, VectorSlots
@@ -64,7 +66,7 @@ def test_head_while_busy_comes_at_growing_intervals_up_to_five_seconds(heads: He
     heads.slot.opened(at(0))
     heads.run(0, 20_000)
     times = heads.run(20_000, 60_000, append_every=50)
-    gaps = [after - before for before, after in zip(times, times[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(times)]
     assert times[0] == 20_250
     assert max(gaps) <= 5_000
     assert gaps == sorted(gaps)

@@ -186,7 +186,7 @@ def twin_with_more(boxe: Device) -> Device:
     return twin
 
 
-def test_own_head_beyond_what_is_held_opens_an_incarnation_before_anything_is_written(boxe: Device) -> None:
+def test_own_head_beyond_what_is_held_opens_an_incarnation_first(boxe: Device) -> None:
     """P7.2: rolled back"""
     twin = twin_with_more(boxe)
     topic, payload = twin.say(Kind.HEAD, twin.head())
@@ -229,7 +229,7 @@ def test_own_slot_of_an_earlier_process_is_taken_for_what_it_is(boxe: Device) ->
     assert host.retained[topic] != payload
 
 
-def test_own_commits_beyond_what_is_held_are_fetched_and_an_incarnation_is_opened(boxe: Device, host: Host) -> None:
+def test_own_commits_beyond_what_is_held_are_stored_behind_a_new_incarnation(boxe: Device, host: Host) -> None:
     """P7.2: from anyone, at any time"""
     twin = twin_with_more(boxe)
     old = boxe.own.id
@@ -291,9 +291,7 @@ def test_segment_in_the_slot_of_another_is_dropped(boxe: Device, host: Host) -> 
     assert host.dropped() == {"topic": 1}
 
 
-def test_link_that_ends_forgets_what_was_under_way_and_the_next_writes_all_slots_again(
-    boxe: Device, host: Host
-) -> None:
+def test_link_that_ends_is_forgotten_and_the_next_writes_all_slots(boxe: Device, host: Host) -> None:
     """P7.1"""
     host.take()
     host.disconnect().run(60_000)
@@ -307,9 +305,8 @@ def test_closing_says_offline_last_and_is_done_when_the_broker_has_it(boxe: Devi
     assert not host.machine.closed()
     host.run(1_000)
     assert host.machine.closed()
-    presence = decode_presence(
-        open_frame(KEYS, TOPICS.presence(boxe.own.id), host.retained[TOPICS.presence(boxe.own.id)]).payload
-    )
+    topic = TOPICS.presence(boxe.own.id)
+    presence = decode_presence(open_frame(KEYS, topic, host.retained[topic]).payload)
     assert not presence.online
 
 
