@@ -15,7 +15,10 @@ from hcom_replica.wire.topics import Topics
 
 
 class HeadSlot:
-    """When to publish the own head. Publishing takes two steps: `Promise` makes the promise durable, `promised` writes the slot."""
+    """When to publish the own head.
+
+    Publishing takes two steps: `Promise` makes the promise durable, `promised` writes the slot.
+    """
 
     def __init__(self, outbox: Outbox, slots: OwnSlots, topics: Topics, settings: Settings) -> None:
         self._outbox = outbox

@@ -92,8 +92,8 @@ def open_incarnation(
 ) -> Appended:
     """Begin a new origin, linked to what is held of the one before, and append events to it.
 
-    Its high water starts at the wall clock when the old one is ahead of it by more than the drift bound (P3.5). It is of
-    the next generation, or of a higher one that is held: two clones that follow each other so do not climb for ever.
+    Its high water starts at the wall clock when the old one is ahead of it by more than the drift bound (P3.5). It is
+    of the next generation, or of a higher one that is held: two clones that follow each other so do not climb for ever.
     """
     before = state.origin
     generation = max(before.generation + 1 if before is not None else 1, state.generation)

@@ -60,7 +60,7 @@ class Ingest:
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """Raise the high water to a promise, durably; `Machine.promised` follows with the own tip read in that transaction."""
+    """Raise the high water to a promise, durably; `Machine.promised` follows with the own tip of that transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,9 @@ class OpenIncarnation:
 
 @dataclass(frozen=True, slots=True)
 class NotePeers:
-    """Keep slot messages of others in table `peers`, so that status answers with no network. Not urgent: may be batched.
+    """Keep slot messages of others in table `peers`, so that status answers with no network.
 
+    Not urgent: several may be kept at once.
     Each item: (kind u8, author origin, page, received at wall ms, author key || incarnation || payload).
     """
 

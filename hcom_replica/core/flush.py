@@ -29,7 +29,8 @@ class FlushResult:
 
     Attributes:
         done: everything is safe elsewhere.
-        safe_in: where: "device" when another device acknowledged all of it, "broker" when some of it is only in the mailbox.
+        safe_in: where: "device" when another device acknowledged all of it, "broker" when some of it is only in the
+            mailbox.
         reason: why it is not done, for people.
     """
 

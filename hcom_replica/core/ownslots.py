@@ -1,6 +1,7 @@
 """Our own retained slots: their current values, and the guard that puts them back (P6.2, P7.3).
 
-Slots are state, not messages: what counts is the value that stands on the broker. Nothing here is called before the fence.
+Slots are state, not messages: what counts is the value that stands on the broker. Nothing here is called before the
+fence.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Asking for what is missing: one source at a time for each origin (P7.7, P7.8).
 
-Sources in order: mailbox segments that an index names, then devices that are online and claim to hold the range. A source that brings
-nothing in time goes to the end of the list. Hearing somebody else ask for the same range is as good as asking.
+Sources in order: mailbox segments that an index names, then devices that are online and claim to hold the range. A
+source that brings nothing in time goes to the end of the list. Hearing somebody else ask for the same range is as good
+as asking.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Planning a mailbox ring: what to write next, and where (protocol-v1 section 8). Pure functions of what the ring holds.
+"""Planning a mailbox ring: what to write next, and where (protocol-v1 section 8).
 
-A ring holds *runs*: one batch in one slot, or the parts of one oversized commit in several. Runs of the own origin split in two: the
-serving half ascends from the lowest position that somebody holds; the newest half rolls along with the tip.
+Pure functions of what the ring holds. A ring holds *runs*: one batch in one slot, or the parts of one oversized commit
+in several. Runs of the own origin split in two: the serving half ascends from the lowest position that somebody holds;
+the newest half rolls along with the tip.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Status: what is missing here, who has it, and who is missing what was written here.
 
-A pure function of what is stored, so that it answers with no daemon and no network; a running machine adds who is online.
+A pure function of what is stored, so that it answers with no daemon and no network; a running machine adds who is
+online.
 The structures encode to the JSON of the command line: keys carry their unit, unknown is None, times are ISO 8601 UTC.
 """
 

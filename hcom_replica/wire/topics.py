@@ -1,4 +1,4 @@
-"""Topic names (protocol-v1 section 6): derived from the group key, so that a broker learns no group, device or origin."""
+"""Topic names (protocol-v1 section 6), derived from the group key: a broker learns no group, device or origin."""
 
 from __future__ import annotations
 

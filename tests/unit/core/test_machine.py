@@ -35,7 +35,7 @@ def live(device: Device) -> tuple[str, bytes]:
     return TOPICS.live, device.sealed(Kind.LIVE, TOPICS.live, device.batch_bytes())
 
 
-# --- the first steps -----------------------------------------------------------------------------------------------
+# --- the first steps ----------------------------------------------------------------------------------------------
 
 
 def test_machine_of_an_empty_log_opens_the_first_incarnation() -> None:
@@ -66,7 +66,7 @@ def test_machine_behind_its_fence_says_what_it_holds(boxe: Device, host: Host) -
     assert decode_presence(said[TOPICS.presence(boxe.own.id)]).online
 
 
-# --- hostile and foreign bytes ---------------------------------------------------------------------------------------
+# --- hostile and foreign bytes ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_slot_message_with_a_lower_counter_counts_no_more(host: Host) -> None:
     assert host.machine.wait_result().missing_events == missing == 3
 
 
-# --- events ----------------------------------------------------------------------------------------------------------
+# --- events -------------------------------------------------------------------------------------------------------
 
 
 def test_live_batch_is_stored_and_acknowledged_by_the_vector(host: Host) -> None:
@@ -177,7 +177,7 @@ def test_own_append_with_nobody_there_moves_the_head_only(boxe: Device, host: Ho
     assert host.take(Kind.LIVE) == []
 
 
-# --- rollback and clones -----------------------------------------------------------------------------------------------
+# --- rollback and clones ------------------------------------------------------------------------------------------
 
 
 def twin_with_more(boxe: Device) -> Device:
@@ -263,7 +263,7 @@ def test_will_of_an_earlier_connection_that_comes_late_is_written_over(boxe: Dev
     assert host.opened == []
 
 
-# --- asking, answering, ending -------------------------------------------------------------------------------------------
+# --- asking, answering, ending ------------------------------------------------------------------------------------
 
 
 def test_ask_for_the_vector_is_answered_at_once(host: Host) -> None:

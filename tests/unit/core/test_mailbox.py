@@ -82,7 +82,7 @@ def test_ring_with_bodies_that_do_not_compress_comes_up_to_the_tip() -> None:
         assert ring.covered() == device.own.seq
 
 
-# --- order ----------------------------------------------------------------------------------------------------------
+# --- order --------------------------------------------------------------------------------------------------------
 
 
 def test_index_is_raised_and_taken_before_a_slot_is_overwritten() -> None:
@@ -145,7 +145,7 @@ def test_ring_under_any_packet_size_comes_up_to_the_tip(room: int) -> None:
     assert ring.covered() == ring.device.own.seq
 
 
-# --- which part of a long log ---------------------------------------------------------------------------------------
+# --- which part of a long log -------------------------------------------------------------------------------------
 
 
 def test_ring_of_a_log_that_does_not_fit_serves_the_lowest_and_holds_the_newest() -> None:
@@ -193,7 +193,7 @@ def test_small_segments_merge_so_that_few_slots_hold_many_appends() -> None:
     assert len(ring.mailbox.runs()) < 9
 
 
-# --- when -----------------------------------------------------------------------------------------------------------
+# --- when ---------------------------------------------------------------------------------------------------------
 
 
 def test_event_acknowledged_in_time_is_never_written() -> None:
@@ -235,7 +235,7 @@ def test_urgent_write_happens_at_once() -> None:
     assert ring.parts.published()
 
 
-# --- clearing -------------------------------------------------------------------------------------------------------
+# --- clearing -----------------------------------------------------------------------------------------------------
 
 
 def test_ring_is_cleared_when_every_active_device_has_it_and_not_soon_after_a_connect() -> None:
@@ -276,7 +276,7 @@ def test_ring_with_nobody_known_is_kept() -> None:
     assert [publish for publish in ring.parts.published() if not publish.payload] == []
 
 
-# --- standing wants of others ---------------------------------------------------------------------------------------
+# --- standing wants of others -------------------------------------------------------------------------------------
 
 
 def test_standing_want_of_another_device_is_served_up_to_half_of_the_ring() -> None:
@@ -312,7 +312,7 @@ def test_standing_want_that_another_ring_serves_is_left_to_it() -> None:
     assert [run for run in ring.mailbox.runs() if run.origin == luna.own.id] == []
 
 
-# --- reading back, refusals -----------------------------------------------------------------------------------------
+# --- reading back, refusals ---------------------------------------------------------------------------------------
 
 
 def test_slot_read_back_proves_that_the_broker_holds_it() -> None:
