@@ -14,6 +14,7 @@ from hcom_replica.core.intake import Intake
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.live import Live
 from hcom_replica.core.mailbox import Mailbox
+from hcom_replica.core.nudge import Nudge
 from hcom_replica.core.outbox import Outbox, Random
 from hcom_replica.core.ownslots import OwnSlots
 from hcom_replica.core.parts import Assembler
@@ -86,6 +87,7 @@ class Context:
         self.puller = Puller(outbox, topics, settings, self.intake)
         self.server = Server(outbox, topics, settings)
         self.mailbox = Mailbox(outbox, slots, topics, settings)
+        self.nudge = Nudge(outbox, topics, settings)
         self.flusher = Flusher(outbox, topics, settings, self.mailbox)
         self.counters: Counter[str] = Counter()
         self.room = self._room(None)

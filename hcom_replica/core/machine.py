@@ -105,7 +105,7 @@ class Machine:
         self._step(now)
         self._since_ms, self._heads_read = None, False
         self._c.outbox.forget()
-        for part in (self._c.head, self._c.vector, self._c.standing, self._c.server, self._c.mailbox):
+        for part in (self._c.head, self._c.vector, self._c.standing, self._c.server, self._c.mailbox, self._c.nudge):
             part.closed()
         self._c.fence.link_down()
         self._c.puller.link_down()
@@ -293,7 +293,7 @@ class Machine:
             return self._now.mono_ms
         parts: list[_Timed] = [self._c.fence, self._c.puller]
         if self._c.fence.open:
-            parts += [self._c.slots, self._c.head, self._c.vector, self._c.mailbox, self._c.flusher]
+            parts += [self._c.slots, self._c.head, self._c.vector, self._c.mailbox, self._c.nudge, self._c.flusher]
         times = [time for time in (part.wake_at() for part in parts) if time is not None]
         return min(times, default=None)
 
@@ -372,6 +372,7 @@ class Machine:
         self._c.standing.tick(now, signer, knowledge, missing)
         urgent = self._closing or self._c.flusher.urgent(now, listeners=listeners)
         self._c.mailbox.tick(now, knowledge, signer, self._c.room, urgent=urgent)
+        self._c.nudge.tick(now, knowledge, signer)
         if self._greeting_due:
             self._greeting_due = False
             self._c.presence.say(now, signer, online=False)

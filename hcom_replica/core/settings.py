@@ -46,4 +46,5 @@ class Settings:
     ring_small_bytes: int = 4 << 10
     clear_after_connect_ms: int = 30_000
     slot_guard_ms: int = 10_000
+    nudge_ms: int = 60_000
     flush_ring_after_ms: int = 1_000

@@ -1,0 +1,79 @@
+"""Asking for words that must have been lost: outbound lag and mailboxes wait for the vectors of others (P8.8).
+
+A vector is published when it changes, and a queue that overflows on the way loses it without a word. A device that is
+online, lacks something of ours by what we know of it, and has said nothing else for a while, is asked.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from hcom_replica.core.effects import Now
+from hcom_replica.core.knowledge import Knowledge
+from hcom_replica.core.outbox import Outbox
+from hcom_replica.core.peers import Peer
+from hcom_replica.core.settings import Settings
+from hcom_replica.ids import OriginId
+from hcom_replica.wire.codec import encode
+from hcom_replica.wire.frame import Kind, Signer, pack
+from hcom_replica.wire.messages import ASK_VECTOR, Ask
+from hcom_replica.wire.topics import Topics
+
+_Word = tuple[int, int]
+"""What a device has said last: (seqs of ours that it acknowledges, counter of its standing want)."""
+
+
+class _Silence(NamedTuple):
+    """A device that lacks something: its last word, and when to ask."""
+
+    word: _Word
+    due_ms: int
+
+
+class Nudge:
+    """The devices that are waited for."""
+
+    def __init__(self, outbox: Outbox, topics: Topics, settings: Settings) -> None:
+        self._outbox = outbox
+        self._topics = topics
+        self._settings = settings
+        self._silent: dict[OriginId, _Silence] = {}
+
+    def closed(self) -> None:
+        """The link has ended."""
+        self._silent.clear()
+
+    def tick(self, now: Now, knowledge: Knowledge, signer: Signer) -> None:
+        """Ask whoever has been silent for too long."""
+        lacking = {peer.origin: _word(knowledge, peer) for peer in self._lacking(now, knowledge)}
+        self._silent = {origin: silence for origin, silence in self._silent.items() if origin in lacking}
+        for origin, word in lacking.items():
+            silence = self._silent.get(origin)
+            if silence is not None and silence.word == word and now.mono_ms < silence.due_ms:
+                continue
+            if silence is not None and silence.word == word:
+                self._ask(signer, origin)
+            self._silent[origin] = _Silence(word, now.mono_ms + self._settings.nudge_ms)
+
+    def wake_at(self) -> int | None:
+        """When `tick` is wanted, while the fence is open."""
+        return min((silence.due_ms for silence in self._silent.values()), default=None)
+
+    def _lacking(self, now: Now, knowledge: Knowledge) -> list[Peer]:
+        own = knowledge.own_origins()
+        return [
+            peer
+            for peer in knowledge.active(now)
+            if peer.online(now, self._settings.online_ms)
+            and (peer.standing is not None or any(knowledge.acked(peer, state.id) < state.seq for state in own))
+        ]
+
+    def _ask(self, signer: Signer, origin: OriginId) -> None:
+        topic = self._topics.ask
+        ask = pack(encode(Ask(self._outbox.counter(), origin, ASK_VECTOR)))
+        self._outbox.publish(topic, self._outbox.seal(topic, Kind.ASK, signer, ask), retain=False)
+
+
+def _word(knowledge: Knowledge, peer: Peer) -> _Word:
+    acked = sum(knowledge.acked(peer, state.id) for state in knowledge.own_origins())
+    return acked, peer.standing.counter if peer.standing is not None else 0
