@@ -19,7 +19,7 @@ def test_restarts_in_order_and_by_kill_open_no_new_incarnation(tmp_path: Path, o
     with Group(tmp_path, own_broker) as group:
         a = group.add("BOXA")
         origin = a.status()["origin"]
-        for number in range(12):
+        for number in range(10):
             a.emit(str(number))
             if number % 3 == 2:
                 a.kill()
@@ -29,7 +29,7 @@ def test_restarts_in_order_and_by_kill_open_no_new_incarnation(tmp_path: Path, o
             if number % 4 == 3:
                 a.cli.ok("flush")
         assert a.status()["origin"] == origin
-        assert [event["kind"] for event in a.events("--system")] == ["_hello", *["k"] * 12]
+        assert [event["kind"] for event in a.events("--system")] == ["_hello", *["k"] * 10]
         assert a.status()["devices"] == []
 
 
