@@ -143,6 +143,10 @@ class Engine:
         self._dial_ms = None
         self._notes.flush(now)
 
+    def keep_notes(self, now: Now) -> None:
+        """Store what was heard of others and waits to be stored."""
+        self._notes.flush(now)
+
     # --- the step ----------------------------------------------------------------------------------------------
 
     def step(self, now: Now) -> int | None:

@@ -58,7 +58,7 @@ class Operations:
         self._engine = engine
         self._machine = machine
         self._known: dict[str, Callable[[dict[str, Any], Now], Any]] = {
-            "status": lambda _args, _now: host.info(),
+            "status": self._status,
             "flush": self._flush,
             "wait": self._wait,
             "reload": self._reload,
@@ -82,6 +82,11 @@ class Operations:
                 hint="hcom-replica relay daemon restart",
             )
         return known(request.args, now)
+
+    def _status(self, _args: dict[str, Any], now: Now) -> DaemonInfo:
+        """The asker reads the store: what was heard last has to be there."""
+        self._engine.keep_notes(now)
+        return self._host.info()
 
     def _flush(self, args: dict[str, Any], now: Now) -> Flush:
         device = args.get("device")
