@@ -1,11 +1,15 @@
-"""Live: new own commits to whoever listens, at most a window each second (P7.6)."""
+"""Live: new own commits to whoever listens, at most a window each second (P7.6).
+
+A message holds only what is new since the one before: a live event costs its own bytes and one signature.
+"""
 
 from __future__ import annotations
 
 from hcom_replica.core.effects import Now
 from hcom_replica.core.knowledge import Knowledge
+from hcom_replica.core.origin import OriginState
 from hcom_replica.core.outbox import Outbox
-from hcom_replica.core.packer import bundle
+from hcom_replica.core.packer import bundle_behind
 from hcom_replica.core.settings import Settings
 from hcom_replica.wire.frame import Kind
 from hcom_replica.wire.topics import Topics
@@ -18,13 +22,13 @@ class Live:
         self._outbox = outbox
         self._topics = topics
         self._settings = settings
-        self._sent = 0
+        self._sent: OriginState | None = None
         self._window_ms = 0
         self._used = 0
 
     def opened(self, knowledge: Knowledge) -> None:
         """The fence has passed: what was written before is told by the head."""
-        self._sent = knowledge.own.seq if knowledge.own is not None else 0
+        self._sent = knowledge.own
 
     def moved(self, now: Now, knowledge: Knowledge, room: int, *, listeners: bool) -> None:
         """The own log has grown. Nothing is sent when nobody is known to listen.
@@ -35,16 +39,15 @@ class Live:
             room: packed payload bytes that fit a message.
             listeners: whether any device seems online.
         """
-        own = knowledge.own
-        if own is None or own.seq <= self._sent:
+        own, sent = knowledge.own, self._sent
+        if own is None or sent is None or own.seq <= sent.seq:
             return
+        self._sent = own
         if now.mono_ms - self._window_ms >= self._settings.live_window_ms:
             self._window_ms, self._used = now.mono_ms, 0
         if listeners and self._used < self._settings.live_window_bytes:
-            state = knowledge.states[own.id]
-            ready = bundle(knowledge.log, state, self._sent + 1, room)
+            ready = bundle_behind(knowledge.log, sent, room)
             if ready is not None and ready.whole is not None and ready.last >= own.seq:
                 payload = self._outbox.seal(self._topics.live, Kind.LIVE, None, ready.whole)
                 self._used += len(payload)
                 self._outbox.publish(self._topics.live, payload, retain=False)
-        self._sent = own.seq

@@ -69,6 +69,29 @@ def bundle(log: LogReader, state: OriginState, first: int, room: int) -> Bundle 
         raw = max(COMMIT_BYTES_MAX, int(run.raw_bytes * room / len(packed.data) * 0.9)) if raw > COMMIT_BYTES_MAX else 1
 
 
+def bundle_behind(log: LogReader, held: OriginState, room: int) -> Bundle | None:
+    """Pack what was stored behind an earlier state of an origin, and nothing that it holds, into one message.
+
+    The commit at that state may have been thinned since, so the store's runs begin before it: they are cut there.
+
+    Args:
+        log: the store.
+        held: the origin as it was.
+        room: packed payload bytes that fit a message.
+
+    Returns:
+        The bundle; None when there is nothing, or when it does not fit.
+    """
+    run = log.read_run(held.id, held.seq + 1, BATCH_RAW_BYTES_AIM)
+    if run is None or run.last <= held.seq:
+        return None
+    known = held.seq + 1 - run.first
+    commits = [row for row in run.commits if row.seq > held.seq]
+    cut = StoredRun(held.seq + 1, held.tip, held.cum, run.records[known:], commits)
+    packed = pack(as_batch(held, cut))
+    return Bundle(cut.first, cut.last, cut.raw_bytes, packed) if len(packed.data) <= room else None
+
+
 def _parts(state: OriginState, run: StoredRun, packed: Packed, room: int) -> tuple[Part, ...]:
     blob = bytes((packed.codec,)) + packed.data
     digest = hash32(blob)[:16]
