@@ -34,6 +34,7 @@ PARTS: Final[dict[str, Part]] = {
     "live": journeys.live,
     "wire": journeys.wire,
     "trickle": trickle.trickle,
+    "talk": trickle.talk,
 }
 
 

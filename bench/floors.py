@@ -19,25 +19,27 @@ from hcom_replica.store.kv import Item
 from hcom_replica.store.log import Log
 
 BATCH_EVENTS: Final = 1_000
-_TABLE: Final = b"log"
 
 
 class RawLmdb:
-    """One table, committed durably, and nothing else.
+    """Tables, committed durably, and nothing else.
 
     Args:
         folder: made if missing.
+        tables: how many; `put` and `scan` use the first.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tables: int = 1) -> None:
         folder.mkdir(parents=True)
-        self._env = lmdb.open(str(folder), map_size=MAP_BYTES, max_dbs=2, lib_version=0)
-        self._db = self._env.open_db(_TABLE)
+        self._env = lmdb.open(str(folder), map_size=MAP_BYTES, max_dbs=tables, lib_version=0)
+        self._dbs = [self._env.open_db(b"%d" % number) for number in range(tables)]
+        self._db = self._dbs[0]
 
-    def put_batch(self, items: Sequence[Item]) -> None:
-        """One durable commit of many rows."""
+    def put_batch(self, *rows_of_tables: Sequence[Item]) -> None:
+        """One durable commit of many rows that belong behind all others: some for each table."""
         with self._env.begin(write=True) as txn:
-            txn.cursor(self._db).putmulti(items)
+            for db, items in zip(self._dbs, rows_of_tables, strict=True):
+                txn.cursor(db).putmulti(items, append=True)
 
     def put(self, key: bytes, value: bytes) -> None:
         """One durable commit of one row."""
@@ -55,9 +57,9 @@ class RawLmdb:
 
 
 @contextmanager
-def raw_lmdb(folder: Path) -> Iterator[RawLmdb]:
+def raw_lmdb(folder: Path, tables: int = 1) -> Iterator[RawLmdb]:
     """Open a RawLmdb for a while."""
-    raw = RawLmdb(folder)
+    raw = RawLmdb(folder, tables)
     try:
         yield raw
     finally:
@@ -67,6 +69,17 @@ def raw_lmdb(folder: Path) -> Iterator[RawLmdb]:
 def rows(log: Log) -> list[Item]:
     """What a log has stored of its events in its main table: hlc || origin -> seq || encoded event."""
     return [(event.key, event.seq.to_bytes(8, "big") + event.record) for event in log.events()]
+
+
+def all_rows(log: Log) -> list[list[Item]]:
+    """The rows that a log keeps of its events, in its three tables of them, each in order: main, by seq, by arrival.
+
+    All events must be of one origin, in order.
+    """
+    main = rows(log)
+    by_seq = [(key[8:] + value[:8], key[:8]) for key, value in main]
+    by_arrival = [(number.to_bytes(8, "big"), key + b"\x00") for number, (key, _) in enumerate(main, 1)]
+    return [main, by_seq, by_arrival]
 
 
 def in_batches(items: Sequence[Item], size: int = BATCH_EVENTS) -> list[Sequence[Item]]:

@@ -52,6 +52,35 @@ def trickle(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:  # noqa
     return [total, *(Figure(f"  of these, {name}", size, "bytes", "less") for size, name in parts)]
 
 
+def talk(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:  # noqa: ARG001 - all parts take the same
+    """Bytes published by everybody for ten events a second that one device writes while the other is online."""
+    cluster = Cluster(_SEED, ["A", "B"])
+    assert cluster.run_until_converged()
+    cluster.run(_SETTLE_MS)
+    before, cum = _all(cluster), cluster.own("A").cum
+    drafts = corpus.take(scale.trickle_s)
+    for draft in drafts:
+        cluster.append("A", [draft])
+        cluster.run(_MS // 10)
+    published, written = _all(cluster) - before, cluster.own("A").cum - cum
+    assert cluster.run_until_converged()
+    assert cluster.digest("A") == cluster.digest("B")
+    return [
+        Figure(
+            "published by both for an event, ten a second, both online",
+            published / len(drafts),
+            "bytes",
+            "less",
+            floor=written / len(drafts),
+            floor_name="encoded events",
+        )
+    ]
+
+
+def _all(cluster: Cluster) -> int:
+    return sum(tally.bytes_in for tally in cluster.broker.traffic.by_owner.values())
+
+
 def _published(cluster: Cluster) -> int:
     return cluster.broker.traffic.owner("A").bytes_in
 
