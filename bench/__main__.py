@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     scale, corpus, begin = QUICK if given.quick else FULL, load(), time.monotonic()
     figures: list[Figure] = []
     try:
-        with machine.scratch(Path(given.dir)) as folder:
+        with machine.scratch(Path(given.dir), memory=given.quick) as folder:
             about = {**machine.facts(folder), "corpus": corpus.name, "quick": given.quick}
             if not given.json:
                 _print_facts(about)

@@ -136,7 +136,7 @@ class Generator:
 
     def _message(self) -> bytes:
         sender = self._agent()
-        text = self._text(min(int(self._random.lognormvariate(4.7, 1.35)), 24_000))
+        text = self._text(min(int(self._random.lognormvariate(4.8, 1.45)), 24_000))
         others = [name for name in self._agents[-4:] if name != sender]
         return self._line(
             "message",

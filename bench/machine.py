@@ -46,13 +46,17 @@ def disk(folder: Path) -> str:
 
 
 @contextmanager
-def scratch(parent: Path) -> Iterator[Path]:
+def scratch(parent: Path, *, memory: bool = False) -> Iterator[Path]:
     """Make a folder on a disk, and remove it afterwards.
+
+    Args:
+        parent: where.
+        memory: take a filesystem in memory too, because nothing will be judged.
 
     Raises:
         UsageError: `parent` is in memory, where a durable commit costs nothing and every ratio would mislead.
     """
-    if disk(parent) in _MEMORY_DISKS:
+    if not memory and disk(parent) in _MEMORY_DISKS:
         raise UsageError(f"{parent} is in memory ({disk(parent)})", hint="name a folder on a disk with --dir")
     with TemporaryDirectory(prefix="hcom-replica-bench-", dir=parent) as name:
         yield Path(name)

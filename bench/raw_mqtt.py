@@ -79,7 +79,7 @@ def raw_mqtt(broker: BrokerAddress) -> Iterator[RawMqtt]:
 
 
 def _client(broker: BrokerAddress) -> Client:
-    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv311)
     connected = threading.Event()
     client.on_connect = lambda *_: connected.set()
     client.connect(broker.host, broker.port)
