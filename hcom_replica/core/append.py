@@ -76,7 +76,7 @@ def append(writer: Writer, state: WriterState, drafts: Sequence[Draft], now_ms: 
     Args:
         writer: who appends.
         state: read in the transaction that will store the result.
-        drafts: the events, checked with `check_draft`.
+        drafts: one or more events, checked with `check_draft`.
         now_ms: wall clock.
         nonce: 8 fresh random bytes, used only if an incarnation is opened.
     """

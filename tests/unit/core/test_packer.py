@@ -1,0 +1,73 @@
+"""Stored runs packed into messages (P4.7, P5.5)."""
+
+from __future__ import annotations
+
+import pytest
+
+from hcom_replica.core.packer import Bundle, bundle
+from hcom_replica.core.parts import Assembler
+from hcom_replica.core.verify import verify_batch
+from hcom_replica.ids import OriginId
+from hcom_replica.wire.batch import Batch, decode_batch
+from hcom_replica.wire.codec import encode
+from hcom_replica.wire.event import Draft
+from hcom_replica.wire.frame import unpack
+from tests.unit.core.builders import KEYS, ROOM, Device, draft, noise
+
+
+def unpacked(ready: Bundle) -> Batch:
+    """What a receiver makes of it."""
+    if ready.whole is not None:
+        return decode_batch(unpack(ready.whole))
+    assembler = Assembler()
+    *_, data = [assembler.add(OriginId(bytes(8)), part) for part in ready.parts]
+    assert data is not None
+    return decode_batch(data)
+
+
+@pytest.mark.parametrize("room", [512, 2_000, 16_000, ROOM])
+@pytest.mark.parametrize(
+    "drafts",
+    [[draft()] * 3000, noise(20, 5_000), noise(3, 48_000), noise(1, 200_000), [draft(bytes(500_000))], [draft(b"")]],
+    ids=["many", "noise", "commits of 48 KiB", "one large", "compressible", "empty"],
+)
+def test_log_under_any_room_is_packed_whole_and_without_a_hole(room: int, drafts: list[Draft]) -> None:
+    """Each message fits; each bundle verifies; from the first event to the last."""
+    device = Device("BOXE")
+    device.append(*drafts)
+    first = 1
+    while first <= device.own.seq:
+        ready = bundle(device.log, device.own, first, room)
+        assert ready is not None
+        sizes = [len(encode(part)) for part in ready.parts] if ready.whole is None else [len(ready.whole.data)]
+        assert max(sizes) <= room
+        batch = unpacked(ready)
+        run = verify_batch(KEYS.group, batch, device.own)
+        assert (run.first, run.last, ready.first, ready.last) == (first, ready.last, first, run.last)
+        assert ready.raw == sum(map(len, batch.records))
+        first = ready.last + 1
+
+
+def test_bundle_begins_at_the_commit_below_what_is_wanted() -> None:
+    """P4.7"""
+    device = Device("BOXE")
+    device.append(*[draft()] * 1000)
+    ready = bundle(device.log, device.own, 300, ROOM)
+    assert ready is not None
+    assert (ready.first, ready.last) == (257, 1001)
+
+
+def test_bundle_of_what_is_not_held_is_none() -> None:
+    device = Device("BOXE")
+    device.append()
+    assert bundle(device.log, device.own, 3, ROOM) is None
+
+
+def test_bundle_that_starts_an_origin_carries_its_descriptor() -> None:
+    """P4.4"""
+    device = Device("BOXE")
+    device.append(*[draft()] * 600)
+    for first, carries in ((1, True), (300, False)):
+        ready = bundle(device.log, device.own, first, ROOM)
+        assert ready is not None
+        assert (unpacked(ready).descriptor is not None) is carries

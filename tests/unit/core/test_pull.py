@@ -1,0 +1,319 @@
+"""Asking for what is missing: whom, when, for what, and what follows when nothing comes (P7.7, P7.8, P4.8)."""
+
+from __future__ import annotations
+
+import pytest
+
+from hcom_replica.core.effects import Publish, Subscribe
+from hcom_replica.core.intake import Intake
+from hcom_replica.core.pull import Puller
+from hcom_replica.core.settings import Settings
+from hcom_replica.ids import OriginId
+from hcom_replica.limits import COMMIT_EVENTS_MAX
+from hcom_replica.wire.frame import Kind
+from hcom_replica.wire.messages import Ack, Index, Presence, Segment, Want, WantItem, decode_want
+from hcom_replica.wire.topics import block_of
+from tests.unit.core.builders import TOPICS, WALL, Device, Parts, at, draft, noise, opened, subscribed
+
+ORIGIN = OriginId(b"origin--")
+
+
+class Pulling:
+    """The asker of a device, connected at 0."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.device = Device("BOXE")
+        self.device.append()
+        self.parts = Parts(self.device, settings or Settings())
+        self.intake = Intake(self.parts.outbox, self.parts.knowledge)
+        self.puller = Puller(self.parts.outbox, TOPICS, self.parts.settings, self.intake)
+        self.puller.link_up(at(0))
+        self.filters: set[str] = set()
+        self.wants: list[Want] = []
+
+    def tick(self, ms: int) -> list[Want]:
+        """Tick; returns the new wants."""
+        self.parts.knowledge.reload()
+        self.puller.tick(at(ms), self.parts.knowledge, self.device.signer)
+        effects = self.parts.effects()
+        for effect in effects:
+            self.filters |= subscribed([effect])
+            if not isinstance(effect, Publish | Subscribe):
+                self.filters -= set(getattr(effect, "filters", ()))
+        fresh = [decode_want(opened(e)[1]) for e in effects if isinstance(e, Publish)]
+        self.wants += fresh
+        return fresh
+
+    def run(self, start: int, stop: int) -> list[tuple[int, Want]]:
+        """Tick every 50 ms; returns wants with their times."""
+        return [(ms, want) for ms in range(start, stop, 50) for want in self.tick(ms)]
+
+    def online(self, peer: Device, entries: dict[OriginId, Ack] | None = None, ms: int = 0) -> None:
+        """A device comes, and says what it holds."""
+        self.parts.hear(peer, Kind.PRESENCE, Presence(peer.counter(), WALL, online=True), now=at(ms))
+        self.parts.hear(peer, Kind.VECTOR, peer.vector(entries=entries), now=at(ms))
+        self.parts.hear(peer, Kind.HEAD, peer.head(), now=at(ms))
+
+    def give(self, source: Device, origin: OriginId, first: int, ms: int, *, last: bool = True, raw: int = 1) -> None:
+        """The fill comes, is taken and stored."""
+        self.intake.offer(source.batch(origin, first, raw))
+        self.intake.take()
+        for effect in self.parts.outbox.take():
+            if hasattr(effect, "runs"):
+                self.device.log.ingest(effect.runs, WALL)
+        self.parts.knowledge.reload()
+        self.intake.settled()
+        self.puller.stored(at(ms), origin)
+        self.puller.fill(at(ms), origin, self.wants[-1].id if self.wants else 0, last=last)
+
+
+def device(name: str, events: int = 3) -> Device:
+    made = Device(name)
+    made.append(*[draft()] * events)
+    return made
+
+
+def line(origin: OriginId, slot: int, first: int, last: int, part: int = 0, parts: int = 1) -> Segment:
+    return Segment(slot, origin, first, last, bytes(8), part, parts, 100)
+
+
+@pytest.fixture
+def boxe() -> Pulling:
+    return Pulling()
+
+
+# --- whom ---------------------------------------------------------------------------------------------------------
+
+
+def test_writer_that_is_online_is_asked_at_once_on_connect_for_the_lowest_missing_seq(boxe: Pulling) -> None:
+    """P7.7"""
+    nova = device("NOVA")
+    boxe.online(nova)
+    (want,) = boxe.tick(0)
+    assert (want.to, want.items) == (nova.own.id, [WantItem(nova.own.id, 1, 0)])
+    assert boxe.puller.pulling() == [nova.own.id]
+
+
+def test_origin_of_which_something_is_held_is_asked_for_by_its_full_hash(boxe: Pulling) -> None:
+    """P6.7"""
+    nova = device("NOVA")
+    nova.send_to(boxe.device)
+    nova.append(*[draft()] * 3)
+    boxe.online(nova)
+    (want,) = boxe.tick(0)
+    assert want.items == [WantItem(nova.own.hash, 5, 0)]
+
+
+def test_while_connected_it_waits_a_random_while_before_asking() -> None:
+    """P7.7: 200 to 1,000 ms, so that not all ask at once, and one answer serves all"""
+    times = []
+    for name in ("NOVA", "LUNA", "TUKA", "RIKO"):
+        boxe = Pulling()
+        boxe.parts.outbox.rng = device(name).rng
+        boxe.tick(10_000)
+        nova = device("NOVA")
+        boxe.online(nova, ms=10_000)
+        ((ms, _),) = boxe.run(10_000, 12_000)
+        times.append(ms - 10_000)
+    assert all(200 <= ms <= 1_050 for ms in times)
+    assert len(set(times)) > 1
+
+
+def test_mailbox_that_names_the_range_comes_before_devices(boxe: Pulling) -> None:
+    """P7.7, P8.7"""
+    nova, luna = device("NOVA"), device("LUNA")
+    boxe.online(nova)
+    lines = [line(nova.own.id, 3, 1, 2), line(nova.own.id, 4, 3, 4)]
+    boxe.parts.hear(luna, Kind.INDEX, Index(luna.counter(), WALL, 32, lines), now=at(0))
+    assert boxe.tick(0) == []
+    assert boxe.filters == {TOPICS.segment(luna.own.id, 3), TOPICS.segment(luna.own.id, 4)}
+
+
+def test_mailbox_with_a_hole_or_without_a_part_is_no_source(boxe: Pulling) -> None:
+    nova, luna = device("NOVA"), device("LUNA")
+    boxe.online(nova)
+    lines = [line(nova.own.id, 3, 2, 4), line(nova.own.id, 4, 1, 1, part=1, parts=2)]
+    boxe.parts.hear(luna, Kind.INDEX, Index(luna.counter(), WALL, 32, lines), now=at(0))
+    assert [want.to for want in boxe.tick(0)] == [nova.own.id]
+
+
+def test_any_device_that_claims_to_hold_it_is_asked_when_the_writer_is_away(boxe: Pulling) -> None:
+    """P7.7: any holder serves"""
+    nova, luna = device("NOVA"), device("LUNA")
+    nova.send_to(luna)
+    boxe.online(luna)
+    (want,) = [want for want in boxe.tick(0) if want.items[0].hash == nova.own.id]
+    assert want.to == luna.own.id
+
+
+def test_origin_that_nobody_reachable_has_is_stuck_until_somebody_comes(boxe: Pulling) -> None:
+    """P7.9"""
+    nova = device("NOVA")
+    boxe.parts.hear(nova, Kind.HEAD, nova.head())
+    assert boxe.run(0, 5_000) == []
+    assert boxe.puller.stuck(at(5_000)) == [nova.own.id]
+    boxe.online(nova, ms=5_000)
+    boxe.puller.news(at(5_000))
+    assert len(boxe.tick(5_000)) == 1
+    assert boxe.puller.stuck(at(5_000)) == []
+
+
+def test_derived_origin_of_which_nothing_is_known_is_asked_from_seq_1_by_its_id(boxe: Pulling) -> None:
+    """P4.6, P6.7: its base is not known yet"""
+    luna = device("LUNA")
+    boxe.online(luna, {ORIGIN: Ack(90_000, bytes(8)), luna.own.id: Ack(4, luna.own.tip[:8])})
+    (want,) = [want for want in boxe.tick(0) if want.items[0].hash == ORIGIN]
+    assert want.items == [WantItem(ORIGIN, 1, 0)]
+
+
+# --- listening ----------------------------------------------------------------------------------------------------
+
+
+def test_blocks_are_subscribed_before_the_want_is_published_and_left_when_nothing_is_missing(boxe: Pulling) -> None:
+    """P7.7: in the same flight"""
+    nova = device("NOVA")
+    boxe.online(nova)
+    boxe.puller.tick(at(0), boxe.parts.knowledge, boxe.device.signer)
+    effects = boxe.parts.effects()
+    kinds = [type(effect) for effect in effects]
+    assert kinds.index(Subscribe) < kinds.index(Publish)
+    blocks = {TOPICS.fill(nova.own.id, 0), TOPICS.fill(nova.own.id, 1)}
+    assert subscribed(effects) == blocks
+    boxe.filters = blocks
+    boxe.give(nova, nova.own.id, 1, 10)
+    assert boxe.tick(20) == []
+    assert boxe.filters == set()
+
+
+def test_want_of_another_device_for_the_same_range_is_as_good_as_asking(boxe: Pulling) -> None:
+    """P7.7"""
+    nova = device("NOVA")
+    boxe.tick(10_000)
+    boxe.online(nova, ms=10_000)
+    boxe.tick(10_000)
+    boxe.puller.others_want(at(10_050), Want(1, nova.own.id, 1000, [WantItem(nova.own.id, 1, 0)]))
+    boxe.tick(10_050)
+    assert TOPICS.fill(nova.own.id, block_of(1)) in boxe.filters
+    times = [ms for ms, _ in boxe.run(10_100, 13_000)]
+    assert times[0] >= 11_050
+
+
+def test_what_waits_beyond_a_gap_is_not_asked_for_again(boxe: Pulling) -> None:
+    """P4.5: only the gap"""
+    nova = device("NOVA", 3 * COMMIT_EVENTS_MAX)
+    boxe.online(nova)
+    beyond = nova.batch(first=2 * COMMIT_EVENTS_MAX + 1)
+    boxe.intake.offer(beyond)
+    (want,) = boxe.tick(0)
+    assert want.items == [WantItem(nova.own.id, 1, beyond.first - 1)]
+
+
+# --- what follows -------------------------------------------------------------------------------------------------
+
+
+def test_holder_that_brings_nothing_is_left_for_the_next_with_half_the_window(boxe: Pulling) -> None:
+    """P7.8: 3 s at least"""
+    nova, luna = device("NOVA"), device("LUNA")
+    nova.send_to(luna)
+    nova.send_to(boxe.device)
+    nova.append(draft())
+    nova.send_to(luna)
+    luna.send_to(boxe.device)
+    boxe.parts.knowledge.reload()
+    nova.append(draft())
+    nova.send_to(luna)
+    boxe.online(nova)
+    boxe.online(luna)
+    (first,) = boxe.tick(0)
+    ((ms, second),) = boxe.run(50, 5_000)
+    assert ms >= 3_000
+    assert {first.to, second.to} == {nova.own.id, luna.own.id}
+    assert second.window == first.window // 2
+
+
+def test_holder_whose_messages_keep_coming_is_waited_for(boxe: Pulling) -> None:
+    nova = device("NOVA")
+    boxe.online(nova)
+    boxe.tick(0)
+    for ms in range(1_000, 20_000, 1_000):
+        boxe.puller.fill(at(ms), nova.own.id, boxe.wants[0].id, last=False)
+        assert boxe.tick(ms) == []
+
+
+def test_answer_that_ends_early_is_followed_by_the_next_want_at_once(boxe: Pulling) -> None:
+    """P7.8"""
+    nova = device("NOVA", 3 * COMMIT_EVENTS_MAX)
+    boxe.online(nova)
+    boxe.tick(0)
+    boxe.give(nova, nova.own.id, 1, 10)
+    (want,) = boxe.tick(20)
+    assert want.items == [WantItem(nova.own.hash, boxe.intake.have(nova.own.id) + 1, 0)]
+    assert want.window > boxe.wants[0].window, "it was quick: more at a time"
+
+
+def test_slot_that_holds_something_else_than_its_index_says_is_left_for_a_while(boxe: Pulling) -> None:
+    """P8.1: it may be about to be written"""
+    nova, luna = device("NOVA"), device("LUNA")
+    lines = [line(nova.own.id, 3, 1, 4)]
+    boxe.parts.hear(nova, Kind.HEAD, nova.head())
+    boxe.parts.hear(luna, Kind.INDEX, Index(luna.counter(), WALL, 32, lines), now=at(0))
+    topic = TOPICS.segment(luna.own.id, 3)
+    boxe.tick(0)
+    assert boxe.filters == {topic}
+    boxe.puller.segment(at(100), topic)
+    boxe.tick(100)
+    for ms in range(200, 29_000, 500):
+        boxe.tick(ms)
+        assert topic not in boxe.filters
+    read = []
+    for ms in range(30_000, 34_000, 100):
+        boxe.tick(ms)
+        read.append(topic in boxe.filters)
+    assert any(read)
+
+
+def test_slot_that_shows_nothing_is_given_up(boxe: Pulling) -> None:
+    nova, luna = device("NOVA"), device("LUNA")
+    boxe.online(nova)
+    lines = [line(nova.own.id, 3, 1, 4)]
+    boxe.parts.hear(luna, Kind.INDEX, Index(luna.counter(), WALL, 32, lines), now=at(0))
+    boxe.tick(0)
+    ((_, want),) = boxe.run(50, 5_000)
+    assert want.to == nova.own.id
+    assert TOPICS.segment(luna.own.id, 3) not in boxe.filters
+
+
+def test_run_that_does_not_fit_is_asked_for_from_further_back_down_to_the_base(boxe: Pulling) -> None:
+    """P4.8: twice as far each time"""
+    nova = device("NOVA")
+    for _ in range(30):
+        nova.append(*noise(1, 40_000))
+    nova.send_to(boxe.device)
+    nova.append(draft())
+    boxe.online(nova)
+    asked = [boxe.tick(0)[0].items[0].first]
+    ms = 0
+    while asked[-1] > 1:
+        ms += 10
+        boxe.puller.misfit(at(ms), boxe.parts.knowledge, nova.own.id, asked[-1] - 1)
+        asked.append(boxe.tick(ms)[0].items[0].first)
+    steps = [asked[0] - first for first in asked[1:]]
+    assert steps == sorted(set(steps))
+    assert len(asked) < 9
+    assert asked[-1] == 1
+
+
+def test_few_origins_are_asked_for_at_a_time(boxe: Pulling) -> None:
+    boxe = Pulling(Settings(pulls_max=2))
+    for name in ("NOVA", "LUNA", "TUKA"):
+        boxe.online(device(name))
+    assert len(boxe.tick(0)) == 2
+    assert boxe.puller.wake_at() is not None
+
+
+def test_link_that_ends_ends_all_asking(boxe: Pulling) -> None:
+    boxe.online(device("NOVA"))
+    boxe.tick(0)
+    boxe.puller.link_down()
+    assert boxe.puller.pulling() == []
+    assert boxe.run(0, 10_000) == []
