@@ -20,9 +20,9 @@ PLACES: st.SearchStrategy[list[int]] = st.permutations(range(SLOTS))
 @st.composite
 def rings(draw: st.DrawFn) -> list[RingRun]:
     """Runs of one origin in distinct slots, in order, with holes and overlaps."""
-    free = draw(PLACES)
-    runs, position = [], draw(st.integers(1, 5))
-    while free and draw(st.integers(0, 9)):
+    free, position = draw(PLACES), draw(st.integers(1, 5))
+    runs: list[RingRun] = []
+    while len(free) > 0 and draw(st.integers(0, 9)) > 0:
         size = min(len(free), draw(st.sampled_from([1, 1, 1, 2, 3])))
         last = position + draw(st.integers(0, 4))
         raw = draw(st.sampled_from([100, 1_000, 60_000, 250_000]))

@@ -242,14 +242,14 @@ def test_token_comes_back_as_it_was(group: bytes, secret: bytes, epoch: int, bro
 
 
 @given(st.data())
-def test_token_mistyped_anywhere_is_refused(data: st.DataObject) -> None:
-    text = JoinToken(KEYS, ("mqtts://broker.example",)).encode()
+def test_token_mistyped_anywhere_is_refused_or_means_the_same(data: st.DataObject) -> None:
+    """The last character has bits that mean nothing."""
+    token = JoinToken(KEYS, ("mqtts://broker.example",))
+    text = token.encode()
     at = data.draw(st.integers(0, len(text) - 1))
     wrong = text[:at] + data.draw(st.characters(codec="ascii", min_codepoint=33)) + text[at + 1 :]
-    if wrong == text:
-        return
-    with pytest.raises(TokenError):
-        decode_token(wrong)
+    with suppress(TokenError):
+        assert decode_token(wrong) == token
 
 
 @given(st.text(max_size=200), st.booleans())
