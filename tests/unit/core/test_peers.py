@@ -171,13 +171,12 @@ def test_what_is_kept_of_peers_is_there_after_a_restart_and_junk_is_passed_over(
     notes = parts.peers.take_notes()
     assert parts.peers.take_notes() == ()
     parts.device.log.note_peers([*notes, (99, OTHER, 0, 0, bytes(50)), (1, OTHER, 0, 0, b"cut")])
-    again = Peers(KEYS.group, parts.device.log.peers())
-    peer = again.get(nova.own.id)
+    before, peer = parts.peers.get(nova.own.id), Peers(KEYS.group, parts.device.log.peers()).get(nova.own.id)
+    assert before is not None
     assert peer is not None
-    assert peer.author == nova.author
-    assert (peer.head, peer.acks) == (notes and parts.peers.get(nova.own.id).head, peer.acks)  # type: ignore[union-attr]
+    assert (peer.author, peer.head, peer.acks) == (nova.author, before.head, before.acks)
     assert peer.heard_ms == WALL + 5
-    assert again.get(OTHER) is None
+    assert Peers(KEYS.group, parts.device.log.peers()).get(OTHER) is None
 
 
 def test_authors_are_bounded(parts: Parts, nova: Device, monkeypatch: pytest.MonkeyPatch) -> None:
