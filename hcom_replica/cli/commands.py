@@ -47,6 +47,7 @@ COMMANDS: Final = {
     ("config",): "config:config",
     ("doctor",): "doctor:doctor",
     ("demo",): "demo:demo",
+    ("simulate",): "simulate:simulate",
 }
 """Words of the command -> module of this package and function. A group that is listed runs on its own, too."""
 

@@ -198,6 +198,7 @@ class Inbox:
 
     def _take(self, data: bytes) -> tuple[Batch, Taken]:
         batch = decode_batch(data)
+        self._c.counters["event bytes"] += sum(map(len, batch.records))
         taken = self._c.intake.offer(batch)
         self._c.counters[f"batches {taken.name.lower()}"] += 1
         return batch, taken

@@ -111,6 +111,7 @@ class Device:
         effects: how many effects its processes have carried out or begun.
         crashes: how often it has crashed.
         acked: ids of the events that `append` has acknowledged.
+        pace_ms: a woken process takes so long to look: what comes meanwhile is taken in the same step.
     """
 
     def __init__(
@@ -134,6 +135,7 @@ class Device:
         self.effects = 0
         self.crashes = 0
         self.acked: list[EventId] = []
+        self.pace_ms = 0
         self._writer = Writer(key, world.keys.group, member or name)
         self._process: _Process | None = None
         self._timer: Timer | None = None
@@ -235,7 +237,7 @@ class Device:
 
     def wake(self) -> None:
         """Step as soon as possible."""
-        self._plan(self.world.scheduler.now_ms)
+        self._plan(self.world.scheduler.now_ms + self.pace_ms)
 
     def _plan(self, ms: int) -> None:
         timer = self._timer

@@ -17,6 +17,7 @@ from hcom_replica.core.status import BrokerStatus, DaemonStatus, Inbound, Origin
 from hcom_replica.errors import ReplicaError
 from hcom_replica.folder.config import KEYS
 from hcom_replica.ids import EventId, OriginId
+from hcom_replica.testing.simulation import Report
 from hcom_replica.wire import event as wire
 
 PAGES = Path(__file__).parents[3] / "docs" / "reference"
@@ -73,6 +74,7 @@ def test_exit_codes_page_has_every_kind(kind: str, code: int) -> None:
         RelayStatus,
         PeerRow,
         Finding,
+        Report,
     ],
 )
 def test_json_page_has_every_key_of(shape: type[msgspec.Struct]) -> None:
