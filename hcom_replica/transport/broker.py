@@ -21,7 +21,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from amqtt.adapters import StreamWriterAdapter  # type: ignore[import-untyped]
 from amqtt.broker import Broker  # type: ignore[import-untyped]
@@ -45,6 +45,14 @@ _CONFIG: Final = {
 }
 
 
+class _Amqtt(Broker):  # type: ignore[misc]
+    """amqtt, with one cure: it sends each new connection all that is retained for the subscriptions of all others."""
+
+    async def _publish_retained_messages_for_subscription(self, subscription: tuple[str, int], session: Any) -> None:
+        if any(subscriber is session for subscriber, _qos in self._subscriptions.get(subscription[0], ())):
+            await super()._publish_retained_messages_for_subscription(subscription, session)
+
+
 class _Service:
     """The broker inside a running loop."""
 
@@ -64,7 +72,7 @@ class _Service:
             BrokerError: the port is taken, the host is not ours, or the data is damaged; nothing runs.
         """
         kept = [] if self._file is None else self._file.load()
-        self._broker = Broker(_CONFIG)
+        self._broker = _Amqtt(_CONFIG)
         await self._broker.start()
         for topic, payload, qos in kept:
             await self._broker.retain_message(None, topic, payload, qos)

@@ -276,6 +276,8 @@ class PahoLink:
         while self._up and connection.failure is None and time.monotonic() < deadline:
             self._poller.wait(connection.socket(), read=False, write=True, timeout_s=_GOODBYE_S / 10)
             connection.write()
+        if connection.failure is not None:
+            connection.linger(deadline - time.monotonic())
         return fail.CLOSED_HERE
 
     def _obey(self, connection: MqttConnection) -> None:

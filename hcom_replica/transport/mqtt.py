@@ -8,9 +8,11 @@ value would win over a new one. A dead connection's object is thrown away with a
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 import ssl
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol
@@ -30,6 +32,7 @@ from hcom_replica.transport.url import BrokerAddress, Credentials
 
 _SEND_BUFFER_BYTES: Final = 256 * KIB
 """Small enough that a ping does not wait minutes behind our own bytes on a slow uplink; still 1 MB/s at 250 ms."""
+_LINGER_BYTES: Final = 256 * KIB
 
 _RETAINED_ALWAYS: Final = 0
 _RETAINED_NEVER: Final = 2
@@ -87,6 +90,7 @@ class MqttConnection:
         self._keepalive_s = keepalive_s
         self._packet_bytes_max = packet_bytes_max
         self._listener = listener
+        self._leaving: socket.socket | None = None  # the same connection: paho closes its own once DISCONNECT is out
         self._client = self._new_client()
         self._client.connect_timeout = connect_timeout_s
         if will is not None:
@@ -206,15 +210,30 @@ class MqttConnection:
             self._client.unsubscribe(list(filters))
 
     def goodbye(self) -> None:
-        """Queue DISCONNECT behind what is being written; the broker then discards the will."""
+        """Queue DISCONNECT behind what is being written; the broker then discards the will. `linger` follows."""
+        sock = self.socket()
+        self._leaving = None if sock is None else socket.socket(fileno=os.dup(sock.fileno()))
         self._client.disconnect()
+
+    def linger(self, timeout_s: float) -> None:
+        """After DISCONNECT has been sent: drop what still arrives until the broker has closed its side.
+
+        A socket that is closed with unread bytes in it resets the connection. The reset may overtake what was sent
+        last: the broker would miss DISCONNECT, and publish the will.
+        """
+        sock, deadline = self._leaving, time.monotonic() + timeout_s
+        with suppress(OSError):
+            while sock is not None and (left_s := deadline - time.monotonic()) > 0:
+                sock.settimeout(left_s)
+                if not sock.recv(_LINGER_BYTES):
+                    return
 
     def kill(self) -> None:
         """Close the socket at once, with no DISCONNECT. Idempotent."""
-        sock = self.socket()
-        if sock is not None:
-            with suppress(OSError):
-                sock.close()
+        for sock in (self.socket(), self._leaving):
+            if sock is not None:
+                with suppress(OSError):
+                    sock.close()
 
     # --- paho's callbacks: translate and pass on ------------------------------------------------------------
 
