@@ -8,7 +8,9 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Final, Self
@@ -18,8 +20,8 @@ import zstandard
 from bench.corpus import Corpus
 from bench.device import device
 from bench.figures import Figure, Target
-from bench.floors import BATCH_EVENTS
-from bench.pair import WAIT_S, MemoryWatch, Pair, pair
+from bench.floors import BATCH_EVENTS, raw_lmdb, seconds
+from bench.pair import WAIT_S, Member, MemoryWatch, Pair, pair
 from bench.parts import Scale, fresh
 from bench.raw_mqtt import raw_mqtt
 from hcom_replica.wire.event import Draft
@@ -83,13 +85,14 @@ def _bare_seconds(both: Pair, folder: Path, drafts: Sequence[Draft]) -> float:
 
 
 def live(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
-    """From the append on one device until a follower on the other has the event in its hands."""
+    """From the append on one device until a follower on the other has the event in its hands, on disk at both.
+
+    Each event is followed by its floor: a durable raw commit, a message through bare paho, a durable raw commit.
+    """
     drafts = corpus.take(scale.live_events)
-    with pair(fresh(folder, "live")) as both:
-        taken = _live_seconds(both, drafts)
+    with pair(fresh(folder, "live")) as both, bare_way(both, folder) as bare:
+        taken, floor = _live_seconds(both, drafts, bare)
         both.await_equal()
-        with raw_mqtt(both.broker.address) as raw:
-            floor = raw.latencies(bytes(200), len(drafts))
     return [
         Figure(
             f"live, append to follow, {name}",
@@ -97,42 +100,84 @@ def live(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
             "ms",
             "less",
             floor=of(floor) * 1_000,
-            floor_name="bare paho",
+            floor_name="commit, bare paho, commit",
             target=target,
         )
         for name, of, target in (("median", median, Target(10)), ("p99", _p99, None))
     ]
 
 
-def _live_seconds(both: Pair, drafts: Sequence[Draft]) -> list[float]:
-    seen: list[tuple[float, bytes]] = []
-    more = threading.Condition()
-    ready = threading.Event()
+def _live_seconds(
+    both: Pair, drafts: Sequence[Draft], bare: Callable[[int, bytes], None]
+) -> tuple[list[float], list[float]]:
+    """Seconds of each event, and of the bare way right after it."""
+    taken, floor, pause = list[float](), list[float](), random.Random(_SEED)
+    with Follower(both.second, len(drafts)) as follower:
+        for number, draft in enumerate(drafts):
+            time.sleep(pause.uniform(*_GAP_S))  # so that events do not fall in step with anything that repeats
+            begin = time.perf_counter()
+            both.first.append([draft])
+            seen_at, body = follower.await_event(number)
+            assert body == draft.body, "another event arrived"
+            taken.append(seen_at - begin)
+            floor.append(seconds(partial(bare, number, draft.body)))
+    return taken, floor
 
-    def follow() -> None:
-        begin = both.second.held()
-        ready.set()
-        for event in both.second.replica.follow(after=begin, timeout_s=WAIT_S):
-            with more:
-                seen.append((time.perf_counter(), event.body))
-                more.notify()
-                if len(seen) == len(drafts):
-                    return
 
-    follower = threading.Thread(target=follow, name="follower", daemon=True)
-    follower.start()
-    assert ready.wait(WAIT_S)
-    pause, taken = random.Random(_SEED), []
-    for number, draft in enumerate(drafts):
-        time.sleep(pause.uniform(*_GAP_S))  # so that events do not fall in step with anything that repeats
-        begin = time.perf_counter()
-        both.first.append([draft])
-        with more:
-            assert more.wait_for(lambda number=number: len(seen) > number, WAIT_S), "a live event was lost"  # type: ignore[misc]
-        assert seen[number][1] == draft.body, "another event arrived"
-        taken.append(seen[number][0] - begin)
-    follower.join()
-    return taken
+class Follower:
+    """Follows a device's log in a thread, and notes when it has each event in its hands; a context manager.
+
+    Args:
+        member: whose log.
+        count: after how many events it ends.
+    """
+
+    def __init__(self, member: Member, count: int) -> None:
+        self._member = member
+        self._count = count
+        self._begin = member.held()
+        self._seen: list[tuple[float, bytes]] = []
+        self._more = threading.Condition()
+        self._thread = threading.Thread(target=self._follow, name="follower", daemon=True)
+
+    def await_event(self, number: int) -> tuple[float, bytes]:
+        """Wait for an event, counted from 0; give when it was there, and its body."""
+        with self._more:
+            assert self._more.wait_for(lambda: len(self._seen) > number, WAIT_S), "a live event was lost"
+        return self._seen[number]
+
+    def _follow(self) -> None:
+        for event in self._member.replica.follow(after=self._begin, timeout_s=WAIT_S):
+            with self._more:
+                self._seen.append((time.perf_counter(), event.body))
+                self._more.notify()
+            if len(self._seen) == self._count:
+                return
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join(WAIT_S)
+
+
+@contextmanager
+def bare_way(both: Pair, folder: Path) -> Iterator[Callable[[int, bytes], None]]:
+    """Make the floor of a live event: a durable raw commit, a message through bare paho, a durable raw commit."""
+    with (
+        raw_lmdb(fresh(folder, "here")) as here,
+        raw_lmdb(fresh(folder, "there")) as there,
+        raw_mqtt(both.broker.address) as mqtt,
+    ):
+
+        def carry(number: int, body: bytes) -> None:
+            key = number.to_bytes(16, "big")
+            here.put(key, body)
+            mqtt.one(body)
+            there.put(key, body)
+
+        yield carry
 
 
 def _p99(values: list[float]) -> float:
