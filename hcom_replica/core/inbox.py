@@ -127,7 +127,7 @@ class Inbox:
     def _own_slot(self, now: Now, topic: str, frame: Frame, payload: bytes, page: int) -> None:
         """Our own signature in our own slot: an echo, an earlier process's word, or the trace of a rollback (P7.2)."""
         message, author = decode_slot(frame.kind, frame.payload), frame.author
-        if isinstance(message, Index) and not self._c.fence.open:
+        if isinstance(message, Index) and not self._c.slots.written(topic):  # brokers may be late with what they retain
             self._c.mailbox.adopt(message)
         if author is None:
             return
