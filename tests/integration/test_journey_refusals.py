@@ -18,7 +18,6 @@ from hcom_replica.store.schema import FORMAT, Meta
 from hcom_replica.wire.keys import GroupKeys
 from hcom_replica.wire.token import JoinToken
 from tests.harness.brokers import MosquittoBroker, PrivateBroker, free_port, mosquitto_path
-from tests.harness.certificates import make_certificates
 from tests.harness.group import Group
 from tests.harness.processes import Cli
 
@@ -82,53 +81,27 @@ def test_new_on_something_that_drops_every_connection_exits_4(cli: Cli) -> None:
     assert not cli.folder.exists()
 
 
-@pytest.mark.parametrize("url", ["ftp://x", "mqtt://", "mqtt://host:notaport", "mqtt://user:secret@host"])
-def test_new_with_a_broker_url_that_is_none_exits_2(cli: Cli, url: str) -> None:
-    said = refused(cli, "relay", "new", "--broker", url, kind="config", code=2, hint="")
-    assert "secret" not in said
-    assert not cli.folder.exists()
-
-
+@pytest.mark.slow
 @pytest.mark.mosquitto
-def test_broker_with_tls_refuses_plain_and_unknown_authorities_and_takes_the_named_one(
-    cli: Cli, tmp_path: Path
-) -> None:
-    certificates = make_certificates(tmp_path / "certificates")
-    with mosquitto(tmp_path / "broker", tls=certificates) as broker:
-        plain, tls = f"mqtt://127.0.0.1:{broker.port}", f"mqtts://127.0.0.1:{broker.port}"
-        refused(cli, "relay", "new", "--broker", plain, kind="broker", code=4, hint="mqtts://")
-        refused(cli, "relay", "new", "--broker", tls, kind="broker", code=4, hint="--ca-file")
-        nowhere = str(tmp_path / "none.pem")
-        refused(cli, "relay", "new", "--broker", tls, "--ca-file", nowhere, kind="broker", code=4, hint="--ca-file")
-        assert not cli.folder.exists()
-        cli.ok("relay", "new", "--broker", tls, "--ca-file", str(certificates.ca))
-        cli.ok("emit", "k")
-        assert cli.json("flush")["safe_in"] == "broker"
-
-
-def test_tls_asked_of_a_plain_broker_says_so(cli: Cli, own_broker: PrivateBroker) -> None:
-    url = f"mqtts://127.0.0.1:{own_broker.port}"
-    refused(cli, "relay", "new", "--broker", url, kind="broker", code=4, hint="mqtt://host:port is plain")
-
-
-@pytest.mark.mosquitto
-def test_broker_with_a_password_refuses_a_wrong_one_and_takes_the_right_one(cli: Cli, tmp_path: Path) -> None:
-    right, wrong = tmp_path / "right", tmp_path / "wrong"
-    right.write_text("correct horse\n")
-    wrong.write_text("battery staple\n")
-    with mosquitto(tmp_path / "broker", password=("luna", "correct horse")) as broker:
-        new = ("relay", "new", "--broker", broker.url)
-        refused(cli, *new, kind="broker", code=4, hint="--password-file")
-        user = (*new, "--username", "luna")
-        said = refused(cli, *user, "--password-file", str(wrong), kind="broker", code=4, hint="--password-file")
-        assert "battery" not in said
-        refused(cli, *user, "--password-file", str(tmp_path / "none"), kind="config", code=2, hint="password")
-        assert not cli.folder.exists()
-        cli.ok(*user, "--password-file", str(right))
-        cli.ok("emit", "k")
-        assert cli.json("flush")["safe_in"] == "broker"
-        files = [path for path in cli.folder.rglob("*") if path.is_file()]
-        assert not any(b"correct horse" in path.read_bytes() for path in files)
+def test_broker_that_begins_to_refuse_is_named_by_status_and_loses_nothing(tmp_path: Path) -> None:
+    with mosquitto(tmp_path / "broker") as broker, Group(tmp_path, broker) as group:
+        a, b = group.add("BOXA"), group.add("BOXB")
+        settings = broker.folder / "mosquitto.conf"
+        open_to_all = settings.read_text()
+        broker.stop()
+        settings.write_text(open_to_all.replace("allow_anonymous true", "allow_anonymous false"))
+        broker.start()
+        a.wait_for_status(lambda status: any("not authorized" in text for text in status.warnings), "a warning")
+        assert a.status()["broker"]["connected"] is False
+        name = a.emit()
+        refused(a.cli, "flush", "--timeout", "2", kind="broker", code=4, hint="--password-file")
+        broker.stop()
+        settings.write_text(open_to_all)
+        broker.start()
+        for laptop in (a, b):
+            laptop.cli.run("wait", "--timeout", "20")
+        b.wait_for_events(1)
+        assert [event["id"] for event in b.events()] == [name]
 
 
 # --- folders ---------------------------------------------------------------------------------------------------
@@ -287,11 +260,11 @@ def dropping_server() -> Iterator[int]:
 
 
 @contextmanager
-def mosquitto(folder: Path, **options: object) -> Iterator[MosquittoBroker]:
-    """A running Mosquitto that is not open to everybody."""
+def mosquitto(folder: Path) -> Iterator[MosquittoBroker]:
+    """A running Mosquitto."""
     if mosquitto_path() is None:
-        pytest.skip("mosquitto is not installed: the embedded broker has neither TLS nor passwords")
-    with MosquittoBroker(folder, **options) as broker:  # type: ignore[arg-type]
+        pytest.skip("mosquitto is not installed: the embedded broker refuses nobody")
+    with MosquittoBroker(folder) as broker:
         yield broker
 
 
