@@ -170,7 +170,7 @@ class Inbox:
     def _on_fill(self, now: Now, frame: Frame) -> None:
         fill = decode_fill(frame.payload)
         batch, _ = self._take(unpack(Packed(fill.codec, fill.data)))
-        self._c.puller.fill(now, OriginId(batch.origin), fill.want, last=fill.last)
+        self._c.puller.fill(now, OriginId(batch.origin), frame.author, fill.want, last=fill.last)
 
     def _on_fill_part(self, now: Now, frame: Frame) -> None:
         message = decode_fill_part(frame.payload)
@@ -178,7 +178,7 @@ class Inbox:
         batch = self._c.assembler.add(author.origin, message.part) if author is not None else None
         if batch is not None:
             self._take(batch)
-        self._c.puller.fill(now, OriginId(message.part.origin), message.want, last=message.last)
+        self._c.puller.fill(now, OriginId(message.part.origin), author, message.want, last=message.last)
 
     def _on_segment(self, now: Now, topic: str, frame: Frame, payload: bytes, *, retain: bool) -> None:
         author = frame.author

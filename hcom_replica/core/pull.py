@@ -18,7 +18,7 @@ from hcom_replica.core.peers import Peer
 from hcom_replica.core.settings import Settings
 from hcom_replica.ids import ORIGIN_BYTES, OriginId
 from hcom_replica.wire.codec import encode
-from hcom_replica.wire.frame import Kind, Signer, pack
+from hcom_replica.wire.frame import Author, Kind, Signer, pack
 from hcom_replica.wire.messages import Segment, Want, WantItem
 from hcom_replica.wire.topics import Topics, block_of
 
@@ -33,11 +33,18 @@ Source = tuple[OriginId, int]
 
 @dataclass
 class _Pull:
-    """One source that is being tried for one origin."""
+    """One source that is being tried for one origin.
+
+    Attributes:
+        holder: key of the device that was asked; None when slots are read.
+        have: how far the prefix went when it last counted as progress.
+    """
 
     sources: list[Source]
     want: int
+    holder: bytes | None
     first: int
+    have: int
     started_ms: int
     progress_ms: int
     timeout_ms: int
@@ -119,13 +126,19 @@ class Puller:
             if pace.sourceless_ms is not None:
                 pace.due_ms = now.mono_ms
 
-    def fill(self, now: Now, origin: OriginId, want: int, *, last: bool) -> None:
-        """A fill for an origin was taken in."""
-        pull = self._pulls.get(origin)
+    def fill(self, now: Now, origin: OriginId, author: Author | None, want: int, *, last: bool) -> None:
+        """A fill for an origin was taken in.
+
+        All devices hear a want, so any of them can send fills under its number. Those count that the asked holder sent,
+        and those that bring something; the others neither keep a pull waiting nor end it (P7.8).
+        """
+        pull, have = self._pulls.get(origin), self._intake.have(origin)
         if pull is None:
             return
-        pull.progress_ms = now.mono_ms
-        if last and want == pull.want:
+        answer = author is not None and author.key == pull.holder and want == pull.want
+        if answer or have > pull.have:
+            pull.progress_ms, pull.have = now.mono_ms, have
+        if answer and last:
             self._finished(now, origin, pull)
 
     def segment(self, now: Now, topic: str) -> None:
@@ -245,7 +258,15 @@ class Puller:
         topics = {self._topics.segment(writer, segment.slot) for writer, segment in slots}
         sources = [(writer, segment.slot) for writer, segment in slots]
         self._pulls[origin] = _Pull(
-            sources, 0, first, now.mono_ms, now.mono_ms, max(pace.timeout_ms, self._settings.slot_read_ms), topics
+            sources,
+            0,
+            None,
+            first,
+            self._intake.have(origin),
+            now.mono_ms,
+            now.mono_ms,
+            max(pace.timeout_ms, self._settings.slot_read_ms),
+            topics,
         )
         self._outbox.emit(Subscribe(tuple(sorted(topics))))
 
@@ -276,7 +297,16 @@ class Puller:
         spooled = self._intake.spooled_from(origin)
         last = spooled - 1 if spooled is not None and first < spooled <= claimed else 0
         want = Want(self._want, holder.origin, pace.window, [WantItem(name, first, last)])
-        self._pulls[origin] = _Pull([(holder.origin, -1)], want.id, first, now.mono_ms, now.mono_ms, pace.timeout_ms)
+        self._pulls[origin] = _Pull(
+            [(holder.origin, -1)],
+            want.id,
+            holder.author.key,
+            first,
+            self._intake.have(origin),
+            now.mono_ms,
+            now.mono_ms,
+            pace.timeout_ms,
+        )
         self._listen(origin, pace, first)
         topic = self._topics.want
         self._outbox.publish(topic, self._outbox.seal(topic, Kind.WANT, signer, pack(encode(want))), retain=False)

@@ -64,7 +64,7 @@ class Pulling:
         self.parts.knowledge.reload()
         self.intake.settled()
         self.puller.stored(at(ms), origin)
-        self.puller.fill(at(ms), origin, self.wants[-1].id if self.wants else 0, last=last)
+        self.puller.fill(at(ms), origin, source.author, self.wants[-1].id if self.wants else 0, last=last)
 
 
 def device(name: str, events: int = 3) -> Device:
@@ -236,8 +236,36 @@ def test_holder_whose_messages_keep_coming_is_waited_for(boxe: Pulling) -> None:
     boxe.online(nova)
     boxe.tick(0)
     for ms in range(1_000, 20_000, 1_000):
-        boxe.puller.fill(at(ms), nova.own.id, boxe.wants[0].id, last=False)
+        boxe.puller.fill(at(ms), nova.own.id, nova.author, boxe.wants[0].id, last=False)
         assert boxe.tick(ms) == []
+
+
+@pytest.mark.parametrize(("by_holder", "same_want"), [(False, True), (True, False), (False, False)])
+def test_fills_that_bring_nothing_neither_hold_a_pull_open_nor_end_it(by_holder: bool, same_want: bool) -> None:
+    """P7.8: a member that hears a want could keep the asker from turning to the next holder, or from the one asked"""
+    boxe = Pulling()
+    nova, mallory = device("NOVA"), device("LUNA")
+    boxe.online(nova)
+    (want,) = boxe.tick(0)
+    sender = nova if by_holder else mallory
+    for ms in range(50, 2_950, 50):
+        boxe.puller.fill(at(ms), nova.own.id, sender.author, want.id if same_want else want.id + 1, last=True)
+        assert boxe.tick(ms) == []
+        assert boxe.puller.pulling() == [nova.own.id]
+    boxe.tick(3_050)
+    assert boxe.puller.pulling() == []
+
+
+def test_fill_of_somebody_elses_want_that_brings_something_is_progress(boxe: Pulling) -> None:
+    """P7.7: one answer serves all who need the block"""
+    nova, luna = device("NOVA", 3 * COMMIT_EVENTS_MAX), device("LUNA")
+    nova.send_to(luna)
+    boxe.online(nova)
+    boxe.tick(0)
+    boxe.intake.offer(nova.batch(raw_bytes=1))
+    boxe.puller.fill(at(2_900), nova.own.id, luna.author, 0, last=True)
+    boxe.tick(5_800)
+    assert boxe.puller.pulling() == [nova.own.id]
 
 
 def test_answer_that_ends_early_is_followed_by_the_next_want_at_once(boxe: Pulling) -> None:
