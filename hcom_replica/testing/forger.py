@@ -1,0 +1,136 @@
+"""A member with the group's key and no scruples, and the topics that outsiders on a public broker can write to.
+
+Owns a device key of its own. What it makes is well sealed and well signed, by itself: exactly what a device must not
+believe of others.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hcom_replica.errors import UsageError
+from hcom_replica.ids import OriginId
+from hcom_replica.testing.device import EPOCH_MS
+from hcom_replica.testing.script import Words, parse_point
+from hcom_replica.testing.stage import Stage
+from hcom_replica.wire.batch import Batch, Commit, Descriptor, ForkPoint, encode_batch
+from hcom_replica.wire.codec import encode
+from hcom_replica.wire.frame import Kind, Packed, Signer, close_frame, pack
+from hcom_replica.wire.messages import Ack, Head, VectorPage, pack_entries
+from hcom_replica.wire.seal import NONCE_BYTES
+from hcom_replica.wire.signing import COMMIT, DeviceKey, commit_digest, fork_hash, root_hash, short
+from hcom_replica.wire.topics import Topics
+
+_RUN_BYTES: Final = 1 << 20
+_COUNTER: Final = 1 << 62
+"""Far above any honest counter."""
+
+
+class Forger:
+    """The cheat.
+
+    Args:
+        stage: the world.
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._topics = Topics(stage.world.keys)
+        self._key = DeviceKey(b"a member without any scruples...")
+        incarnation = (1).to_bytes(4, "big") + b"cheating"
+        self._root = root_hash(stage.world.keys.group, self._key.public, incarnation)
+        self._signer = Signer(self._key, incarnation, short(self._root))
+        self._counter = _COUNTER
+
+    def topic(self, places: list[str]) -> str:
+        """The topic that `head A`, `segment A 3` or `live` stands for.
+
+        Raises:
+            UsageError: nothing of the kind.
+        """
+        what, topics = places[0], self._topics
+        if what in ("live", "want", "ask"):
+            return str(getattr(topics, what))
+        origin = self._stage.origin_of(places[1])
+        if what in ("segment", "vector"):
+            number = int(places[2]) if len(places) > 2 else 0
+            return topics.segment(origin, number) if what == "segment" else topics.vector(origin, number)
+        if what not in ("head", "index", "standing", "presence"):
+            raise UsageError(f"not a topic: {what}")
+        return str(getattr(topics, what)(origin))
+
+    def act(self, words: Words) -> None:
+        """Cheat as a scenario's line says.
+
+        Raises:
+            UsageError: it does not know how.
+        """
+        verb = words.place(0)
+        if verb == "claims":
+            self._claim(*parse_point(words.place(1)), in_slot_of=words.options.get("in"))
+        elif verb == "announces":
+            self._announce(*parse_point(words.place(1)))
+        elif verb == "poisons":
+            self._poison(words.place(1), int(words.options["from"]))
+        elif verb == "splits":
+            self._split(words.place(1), int(words.options["at"]))
+        else:
+            raise UsageError(f"a member cannot {verb}")
+
+    def _claim(self, name: str, seq: int, *, in_slot_of: str | None) -> None:
+        """Say in a vector that its author holds an origin up to `seq`, with 8 bytes that are made up."""
+        entries = pack_entries([(self._stage.origin_of(name), Ack(seq, b"made up!"))])
+        page = VectorPage(self._next(), self._now_ms(), 1, True, entries)  # noqa: FBT003 - a field of the format
+        slot = self._signer.origin if in_slot_of is None else self._stage.origin_of(in_slot_of)
+        self._publish(self._topics.vector(slot, 0), Kind.VECTOR, pack(encode(page)), retain=True)
+
+    def _announce(self, name: str, seq: int) -> None:
+        """Say in somebody's head slot that its origin has come to `seq`."""
+        origin, tip = self._stage.origin_of(name), b"t" * 32
+        hlc = self._now_ms() << 16
+        signature = self._key.sign(COMMIT, commit_digest(self._root, seq, hlc, seq, tip))
+        head = Head(self._next(), self._now_ms(), "LIAR", seq, hlc, tip, signature, seq, 1, hlc)
+        self._publish(self._topics.head(origin), Kind.HEAD, pack(encode(head)), retain=True)
+
+    def _poison(self, name: str, first: int) -> None:
+        """Send a run of somebody's events, with one byte of one event changed."""
+        batch = self._run(self._stage.origin_of(name), first)
+        record = batch.records[-1]
+        forged = [*batch.records[:-1], record[:-1] + bytes([record[-1] ^ 1])]
+        data = encode_batch(Batch(batch.origin, batch.first, batch.prev, batch.cum, forged, batch.commits, None))
+        self._publish(self._topics.live, Kind.LIVE, pack(data), retain=False)
+
+    def _split(self, name: str, at: int) -> None:
+        """Send true events of an origin under the name of a branch that does not exist."""
+        origin = self._stage.origin_of(name)
+        holder = next(device for device in self._stage.devices.values() if device.log.origin_state(origin))
+        state = holder.log.origin_state(origin)
+        run = self._run(origin, at)
+        if state is None or run.first > at:
+            raise UsageError("nobody holds that")
+        link = holder.log.tip_at(origin, run.first)
+        descriptor = Descriptor(state.key, state.incarnation, (ForkPoint(run.first - 1, link),))
+        branch = short(fork_hash(state.hash, link))
+        data = encode_batch(Batch(branch, run.first, run.prev, run.cum, run.records, run.commits, descriptor))
+        self._publish(self._topics.live, Kind.LIVE, pack(data), retain=False)
+
+    def _run(self, origin: OriginId, first: int) -> Batch:
+        for device in self._stage.devices.values():
+            run = device.log.read_run(origin, first, _RUN_BYTES)
+            if run is not None:
+                commits = [Commit(row.seq, row.signature) for row in run.commits]
+                return Batch(origin, run.first, run.prev, run.cum, run.records, commits, None)
+        raise UsageError("nobody holds that")
+
+    def _publish(self, topic: str, kind: Kind, packed: Packed, *, retain: bool) -> None:
+        signer = None if kind is Kind.LIVE else self._signer
+        nonce = self._stage.scheduler.random.randbytes(NONCE_BYTES)
+        payload = close_frame(self._stage.world.keys, topic, kind, signer, packed, nonce)
+        self._stage.broker.inject(topic, payload, retain=retain)
+
+    def _next(self) -> int:
+        self._counter += 1
+        return self._counter
+
+    def _now_ms(self) -> int:
+        return EPOCH_MS + self._stage.now_ms

@@ -1,0 +1,220 @@
+"""Random schedules: what may happen to a group of devices, drawn from a seed; then everything is healed.
+
+Owns the dice and the end of a run: once links are up and clocks run, all devices hold all that exists, know it of each
+other, and leave no mail behind. A seed gives one run, always the same.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from hcom_replica.core.settings import Settings
+from hcom_replica.errors import StoreFull
+from hcom_replica.store.memory_kv import MemoryKv, Moment
+from hcom_replica.testing.broker import BrokerConfig
+from hcom_replica.testing.checkers import Violation
+from hcom_replica.testing.faults import random_plan
+from hcom_replica.testing.stage import Stage
+from hcom_replica.wire.event import Draft
+
+HOUR_MS: Final = 3_600_000
+SPAN_MS: Final = 240_000
+"""How long things go wrong."""
+HEALED_MS: Final = 40 * 60_000
+"""How long a healed group may take, in virtual time, until it is quiet."""
+_LOOK_MS: Final = 1_000
+_TWINS_MAX: Final = 2
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run was.
+
+    Attributes:
+        seed: its name.
+        acts: how often each kind of thing was done.
+        faults: how often each fault struck.
+        events: how many exist at the end.
+        healed_ms: virtual ms from healing to quiet.
+    """
+
+    seed: int
+    acts: Counter[str]
+    faults: Counter[str]
+    events: int
+    healed_ms: int
+
+
+@dataclass
+class Schedule:
+    """One run.
+
+    Args:
+        seed: its name.
+        steps: how many things are done.
+    """
+
+    seed: int
+    steps: int = 60
+    acts: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        rng = self._rng = random.Random(self.seed)
+        settings = Settings(mailbox_slots=rng.choice((4, 8, 32)))
+        version = rng.choice((5, 5, 4))
+        broker = BrokerConfig(version=5 if version == 5 else 4, retained_lag_ms=rng.choice(((0, 0), (0, 3_000))))
+        self.stage = Stage(self.seed, settings=settings, broker=broker)
+        self._broker_past: list[dict[str, bytes]] = [{}]
+        self._disk_past: list[tuple[str, MemoryKv]] = []
+        self._twins = 0
+
+    def run(self) -> Outcome:
+        """Run it all.
+
+        Raises:
+            Violation: an invariant was broken, or the healed group did not become quiet.
+        """
+        stage, rng = self.stage, self._rng
+        names = [chr(ord("A") + number) for number in range(rng.randint(2, 5))]
+        for name in names:
+            stage.join(name, skew_ms=rng.choice((0, 0, 0, 2 * HOUR_MS, -2 * HOUR_MS, 30_000)))
+            self._start(name)
+        stage.faults.plan(random_plan(rng, names, span_ms=SPAN_MS, count=rng.randint(0, 12)))
+        for _ in range(self.steps):
+            self._act()
+            stage.run(int(rng.expovariate(1 / (SPAN_MS / self.steps))))
+        self._heal()
+        began_ms = stage.now_ms
+        while why := self.why_not():
+            if stage.now_ms - began_ms > HEALED_MS:
+                raise Violation("L1", f"seed {self.seed}: {why}")
+            stage.run(_LOOK_MS)
+        stage.check_logs()
+        faults = Counter({kind.value: hits for kind, hits in stage.faults.hits().items()})
+        for device in stage.devices.values():
+            faults.update(device.disk.hits)
+        return Outcome(self.seed, self.acts, faults, stage.checkers.existing(), stage.now_ms - began_ms)
+
+    # --- what happens ------------------------------------------------------------------------------------------
+
+    def _act(self) -> None:
+        acts: tuple[tuple[int, Callable[[str], None]], ...] = (
+            (30, self._append),
+            (8, self._stop),
+            (14, self._start),
+            (6, self._crash),
+            (4, self._crash_later),
+            (4, self._crash_at_commit),
+            (4, self._keep_disk),
+            (4, self._restore),
+            (2, self._clone),
+            (4, self._turn_clock),
+            (3, self._fill_disk),
+            (3, self._keep_broker),
+            (4, self._restart_broker),
+            (2, self._roll_back_broker),
+            (2, self._join),
+        )
+        act = self._rng.choices([act for _, act in acts], [weight for weight, _ in acts])[0]
+        self.acts[act.__name__[1:]] += 1
+        act(self._rng.choice(sorted(self.stage.devices)))
+
+    def _append(self, name: str) -> None:
+        rng = self._rng
+        events = rng.choice((1, 1, 1, 3, 20, 300))
+        if rng.random() < 0.05:
+            drafts = [Draft("large", None, None, rng.randbytes(rng.choice((50_000, 200_000))))]
+        else:
+            size = rng.choice((10, 10, 100, 400))
+            drafts = [Draft("test", name.lower(), None, rng.randbytes(8) + rng.randbytes(size)) for _ in range(events)]
+        try:
+            self.stage.append(name, drafts, poke=rng.random() < 0.9)
+        except StoreFull:
+            self.acts["append refused"] += 1
+
+    def _stop(self, name: str) -> None:
+        self.stage[name].stop()
+
+    def _start(self, name: str) -> None:
+        try:
+            self.stage[name].start()
+        except StoreFull:
+            self.acts["start refused"] += 1
+
+    def _crash(self, name: str) -> None:
+        self.stage[name].crash(broker_after_ms=self._rng.choice((0, 0, None)))
+
+    def _crash_later(self, name: str) -> None:
+        self.stage[name].crash_before_effect(self._rng.randint(1, 40))
+
+    def _crash_at_commit(self, name: str) -> None:
+        self.stage[name].disk.crash(self._rng.choice(list(Moment)), commits=self._rng.randint(1, 6))
+
+    def _keep_disk(self, name: str) -> None:
+        self._disk_past.append((name, self.stage.snapshot(name)))
+
+    def _restore(self, name: str) -> None:
+        past = [disk for owner, disk in self._disk_past if owner == name]
+        if past:
+            self.stage.put_back(name, self._rng.choice(past))
+            if self._rng.random() < 0.5:
+                self._append(name)
+            self._start(name)
+
+    def _clone(self, name: str) -> None:
+        if self._twins < _TWINS_MAX:
+            self._twins += 1
+            self.stage.clone(name, f"{name}x{self._twins}").start()
+
+    def _turn_clock(self, name: str) -> None:
+        rng = self._rng
+        self.stage[name].skew_ms = rng.choice((0, 1, -1)) * rng.randint(0, 5 * HOUR_MS)
+
+    def _fill_disk(self, name: str) -> None:
+        disk = self.stage[name].disk
+        disk.full = not disk.full
+
+    def _keep_broker(self, name: str) -> None:  # noqa: ARG002 - one shape for all acts
+        self._broker_past.append(dict(self.stage.broker.snapshot()))
+
+    def _restart_broker(self, name: str) -> None:  # noqa: ARG002
+        keep = self._rng.choice(("all", "nothing", "past"))
+        broker, past = self.stage.broker, self._rng.choice(self._broker_past)
+        down_ms = self._rng.choice((0, 500, 20_000))
+        broker.restart(past if keep == "past" else "all" if keep == "all" else "nothing", down_ms=down_ms)
+
+    def _roll_back_broker(self, name: str) -> None:  # noqa: ARG002
+        self.stage.broker.roll_back(self._rng.choice(self._broker_past))
+
+    def _join(self, name: str) -> None:  # noqa: ARG002
+        if len(self.stage.devices) < 6:
+            self.stage.join(f"J{len(self.stage.devices)}").start()
+
+    # --- how it ends -------------------------------------------------------------------------------------------
+
+    def _heal(self) -> None:
+        stage = self.stage
+        stage.faults.heal()
+        stage.broker.start()
+        right = self._rng.random() < 0.5
+        for device in stage.devices.values():
+            device.disk.disarm()
+            device.skew_ms = 0 if right else device.skew_ms
+        stage.run(30_000)
+        for device in stage.devices.values():
+            device.disk.disarm()
+            device.start()
+
+    def why_not(self) -> str:
+        """Why the group is not quiet, for people; empty when it is."""
+        stage = self.stage
+        stopped = [name for name, device in stage.devices.items() if not device.running]
+        for name in stopped:  # a crash that was planned came late
+            stage[name].start()
+        if stopped:
+            return f"{stopped} did not run"
+        return stage.unrest()

@@ -1,0 +1,312 @@
+"""A cluster under observation: every disk and every word of a device is checked while time runs.
+
+Owns the wiring of checkers and wiretap, and names for origins: `A`, `A.2` for the second origin that device A has
+written, `A~61` for the branch that leaves A with event 61.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import count
+from typing import Final
+
+from hcom_replica.core.effects import Effect, Publish
+from hcom_replica.core.hello import Hello, read_system
+from hcom_replica.core.settings import Settings
+from hcom_replica.errors import UsageError
+from hcom_replica.ids import EventId, OriginId
+from hcom_replica.store.log import Log
+from hcom_replica.store.memory_kv import MemoryKv
+from hcom_replica.testing.broker import BrokerConfig, Session, SimBroker
+from hcom_replica.testing.checkers import Checkers
+from hcom_replica.testing.cluster import Cluster
+from hcom_replica.testing.device import Device
+from hcom_replica.testing.faults import Kind as FaultKind
+from hcom_replica.testing.link import Profile
+from hcom_replica.testing.scheduler import Scheduler
+from hcom_replica.testing.wiretap import Wiretap
+from hcom_replica.wire.event import Draft
+from hcom_replica.wire.frame import Kind
+from hcom_replica.wire.messages import decode_head
+from hcom_replica.wire.signing import DeviceKey, root_hash, short
+from hcom_replica.wire.topics import Topics
+
+_AUTHOR_BYTES: Final = 32 + 12
+"""In a kept slot message: key and incarnation stand before the payload."""
+
+
+class TappedBroker(SimBroker):
+    """A broker that tells a wiretap what arrives, before it decides about it."""
+
+    def __init__(self, scheduler: Scheduler, config: BrokerConfig | None = None) -> None:
+        super().__init__(scheduler, config)
+        self.tap: Wiretap | None = None
+
+    def publish(self, session: Session, topic: str, payload: bytes, *, retain: bool, token: int) -> None:
+        """See SimBroker."""
+        if self.tap is not None:
+            self.tap.arrived(topic, payload)
+        super().publish(session, topic, payload, retain=retain, token=token)
+
+
+class WatchedDevice(Device):
+    """A device that tells a wiretap what it is about to say."""
+
+    tap: Wiretap | None = None
+
+    def before_effect(self, effect: Effect) -> None:
+        """See Device."""
+        super().before_effect(effect)
+        process = self._process
+        if self.tap is not None and isinstance(effect, Publish) and process is not None and process.engine.online:
+            self.tap.said(self, process.link, effect)
+
+
+class Stage(Cluster):
+    """A cluster that stops at the first violation.
+
+    Args:
+        seed: names the run.
+        settings: of every device that joins from now on; may be replaced before the first one does.
+        broker: what the broker can do.
+
+    Attributes:
+        checkers: the invariants of disks.
+        tap: the invariants of words.
+        gone: names of devices whose disk was destroyed.
+    """
+
+    def __init__(self, seed: int, *, settings: Settings | None = None, broker: BrokerConfig | None = None) -> None:
+        super().__init__(seed, (), settings=settings)
+        self._tapped = TappedBroker(self.scheduler, broker)
+        self.world.broker = self.broker = self._tapped
+        self.checkers = Checkers(self.world.keys.group)
+        self.tap = self._tapped.tap = Wiretap(self.world.keys, self.checkers, self.faults)
+        self.gone: set[str] = set()
+        self._names: dict[OriginId, str] = {}
+        self._keys: dict[str, bytes] = {}
+        self._topics = Topics(self.world.keys)
+
+    # --- devices -----------------------------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> Settings:
+        """Of devices that join from now on."""
+        return self._settings or Settings()
+
+    def configure(self, settings: Settings) -> None:
+        """Use these settings for devices that join from now on."""
+        self._settings = settings
+
+    def key_of(self, name: str) -> bytes:
+        """The public key of a device, also of one that is gone."""
+        return self._keys[name]
+
+    def _add(
+        self, name: str, key: DeviceKey, kv: MemoryKv, *, member: str, profile: Profile | None, skew_ms: int
+    ) -> Device:
+        device = WatchedDevice(
+            self.world,
+            name,
+            key,
+            kv,
+            member=member,
+            settings=self._settings,
+            profile=profile or self._profile,
+            skew_ms=skew_ms,
+        )
+        device.tap = self.tap
+        self._keys[name] = key.public
+        self.devices[name] = device
+        return device
+
+    def append(self, name: str, events: int | Sequence[Draft] = 1, *, poke: bool = True) -> list[EventId]:
+        """See Cluster."""
+        ids = super().append(name, events, poke=poke)
+        self.look()
+        return ids
+
+    def clone(self, name: str, twin: str) -> Device:
+        """See Cluster."""
+        self.checkers.twinned.add(self[name].key.public)
+        return super().clone(name, twin)
+
+    def put_back(self, name: str, snapshot: MemoryKv) -> None:
+        """Put an older copy of its disk back while its daemon is dead; it is not started."""
+        device = self[name]
+        self.checkers.twinned.add(device.key.public)
+        device.crash()
+        device.use_disk(snapshot.clone())
+        self.look()
+
+    def destroy(self, name: str) -> None:
+        """A device dies, and its disk with it."""
+        self[name].crash()
+        self.look()
+        del self.devices[name]
+        self.checkers.forget(name)
+        self.gone.add(name)
+
+    # --- time --------------------------------------------------------------------------------------------------
+
+    def run(self, ms: int) -> None:
+        """Let time pass, and look after each thing that happens."""
+        scheduler, end_ms = self.scheduler, self.now_ms + ms
+        while (due_ms := scheduler.next_due_ms()) is not None and due_ms <= end_ms:
+            scheduler.step()
+            self.look()
+        scheduler.run_until(end_ms)
+
+    def look(self) -> None:
+        """Check every disk that was written to."""
+        for device in self.devices.values():
+            self.checkers.look(device)
+
+    # --- judging -----------------------------------------------------------------------------------------------
+
+    def check_logs(self) -> None:
+        """Walk all logs, and compare the order of each two.
+
+        Raises:
+            Violation: see Checkers.
+        """
+        devices = list(self.devices.values())
+        for device in devices:
+            self.checkers.check_log(device)
+        for device in devices[1:]:
+            self.checkers.check_order(devices[0].log, device.log)
+
+    def missing(self, name: str) -> int:
+        """How many seqs a running device says are missing, those left out that no disk holds any more."""
+        held = self.checkers.disks[name].states
+        lost = 0
+        for origin, seq in self._announced(name).items():
+            have = held[origin].seq if origin in held else 0
+            lost += max(0, seq - max(have, self.checkers.highest(origin)))
+        return self[name].machine.wait_result().missing_events - lost
+
+    def _announced(self, name: str) -> dict[OriginId, int]:
+        """Origin -> the highest seq that signed words on a device's disk speak of: heads of others, and links.
+
+        A head of a branch that has another name by now counts no more.
+        """
+        log, known = self[name].log, dict[OriginId, int]()
+        said = list[tuple[OriginId, int, bytes]]()
+        for kind, author, _, _, data in log.peers():
+            if kind == Kind.HEAD:
+                head = decode_head(data[_AUTHOR_BYTES:])
+                said.append((author, head.seq, head.tip))
+        for _, _, event in log.system_events():
+            stated = read_system(event.kind, event.body)
+            if isinstance(stated, Hello) and stated.link is not None:
+                link = stated.link
+                said.append((OriginId(bytes.fromhex(link.origin)), link.seq, bytes.fromhex(link.c)))
+        for origin, seq, tip in said:
+            if not self._is_branch(log, seq, tip):
+                known[origin] = max(seq, known.get(origin, 0))
+        return known
+
+    def _is_branch(self, log: Log, seq: int, tip: bytes) -> bool:
+        branches = [state for state in log.origins() if state.forks and state.base < seq <= state.seq]
+        return any(log.tip_at(state.id, seq) == tip for state in branches)
+
+    def ghosts(self) -> list[OriginId]:
+        """Newest incarnations of devices that no running device writes: clones and restored disks leave such ones.
+
+        Nobody can know that they will not come back, so mail is kept for them until their lease ends.
+        """
+        alive = {watch.own for name, watch in self.checkers.disks.items() if self[name].running}
+        seen = dict[OriginId, tuple[bytes, int]]()
+        for device in self.devices.values():
+            for _, author, _, _, data in device.log.peers():
+                seen[author] = (data[:32], int.from_bytes(data[32:36], "big"))
+            for state in device.log.origins():
+                if not state.forks:
+                    seen[state.id] = (state.key, state.generation)
+        newest = dict[bytes, int]()
+        for key, generation in seen.values():
+            newest[key] = max(generation, newest.get(key, 0))
+        return [
+            origin for origin, (key, generation) in seen.items() if generation == newest[key] and origin not in alive
+        ]
+
+    def unrest(self) -> str:
+        """Why a healed group is not quiet, for people; empty when it is.
+
+        Quiet is: all hold all that exists and know it, and no mail lies about that nobody waits for.
+        """
+        for name, device in self.devices.items():
+            if not device.running:
+                return f"{name} does not run"
+            if lacking := self.checkers.lacking(name):
+                return f"{name} lacks {lacking} events that exist"
+            if missing := self.missing(name):
+                return f"{name} says that {missing} events are missing"
+        mail = self._standing_mail()
+        if mail and not self.ghosts():
+            return f"{len(mail)} segments lie on the broker"
+        return "" if self.converged() else "the logs differ"
+
+    def _standing_mail(self) -> list[str]:
+        """Segments on the broker; those that no index names are left out once a broker has lost what it had taken."""
+        if not self.faults.hits()[FaultKind.DROP_UP]:
+            return self.mail()
+        indexes = {topic.split("/")[2] for topic, _ in self.broker.retained(f"{self.world.keys.prefix}/i/#")}
+        return [topic for topic in self.mail() if topic.split("/")[2] in indexes]
+
+    def have(self, name: str, origin: str) -> int:
+        """The highest seq that a device holds of an origin with a name; 0 when the name means nothing yet."""
+        known = {self.name_of(state.id): state.seq for state in self[name].log.origins()}
+        return known.get(origin, 0)
+
+    def incarnations(self, name: str) -> int:
+        """How many origins a device's key has, on any disk, branches left out."""
+        key = self.key_of(name)
+        states = [state for watch in self.checkers.disks.values() for state in watch.states.values()]
+        return len({state.id for state in states if state.key == key and not state.forks})
+
+    def mail_of(self, name: str) -> list[str]:
+        """Topics of the mailbox segments of an origin with a name."""
+        leaf = self._topics.leaf(self.origin_of(name))
+        return [topic for topic in self.mail() if topic.split("/")[2] == leaf]
+
+    # --- names -------------------------------------------------------------------------------------------------
+
+    def name_of(self, origin: OriginId) -> str:
+        """A name for an origin that does not depend on its random id."""
+        if origin not in self._names:
+            self._name_origins()
+        return self._names.get(origin, "?")
+
+    def origin_of(self, name: str) -> OriginId:
+        """The origin that a name stands for.
+
+        Raises:
+            UsageError: no origin has that name.
+        """
+        self._name_origins()
+        for origin, known in self._names.items():
+            if known == name:
+                return origin
+        raise UsageError(f"no origin is called {name}")
+
+    def leaf_name(self, leaf: str) -> str:
+        """The name of the origin that a leaf of a topic stands for."""
+        self._name_origins()
+        return next((name for origin, name in self._names.items() if self._topics.leaf(origin) == leaf), "a stranger")
+
+    def _name_origins(self) -> None:
+        for device in self.devices.values():
+            own = device.log.own_origin()
+            if own is not None and own.id not in self._names:
+                self._give(own.id, device.name, ".")
+        for device in self.devices.values():
+            for state in device.log.origins():
+                root = short(root_hash(self.world.keys.group, state.key, state.incarnation))
+                if state.id not in self._names and state.forks:
+                    self._give(state.id, f"{self._names.get(root, '?')}~{state.base + 1}", "/")
+
+    def _give(self, origin: OriginId, name: str, mark: str) -> None:
+        taken = set(self._names.values())
+        number = next(n for n in count(1) if (f"{name}{mark}{n}" if n > 1 else name) not in taken)
+        self._names[origin] = f"{name}{mark}{number}" if number > 1 else name
