@@ -197,7 +197,7 @@ class Actions:
         self._stage.faults.heal()
 
     def do_broker(self, words: Words) -> None:
-        """`broker stop|start|restart [keep=all|x|nothing] [down=1s]`, `broker rollback x|forget mail|config key=value`."""
+        """`broker stop|start|restart [keep=all|x|nothing] [down=1s]`, `broker rollback x|forget mail|config k=v`."""
         broker, what = self._stage.broker, words.place(0)
         kept = words.options.get("keep", "all")
         keep: Literal["all"] | dict[str, bytes] = "all" if kept == "all" else self._brokers[kept]
