@@ -171,6 +171,7 @@ def test_follow_in_a_process_with_a_cursor_prints_each_event_once(tmp_path: Path
 
 
 def test_follow_with_a_cursor_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    """T5.5"""
     with Replica.open(tmp_path / "replica") as replica:
         for number in range(5):
             replica.append("k", number)

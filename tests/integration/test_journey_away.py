@@ -49,6 +49,7 @@ def test_mailbox_with_the_default_ring_carries_all_at_the_first_visit(
 
 
 def test_mailbox_with_a_small_ring_moves_on_with_every_visit(tmp_path: Path, own_broker: PrivateBroker) -> None:
+    """L2, P8.3"""
     lines = write_lines(tmp_path / "noise.jsonl", noise(EVENTS, 60))
     with Group(tmp_path, own_broker) as group:
         a, b = group.add("BOXA", SMALL_RING), group.add("BOXB", SMALL_RING)

@@ -54,6 +54,7 @@ def test_a_thousand_restarts_open_no_new_incarnation() -> None:
 
 
 def test_relay_forget_leaves_no_retained_message_behind(tmp_path: Path, own_broker: PrivateBroker) -> None:
+    """P6.8"""
     with Group(tmp_path, own_broker) as group:
         a, b = group.add("BOXA"), group.add("BOXB")
         b.wait_until_connected()

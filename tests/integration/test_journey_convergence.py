@@ -17,6 +17,7 @@ SLOW_BYTES_S = 150_000
 def test_three_devices_after_every_kind_of_disconnect_hold_the_same_bytes(
     tmp_path: Path, own_broker: PrivateBroker
 ) -> None:
+    """L1"""
     first, second = write_history(tmp_path, ATUIN), write_history(tmp_path, AUTOMERGE)
     with Group(tmp_path, own_broker) as group:
         a, b, c = (group.add(name) for name in ("BOXA", "BOXB", "BOXC"))

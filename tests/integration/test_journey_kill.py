@@ -30,6 +30,7 @@ with Replica.open(sys.argv[1]) as replica:
 
 
 def test_writers_killed_at_any_moment_lose_nothing_acknowledged(tmp_path: Path, own_broker: PrivateBroker) -> None:
+    """S1, S5"""
     random = Random(7)
     with Group(tmp_path, own_broker) as group:
         a, b = group.add("BOXA"), group.add("BOXB")

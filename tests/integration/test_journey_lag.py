@@ -16,6 +16,7 @@ CRAWL_BYTES_S = 10_000
 
 
 def test_lag_just_after_connecting_is_right_from_retained_heads(tmp_path: Path, own_broker: PrivateBroker) -> None:
+    """S7"""
     lines = write_lines(tmp_path / "noise.jsonl", noise(EVENTS, 400))
     with Group(tmp_path, own_broker) as group:
         a = group.add("BOXA")

@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_folder_and_files_are_private(tmp_path: Path) -> None:
+    """T1.1"""
     LmdbKv(tmp_path / "log").close()
     assert stat.S_IMODE((tmp_path / "log").stat().st_mode) == 0o700
     modes = {entry.name: stat.S_IMODE(entry.stat().st_mode) for entry in (tmp_path / "log").iterdir()}
@@ -41,6 +42,7 @@ def test_map_is_sparse(tmp_path: Path) -> None:
 
 
 def test_open_twice_in_a_process_shares_one_environment(tmp_path: Path) -> None:
+    """T1.3"""
     one, two = LmdbKv(tmp_path / "log"), LmdbKv(tmp_path / "." / "log")
     with one.write() as txn:
         txn.put(Table.META, b"x", b"y")
@@ -60,6 +62,7 @@ def test_open_twice_in_a_process_shares_one_environment(tmp_path: Path) -> None:
 
 
 def test_same_history_on_disk_and_in_memory_gives_the_same_tables(tmp_path: Path) -> None:
+    """T2.1: what is shown of one storage holds of the other"""
     memory, disk = Device("BOXE"), Device("BOXE", LmdbKv(tmp_path / "log"))
     for device in (memory, disk):
         peer = Device("NOVA")
@@ -85,6 +88,7 @@ def test_event_of_the_largest_size_is_stored(tmp_path: Path) -> None:
 
 
 def test_folder_of_a_newer_format_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    """T4.1"""
     kv = LmdbKv(tmp_path / "log")
     Log(kv, GROUP)
     with kv.write() as txn:
@@ -140,6 +144,7 @@ def test_readonly_reads_what_is_there(tmp_path: Path) -> None:
 
 
 def test_folder_on_a_network_filesystem_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """T1.2"""
     monkeypatch.setattr(filesystem, "network_filesystem", lambda path: "nfs4")
     with pytest.raises(StoreError, match="nfs4"):
         LmdbKv(tmp_path / "log")
@@ -184,6 +189,7 @@ def test_map_grown_by_another_process_is_followed(tmp_path: Path) -> None:
 
 
 def test_full_disk_loses_nothing_and_works_again_once_there_is_room(tmp_path: Path) -> None:
+    """S1, T5.1"""
     device = Device("BOXE", LmdbKv(tmp_path / "log"))
     device.emit("a")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

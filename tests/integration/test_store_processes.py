@@ -143,6 +143,7 @@ def held(device: Device) -> dict[str, tuple[str | None, bytes]]:
 
 
 def test_append_killed_at_random_moments_keeps_every_acknowledged_event(tmp_path: Path) -> None:
+    """S1, S5, T5.1"""
     moments = random.Random(7)
     seen: dict[str, tuple[str, bytes]] = {}
     for turn in range(12):
@@ -165,6 +166,7 @@ def _has_size(file: Path, size: int) -> bool:
 
 
 def test_append_from_several_processes_at_once_gives_each_seq_once(tmp_path: Path) -> None:
+    """S5, T5.3"""
     outputs = [tmp_path / f"out{n}" for n in range(4)]
     with ExitStack() as stack:
         processes = []
@@ -224,6 +226,7 @@ def test_writer_killed_while_it_holds_the_lock_lets_the_next_one_in(tmp_path: Pa
 
 
 def test_kv_used_after_a_fork_refuses(tmp_path: Path) -> None:
+    """T1.3"""
     kv = LmdbKv(tmp_path / "log")
     child = os.fork()
     if child == 0:
@@ -248,6 +251,7 @@ def test_last_txn_shows_a_commit_of_another_process(tmp_path: Path) -> None:
 
 
 def test_check_readers_clears_a_killed_reader(tmp_path: Path) -> None:
+    """T5.7"""
     with opened(tmp_path / "log") as device:
         with python(HOLDER.replace("kv.write()", "kv.read()"), tmp_path / "log") as reader:
             assert line_of(reader) == b"holding\n"

@@ -11,7 +11,7 @@ from hcom_replica.ids import OriginId
 from hcom_replica.store.log import Log
 from hcom_replica.wire.codec import encode
 from hcom_replica.wire.frame import Kind
-from hcom_replica.wire.messages import Ack
+from hcom_replica.wire.messages import Ack, Index, Segment
 from hcom_replica.wire.signing import device_id
 from tests.unit.core.builders import WALL, Device, Parts, at, draft
 
@@ -185,3 +185,26 @@ def test_incarnation_opened_by_another_process_between_two_reads_is_noticed_with
     knowledge.reload()
     assert knowledge.own.id != old
     assert knowledge.own_origins()[-1].generation == 2
+
+
+def test_range_that_an_index_names_is_asked_for_and_is_never_lag(parts: Parts, nova: Device) -> None:
+    """P7.11: a hint, as a vector is"""
+    origin = OriginId(b"origin--")
+    segment = Segment(3, origin, 1, 7, bytes(8), 0, 1, 100)
+    parts.hear(nova, Kind.INDEX, Index(nova.counter(), WALL, 32, [segment]))
+    assert parts.knowledge.wanted() == {origin: 7}
+    assert parts.knowledge.behind() == {}
+    parts.hear(nova, Kind.INDEX, Index(nova.counter(), WALL, 32, []))
+    assert parts.knowledge.wanted() == {}
+
+
+@pytest.mark.parametrize("later", [{}, {b"origin--": Ack(3, bytes(8))}], ids=["missing", "lower"])
+def test_hint_is_taken_back_by_a_newer_vector_that_claims_less(
+    parts: Parts, nova: Device, later: dict[bytes, Ack]
+) -> None:
+    """P7.11"""
+    origin = OriginId(b"origin--")
+    parts.hear(nova, Kind.VECTOR, nova.vector(entries={origin: Ack(5, bytes(8))}))
+    assert parts.knowledge.wanted() == {origin: 5}
+    parts.hear(nova, Kind.VECTOR, nova.vector(entries={OriginId(name): ack for name, ack in later.items()}))
+    assert parts.knowledge.wanted() == ({origin: 3} if later else {})

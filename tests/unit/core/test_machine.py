@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import msgspec
 import pytest
 
 from hcom_replica.core.settings import Settings
+from hcom_replica.ids import OriginId
 from hcom_replica.wire.codec import encode
 from hcom_replica.wire.frame import Kind, Packed, Signer, close_frame, open_frame, pack
-from hcom_replica.wire.messages import Ask, Presence, Segment, decode_head, decode_presence, decode_vector
+from hcom_replica.wire.messages import (
+    Ask,
+    Presence,
+    Segment,
+    Standing,
+    decode_head,
+    decode_presence,
+    decode_vector,
+    unpack_entries,
+)
 from hcom_replica.wire.messages import Index as IndexMessage
 from hcom_replica.wire.signing import DeviceKey
 from tests.unit.core.builders import KEYS, TOPICS, WALL, Device, draft
@@ -392,3 +404,43 @@ def test_frames_packed_with_zstd_are_taken_like_others(host: Host) -> None:
     assert packed != Packed(0, payload)
     host.hear(TOPICS.live, close_frame(KEYS, TOPICS.live, Kind.LIVE, None, packed, bytes(24)))
     assert host.device.log.origin_state(nova.own.id) is not None
+
+
+# --- invariants ---------------------------------------------------------------------------------------------------
+
+
+def test_vectors_never_step_back_whatever_comes_in_which_order(host: Host) -> None:
+    """S4, P6.2: nor do their counters"""
+    nova, luna = made("NOVA", 700), made("LUNA", 3)
+    pieces = [nova.batch_bytes(first=first, raw_bytes=1) for first in (257, 1, 1, 513, 257, 1, 513)]
+    seen: list[tuple[int, dict[OriginId, int]]] = []
+    for piece in pieces:
+        host.hear(TOPICS.live, nova.sealed(Kind.LIVE, TOPICS.live, piece))
+        host.hear(*live(luna)).run(5_000)
+        pages = [decode_vector(payload) for _, payload in host.take(Kind.VECTOR)]
+        seen += [(page.counter, {o: ack.seq for o, ack in unpack_entries(page.entries).items()}) for page in pages]
+    for (older, before), (newer, after) in pairwise(seen):
+        assert newer > older
+        assert all(after.get(origin, 0) >= seq for origin, seq in before.items())
+    assert seen[-1][1][nova.own.id] == nova.own.seq
+
+
+def test_slots_of_earlier_incarnations_are_cleared_but_for_head_and_mailbox(boxe: Device) -> None:
+    """P7.12: others may need those"""
+    old = boxe.own.id
+    host = Host(boxe, boot=2)
+    host.retained[TOPICS.standing(old)] = boxe.say(Kind.STANDING, Standing(boxe.counter(), WALL, []))[1]
+    host.connect()
+    host.machine.closing(host.now)
+    host.run(5_000)
+    mailbox = {topic for topic in host.retained if topic.split("/")[1] in "im"}
+    assert mailbox, "nobody has it: it is in the mailbox"
+    boxe.log.open_incarnation("test", WALL)
+    host.appended().run(1_000)
+    host.disconnect().connect()
+    assert {TOPICS.presence(old), TOPICS.vector(old, 0), TOPICS.standing(old)} <= cleared(host)
+    assert not ({TOPICS.head(old)} | mailbox) & cleared(host)
+
+
+def cleared(host: Host) -> set[str]:
+    return {topic for topic, payload in host.retained.items() if not payload}

@@ -177,8 +177,8 @@ def test_event_that_fits_no_message_goes_in_parts_of_which_the_last_ends_the_ans
 
 
 def test_answer_stays_in_the_two_blocks_that_the_asker_listens_to() -> None:
-    """P7.7: the asker is subscribed to the block of its first seq and the next: what goes further is heard by nobody,
-    and an answer whose last message is not heard counts as failed."""
+    """P6.6, P7.7: the asker is subscribed to the block of its first seq and the next: what goes further is heard by
+    nobody, and an answer whose last message is not heard counts as failed."""
     device = Device("BOXE")
     for _ in range(20):
         device.append(*[draft()] * 1000)
@@ -194,7 +194,7 @@ def test_answer_stays_in_the_two_blocks_that_the_asker_listens_to() -> None:
 
 
 def test_derived_origin_asked_from_its_unknown_start_is_answered_where_the_asker_listens() -> None:
-    """P4.6, P7.7: whoever holds nothing of a derived origin does not know its base, and asks from seq 1."""
+    """P4.6, P6.6, P7.7: whoever holds nothing of a derived origin does not know its base, and asks from seq 1."""
     boxe = Device("BOXE")
     boxe.append(*[draft()] * 20_000)
     twin = boxe.clone()

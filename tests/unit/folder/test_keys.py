@@ -17,6 +17,7 @@ def folder(tmp_path: Path) -> Folder:
 
 
 def test_device_key_is_made_once_and_private(folder: Folder) -> None:
+    """T1.1"""
     first = device_key(folder)
     assert device_key(folder).public == first.public
     assert folder.device_key.stat().st_mode & 0o777 == 0o600
@@ -74,3 +75,13 @@ def test_name_from_file_that_is_no_name_is_refused(folder: Folder) -> None:
     folder.device_name.write_text("not a name")
     with pytest.raises(ConfigError, match="not a device name"):
         name_from_file(folder, {})
+
+
+def test_group_of_every_folder_is_drawn_anew(tmp_path: Path) -> None:
+    """P2.1"""
+    folders = [Folder(tmp_path / name) for name in ("one", "two")]
+    for folder in folders:
+        folder.make()
+    keys = [local_group(folder).keys for folder in folders]
+    assert {(len(each.group), len(each.secret), each.epoch) for each in keys} == {(16, 32, 1)}
+    assert len({each.group for each in keys} | {each.secret[:16] for each in keys}) == 4

@@ -31,6 +31,7 @@ def test_find_folder_with_a_relative_path_is_absolute(tmp_path: Path, monkeypatc
 
 
 def test_make_gives_the_folder_to_its_user_alone(tmp_path: Path) -> None:
+    """T1.1"""
     folder = Folder(tmp_path / "a" / "b")
     folder.make()
     folder.make()
@@ -45,6 +46,7 @@ def test_make_where_a_file_is_refuses(tmp_path: Path) -> None:
 
 
 def test_warnings_name_what_others_may_read(tmp_path: Path) -> None:
+    """T1.1"""
     folder = Folder(tmp_path / "r")
     folder.make()
     folder.group_key.write_text("x")

@@ -31,6 +31,7 @@ def test_filesystem_type_takes_the_deepest_and_newest_mount(path: str, expected:
 
 @pytest.mark.parametrize("name", ["nfs", "nfs4", "cifs", "9p", "fuse.sshfs", "ceph"])
 def test_is_network_served_by_another_machine_says_yes(name: str) -> None:
+    """T1.2"""
     assert is_network(name)
 
 

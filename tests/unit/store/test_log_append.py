@@ -44,6 +44,7 @@ def test_append_nothing_changes_nothing() -> None:
 
 
 def test_append_many_makes_commits_within_bounds() -> None:
+    """T2.4"""
     device = Device("BOXE")
     device.emit(*(str(n) for n in range(1000)))
     device.emit("x" * (COMMIT_BYTES_MAX + 1), "y", "z" * 30_000, "z" * 30_000)
@@ -54,6 +55,7 @@ def test_append_many_makes_commits_within_bounds() -> None:
 
 
 def test_append_one_by_one_thins_commits_to_the_bounds() -> None:
+    """T2.4"""
     device = Device("BOXE")
     for n in range(600):
         device.emit(str(n))
@@ -78,6 +80,7 @@ def test_append_without_writer_refuses() -> None:
 
 
 def test_append_on_a_full_disk_loses_nothing_and_works_again() -> None:
+    """S1, S5, T5.1: all or nothing, and no gap in the seqs"""
     device = Device("BOXE")
     device.emit("a")
     assert isinstance(device.kv, MemoryKv)
@@ -133,6 +136,7 @@ def test_open_incarnation_links_to_what_is_held() -> None:
 
 
 def test_promise_raises_the_high_water_and_later_events_are_above_it() -> None:
+    """T5.4, P6.3"""
     device = Device("BOXE")
     assert device.log.promise(NOW) is None
     device.emit("a", now_ms=NOW)
@@ -163,6 +167,7 @@ def test_append_import_goes_on_where_it_stopped() -> None:
 
 
 def test_append_with_cursor_moves_both_or_neither() -> None:
+    """T5.5"""
     device = Device("BOXE")
     device.log.append([draft("result")], NOW, cursor=("view", 7))
     assert device.log.cursor("view") == 7
@@ -174,6 +179,7 @@ def test_append_with_cursor_moves_both_or_neither() -> None:
 
 
 def test_log_of_another_group_is_refused() -> None:
+    """T4.1"""
     kv = MemoryKv()
     Log(kv, GROUP)
     with pytest.raises(StoreFormat, match="belongs to group"):
@@ -181,6 +187,7 @@ def test_log_of_another_group_is_refused() -> None:
 
 
 def test_log_of_a_newer_format_is_refused() -> None:
+    """T4.1"""
     kv = MemoryKv()
     Log(kv, GROUP)
     with kv.write() as txn:
@@ -237,6 +244,7 @@ def test_tip_at_every_seq_matches_the_chain() -> None:
 
 
 def test_read_run_starts_at_a_kept_commit_and_holds_at_least_one() -> None:
+    """P4.7"""
     device = Device("BOXE")
     for _ in range(4):
         device.emit(*("x" * 1000 for _ in range(40)))
@@ -250,3 +258,15 @@ def test_read_run_starts_at_a_kept_commit_and_holds_at_least_one() -> None:
     assert rest.last == device.own.seq
     assert device.log.read_run(device.own.id, device.own.seq + 1, 1) is None
     assert device.log.read_run(OriginId(bytes(8)), 1, 1) is None
+
+
+def test_reading_page_by_page_holds_no_transaction_between_pages() -> None:
+    """T5.6: a reader that takes its time keeps nobody from writing"""
+    device = Device("BOXE")
+    device.emit(*(str(n) for n in range(8)))
+    seen = []
+    for event in device.log.events(page=3):
+        seen.append(event.seq)
+        if len(seen) <= 3:
+            device.emit(f"more {len(seen)}")  # memory refuses this while a reader of the same thread is open
+    assert seen == list(range(1, 13))

@@ -14,6 +14,7 @@ HOUR = 3_600_000
 
 
 def test_ingest_of_another_device_gives_the_same_log() -> None:
+    """L1, T5.2"""
     source, target = Device("BOXE"), Device("NOVA")
     source.emit("a", "b")
     target.emit("c", now_ms=NOW + 1)
@@ -26,6 +27,7 @@ def test_ingest_of_another_device_gives_the_same_log() -> None:
 
 
 def test_ingest_twice_stores_once_and_commits_nothing() -> None:
+    """S2"""
     source, target = Device("BOXE"), Device("NOVA")
     source.emit("a", "b")
     send(source, target)
@@ -50,6 +52,7 @@ def test_ingest_of_a_run_that_overlaps_stores_the_rest() -> None:
 
 
 def test_ingest_beyond_a_gap_stores_nothing() -> None:
+    """S3, T2.3"""
     source, target = Device("BOXE"), Device("NOVA")
     source.emit(*("x" * 1000 for _ in range(100)))
     runs = list(answers(source, target, source.own.id, 1, 1))
@@ -80,6 +83,7 @@ def test_ingest_many_runs_of_many_origins_in_one_transaction() -> None:
 
 
 def test_ingest_of_events_that_sort_before_held_ones_marks_them_late() -> None:
+    """T2.2"""
     source, target = Device("BOXE"), Device("NOVA")
     source.emit("early", now_ms=NOW)
     source.emit("last", now_ms=NOW + 50)
@@ -91,6 +95,7 @@ def test_ingest_of_events_that_sort_before_held_ones_marks_them_late() -> None:
 
 
 def test_ingest_raises_the_high_water_so_that_answers_sort_behind() -> None:
+    """P3.4, T5.2"""
     source, target = Device("BOXE"), Device("NOVA")
     source.emit("question", now_ms=NOW + 30_000)
     send(source, target, now_ms=NOW)
@@ -99,6 +104,7 @@ def test_ingest_raises_the_high_water_so_that_answers_sort_behind() -> None:
 
 
 def test_ingest_from_a_clock_far_ahead_stores_marks_and_does_not_merge() -> None:
+    """P3.4"""
     source, target = Device("BOXE"), Device("NOVA")
     source.emit("fine", now_ms=NOW + 1000)
     source.emit("future", now_ms=NOW + HOUR)
@@ -114,6 +120,7 @@ def test_ingest_from_a_clock_far_ahead_stores_marks_and_does_not_merge() -> None
 
 
 def test_ingest_that_fails_to_commit_stores_nothing() -> None:
+    """T5.2"""
     source, target = Device("BOXE"), Device("NOVA")
     source.emit("a")
     assert isinstance(target.kv, MemoryKv)
@@ -131,6 +138,7 @@ def test_ingest_that_fails_to_commit_stores_nothing() -> None:
 
 
 def test_ingest_of_the_own_origin_ahead_of_us_opens_an_incarnation() -> None:
+    """P7.2"""
     device, witness = Device("BOXE"), Device("NOVA")
     device.emit("a")
     backup = device.clone(draw=7)
@@ -171,6 +179,7 @@ def clones(*bodies: str) -> tuple[Device, list[Device]]:
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_fork_keeps_both_branches_under_the_same_names_in_any_order(order: tuple[int, int]) -> None:
+    """P4.6, S2, T2.5, T6.1"""
     _, twins = clones("x", "y")
     witness = Device("NOVA")
     reports = [report for place in order for report in send(twins[place], witness)]
@@ -191,6 +200,7 @@ def test_fork_keeps_both_branches_under_the_same_names_in_any_order(order: tuple
 
 
 def test_fork_of_the_own_origin_opens_a_new_incarnation_once() -> None:
+    """P4.6, S5, T6.2"""
     _, (one, two) = clones("x", "y")
     (report,) = send(two, one)
     assert report.reopened == one.own
@@ -201,6 +211,7 @@ def test_fork_of_the_own_origin_opens_a_new_incarnation_once() -> None:
 
 
 def test_forks_of_three_clones_converge() -> None:
+    """L1, P2.4, T6.1"""
     _, twins = clones("x", "y", "z")
     devices = [*twins, Device("NOVA")]
     converge(devices)
@@ -211,6 +222,7 @@ def test_forks_of_three_clones_converge() -> None:
 
 
 def test_fork_of_a_fork_converges_whatever_comes_first() -> None:
+    """L1, P2.4, T2.5"""
     _, (one, two) = clones("x", "y")
     deep = [two.clone(draw=30), two.clone(draw=31), one.clone(draw=32)]
     for number, device in enumerate([*deep, one, two]):
@@ -230,6 +242,7 @@ def test_fork_of_a_fork_converges_whatever_comes_first() -> None:
 
 
 def test_derived_origin_before_its_fork_is_known_waits_for_the_other_branch() -> None:
+    """P4.6"""
     _, twins = clones("x", "y")
     both = Device("NOVA")
     for twin in twins:
@@ -284,6 +297,7 @@ def test_fork_where_a_thinned_commit_is_missing_asks_for_an_earlier_range() -> N
 
 
 def test_fork_that_takes_the_id_marks_as_late_what_sorts_before_the_moved_branch() -> None:
+    """T2.2, T6.1"""
     one, two = thinned_clones()
     witness = Device("NOVA")
     send(one, witness)
@@ -311,6 +325,7 @@ def test_ingest_with_false_cumulative_bytes_is_refused() -> None:
 
 
 def test_run_that_does_not_join_a_differing_past_is_a_misfit() -> None:
+    """P4.8"""
     _, (one, two) = clones("x", "y")
     witness = Device("NOVA")
     one.emit(*(str(n) for n in range(300)))
