@@ -13,18 +13,18 @@ import msgspec
 
 from hcom_replica.core.append import Writer
 from hcom_replica.core.hlc import drift_ms, merge, pack
-from hcom_replica.core.origin import OriginState, fresh_origin
-from hcom_replica.core.place import Fork, Gap, Misfit, New, Placement, place
+from hcom_replica.core.origin import CommitRow, OriginState, fresh_origin
+from hcom_replica.core.place import Fork, Gap, Held, Misfit, New, Placement, place
 from hcom_replica.core.report import ForkFound, IngestReport, Outcome, Refused
 from hcom_replica.core.verify import Run
 from hcom_replica.ids import OriginId
 from hcom_replica.limits import DRIFT_MS_MAX
 from hcom_replica.store.commits import Point, add_commits, base_point, commit_below, point_at, servable, write_anchor
 from hcom_replica.store.forks import cut, derived_origin, move_branch
-from hcom_replica.store.kv import WriteTxn
+from hcom_replica.store.kv import Table, WriteTxn
 from hcom_replica.store.ledger import Ledger
 from hcom_replica.store.meta import own_origin, read_number, read_state, read_states, write_number, write_state
-from hcom_replica.store.schema import Meta
+from hcom_replica.store.schema import Meta, pack_commit, seq_key
 from hcom_replica.store.writer import open_incarnation
 from hcom_replica.wire.signing import root_hash, short
 
@@ -125,6 +125,8 @@ class Ingest:
                 return fault
             self._extend(held, run, placement.skip)
             self._notice_own(held, AHEAD)
+        elif isinstance(placement, Held):
+            self._keep_last(held, run.commits[-1])
         return found or placement
 
     def _place(self, held: OriginState, run: Run) -> Placement:
@@ -200,6 +202,12 @@ class Ingest:
     def _kept(self, trunk: OriginState) -> Point:
         row = commit_below(self._txn, trunk, trunk.seq)
         return base_point(self._txn, trunk) if row is None else Point(row.seq, row.tip, row.cum)
+
+    def _keep_last(self, held: OriginState, row: CommitRow) -> None:
+        """Keep the commit that a held run ends with: a branch that goes on from there may have to join it (T6.1)."""
+        key = seq_key(held.id, row.seq)
+        if self._txn.get(Table.COMMITS, key) is None:
+            self._txn.put(Table.COMMITS, key, pack_commit(row))
 
     def _keep_commits(self, trunk: OriginState, run: Run) -> None:
         """Keep those of the run's commits that fall in the trunk and were thinned here."""
