@@ -172,10 +172,11 @@ class Puller:
         back = 2 * (have - hunted) if hunted is not None else 1
         row = knowledge.log.commit_at_or_below(origin, max(0, min(before, have) - back))
         self._hunts[origin] = row.seq if row is not None else 0
-        pace = self._pace(now, origin)
-        pace.failed.clear()
-        pace.due_ms = now.mono_ms
         self._end(origin)
+        if self._hunts[origin] != hunted:  # where there is no further back, a source that misled us is left for a while
+            pace = self._pace(now, origin)
+            pace.failed.clear()
+            pace.due_ms = now.mono_ms
 
     def others_want(self, now: Now, want: Want) -> None:
         """Somebody asks for ranges: what we lack too will come past, if we listen."""
