@@ -88,7 +88,8 @@ class Knowledge:
 
     def behind(self) -> dict[OriginId, int]:
         """Origins of which something is missing by signed knowledge -> how many seqs."""
-        known = {peer.origin for peer in self.peers if peer.head is not None} | set(self.members.linked)
+        named = [*(peer.origin for peer in self.peers if peer.head is not None), *self.members.linked]
+        known = dict.fromkeys(named)  # in an order that is the same in every process: a seed names a run
         missing = {origin: self.target(origin) - self.have(origin) for origin in known}
         return {origin: count for origin, count in missing.items() if count > 0}
 

@@ -41,6 +41,18 @@ def test_signed_head_sets_what_is_missing(parts: Parts, nova: Device) -> None:
     assert parts.knowledge.behind() == {}
 
 
+def test_what_is_missing_is_named_in_the_order_in_which_it_was_heard_of(parts: Parts) -> None:
+    """An order that differs from process to process would let a seed name more than one run."""
+    names = [f"D{number}" for number in range(8)]
+    heard = []
+    for name in names:
+        device = Device(name)
+        device.append()
+        parts.hear(device, Kind.HEAD, device.head())
+        heard.append(device.own.id)
+    assert list(parts.knowledge.behind()) == heard
+
+
 def test_claim_of_a_vector_is_asked_for_and_is_never_lag(parts: Parts, nova: Device) -> None:
     """P6.4: a hint"""
     origin = OriginId(b"origin--")
