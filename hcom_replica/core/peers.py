@@ -37,15 +37,19 @@ Note = tuple[int, OriginId, int, int, bytes]
 
 _AUTHOR_BYTES: Final = 32 + 12
 _PEERS_MAX: Final = 4096
+_NOTHING: Final = Ack(0, b"")
 SlotMessage = Head | VectorPage | Index | Standing | Presence
 
 
-@dataclass
+@dataclass(slots=True)
 class Peer:
     """One incarnation of a device, as it speaks through its slots.
 
     Attributes:
         author: key, incarnation, origin.
+        origin: the origin it writes.
+        device: 8 bytes for the device in all its incarnations.
+        generation: which incarnation of its device it is.
         head: newest; None when none was seen.
         pages: vector page -> newest.
         acks: what it says it durably holds, from all pages.
@@ -67,21 +71,14 @@ class Peer:
     heard_ms: int = 0
     heard_mono_ms: int | None = None
     skew_ms: int | None = None
+    origin: OriginId = field(init=False)
+    device: bytes = field(init=False)
+    generation: int = field(init=False)
 
-    @property
-    def origin(self) -> OriginId:
-        """The origin it writes."""
-        return self.author.origin
-
-    @property
-    def device(self) -> bytes:
-        """8 bytes for the device in all its incarnations."""
-        return device_id(self.author.key)
-
-    @property
-    def generation(self) -> int:
-        """Which incarnation of its device it is."""
-        return int.from_bytes(self.author.incarnation[:4], "big")
+    def __post_init__(self) -> None:
+        self.origin = self.author.origin
+        self.device = device_id(self.author.key)
+        self.generation = int.from_bytes(self.author.incarnation[:4], "big")
 
     @property
     def clock_off_ms(self) -> int:
@@ -109,7 +106,11 @@ class Peers:
         self.group = group
         self._peers: dict[OriginId, Peer] = {}
         self._notes: dict[tuple[int, OriginId, int], Note] = {}
+        self._current: list[Peer] | None = None
         self._claims: dict[OriginId, int] | None = None
+        self._own: OriginId | None = None
+        self._newest: dict[bytes, int] = {}
+        self._moved: dict[OriginId, None] | None = None
         for kind, origin, page, received, data in notes:
             self._restore(kind, origin, page, received, data)
 
@@ -121,18 +122,25 @@ class Peers:
         return self._peers.get(origin)
 
     def current(self, own: OriginState | None) -> list[Peer]:
-        """Peers that are the newest incarnation of their device, this device's own counted; never `own` itself."""
-        newest = {own.device: own.generation} if own is not None else dict[bytes, int]()
-        for peer in self._peers.values():
-            newest[peer.device] = max(newest.get(peer.device, 0), peer.generation)
+        """Peers that are the newest incarnation of their device, this device's own counted; never `own` itself.
+
+        Remembered until another incarnation of a device that is known turns up.
+        """
         mine = own.id if own is not None else None
-        return [p for p in self._peers.values() if p.origin != mine and p.generation == newest[p.device]]
+        if self._current is None or mine != self._own:
+            newest = {own.device: own.generation} if own is not None else dict[bytes, int]()
+            for peer in self._peers.values():
+                newest[peer.device] = max(newest.get(peer.device, 0), peer.generation)
+            self._current = [p for p in self._peers.values() if p.origin != mine and p.generation == newest[p.device]]
+            self._own, self._newest = mine, newest
+            self._claims = self._moved = None
+        return self._current
 
     def new_connection(self) -> None:
         """What an earlier connection said, of who is online and what mailboxes hold, says nothing about now."""
         for peer in self._peers.values():
             peer.presence = peer.index = peer.standing = peer.heard_mono_ms = None
-        self._claims = None
+        self._claims = self._moved = None
 
     def heard(self, author: Author, now: Now) -> Peer | None:
         """Note that an author was heard from live; None when there are too many authors."""
@@ -169,9 +177,10 @@ class Peers:
             peer.skew_ms = message.wall_ms - now.wall_ms
         else:
             peer.heard_ms = max(peer.heard_ms, min(message.wall_ms, now.wall_ms))
+        before = _claimed(peer, kind)
         if not _put(peer, page, message):
             return False
-        self._claims = None
+        self._note(peer, kind, before)
         key = (int(kind), author.origin, page)
         self._notes[key] = (*key, peer.heard_ms, author.key + author.incarnation + payload)
         return True
@@ -185,25 +194,47 @@ class Peers:
         """
         for peer in self._peers.values():
             if leaf(peer.origin):
+                before = _claimed(peer, kind)
                 if kind is Kind.VECTOR:
                     peer.pages.clear()
-                    peer.acks.clear()
+                    peer.acks = {}
                 elif kind in (Kind.INDEX, Kind.STANDING):
                     setattr(peer, kind.name.lower(), None)
-                self._claims = None
+                self._note(peer, kind, before)
 
     def claims(self, own: OriginState | None) -> dict[OriginId, int]:
-        """Origin -> the highest seq that a current device's vector, or any mailbox, is said to hold: hints."""
+        """Origin -> the highest seq that a current device's vector, or any mailbox, is said to hold: hints.
+
+        Not to be changed. Kept up to date claim by claim; gathered anew when `current` changes.
+        """
+        current = self.current(own)
         if self._claims is None:
             self._claims = claims = dict[OriginId, int]()
-            for peer in self.current(own):
-                for origin, ack in peer.acks.items():
-                    claims[origin] = max(ack.seq, claims.get(origin, 0))
+            for peer in current:
+                _raise(claims, peer.acks)
             for peer in self._peers.values():
-                for segment in peer.index.segments if peer.index is not None else ():
-                    origin = OriginId(segment.origin)
-                    claims[origin] = max(segment.last, claims.get(origin, 0))
+                _raise(claims, _claimed(peer, Kind.INDEX))
         return self._claims
+
+    def take_moved(self) -> dict[OriginId, None] | None:
+        """Origins of which others have said something else since the last call; None: it may be any."""
+        moved, self._moved = self._moved, {}
+        return moved
+
+    def _note(self, peer: Peer, kind: Kind, before: dict[OriginId, Ack]) -> None:
+        """A peer may claim something else than before. What it has taken back others may still claim."""
+        after = _claimed(peer, kind)
+        changed = {origin: after.get(origin, _NOTHING) for origin in {**before, **after}
+                   if before.get(origin) != after.get(origin)}  # fmt: skip
+        if self._moved is not None:
+            self._moved.update(dict.fromkeys(changed))
+        counts = kind is Kind.INDEX or (kind is Kind.VECTOR and peer.generation == self._newest.get(peer.device))
+        if self._claims is None or not counts:
+            return
+        if any(ack.seq < before.get(origin, _NOTHING).seq for origin, ack in changed.items()):
+            self._claims = None
+        else:
+            _raise(self._claims, changed)
 
     def take_notes(self) -> tuple[Note, ...]:
         """Take what has to be kept of the news since the last call."""
@@ -214,6 +245,11 @@ class Peers:
         peer = self._peers.get(author.origin)
         if peer is None and len(self._peers) < _PEERS_MAX:
             peer = self._peers[author.origin] = Peer(author)
+            if self._current is None or peer.device in self._newest:
+                self._current = None
+            else:
+                self._current.append(peer)
+                self._newest[peer.device] = peer.generation
         return peer
 
     def _check_head(self, author: Author, head: Head) -> None:
@@ -232,7 +268,7 @@ class Peers:
         peer = self._peer(author)
         if peer is not None:
             _put(peer, page, message)
-            self._claims = None
+            self._claims = self._moved = None
             peer.heard_ms = max(peer.heard_ms, received)
 
 
@@ -253,12 +289,32 @@ def _put(peer: Peer, page: int, message: SlotMessage) -> bool:
     if before is not None and before.counter >= message.counter:
         return False
     if isinstance(message, VectorPage):
-        unpack_entries(message.entries)
+        unpack_entries(message.entries)  # junk is refused before anything is changed
         peer.pages[page] = message
         peer.acks = _acks(peer.pages, message.pages)
     else:
         setattr(peer, _FIELD[type(message)], message)
     return True
+
+
+def _claimed(peer: Peer, kind: Kind) -> dict[OriginId, Ack]:
+    """What a peer claims by its slot of a kind: a head speaks for its own origin, vector and index for any."""
+    claimed: dict[OriginId, Ack] = {}
+    if kind is Kind.HEAD and peer.head is not None:
+        claimed[peer.origin] = Ack(peer.head.seq, peer.head.tip)
+    elif kind is Kind.VECTOR:
+        claimed = peer.acks
+    elif kind is Kind.INDEX and peer.index is not None:
+        for segment in peer.index.segments:
+            origin = OriginId(segment.origin)
+            claimed[origin] = Ack(max(segment.last, claimed.get(origin, _NOTHING).seq), b"")
+    return claimed
+
+
+def _raise(claims: dict[OriginId, int], more: dict[OriginId, Ack]) -> None:
+    for origin, ack in more.items():
+        if ack.seq > claims.get(origin, 0):
+            claims[origin] = ack.seq
 
 
 def _acks(pages: dict[int, VectorPage], count: int) -> dict[OriginId, Ack]:
