@@ -6,6 +6,8 @@ vector of somebody else is a hint, which may be asked for and is never shown as 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from hcom_replica.core.effects import Now
 from hcom_replica.core.members import Members, read_members
 from hcom_replica.core.origin import OriginState
@@ -37,6 +39,10 @@ class Knowledge:
         self._group = peers.group
         self._system = -1
         self._tips: dict[tuple[OriginId, int], bytes] = {}
+        self._own_origins: list[OriginState] | None = None
+        self._behind: dict[OriginId, int] = {}
+        self._wanted: dict[OriginId, int] = {}
+        self._stale: dict[OriginId, None] | None = None
         self.reload()
 
     def reload(self) -> None:
@@ -58,6 +64,29 @@ class Knowledge:
         if system != self._system:
             self._system = system
             self.members = read_members(self.log)
+        self._own_origins = self._stale = None
+
+    def update(self, states: Iterable[OriginState]) -> None:
+        """Take over the origins that a transaction has changed; all is read again only where more may have changed."""
+        for state in states:
+            before = self.states.get(state.id)
+            if not self._is_simple(before, state):
+                self.reload()
+                return
+            if before is None:
+                self._system += state.system
+                self.members.names[state.device] = state.name
+            self.states[state.id] = state
+            if self._stale is not None:
+                self._stale[state.id] = None
+
+    def _is_simple(self, before: OriginState | None, state: OriginState) -> bool:
+        """Whether an origin has grown by plain events, or is the first of a new device, with nothing but its hello."""
+        if state.forks or state.id in self._branches or (self.own is not None and state.key == self.own.key):
+            return False
+        if before is not None:
+            return state.system == before.system
+        return state.system == 1 and state.generation == 1 and state.device not in self.members.names
 
     def have(self, origin: OriginId) -> int:
         """Highest contiguous seq held; 0 when nothing is."""
@@ -87,22 +116,36 @@ class Knowledge:
         return any(self.tip(branch, seq).startswith(tip) for branch in branches)
 
     def behind(self) -> dict[OriginId, int]:
-        """Origins of which something is missing by signed knowledge -> how many seqs."""
-        named = [*(peer.origin for peer in self.peers if peer.head is not None), *self.members.linked]
-        known = dict.fromkeys(named)  # in an order that is the same in every process: a seed names a run
-        missing = {origin: self.target(origin) - self.have(origin) for origin in known}
-        return {origin: count for origin, count in missing.items() if count > 0}
+        """Origins of which something is missing by signed knowledge -> how many seqs. Not to be changed."""
+        self._judge_moved()
+        return self._behind
 
     def wanted(self) -> dict[OriginId, int]:
-        """Origins to ask for -> the highest seq claimed by anybody, hints included; retired ones up to their cap."""
-        wanted = {origin: self.target(origin) for origin in self.behind()}
-        for origin, hinted in self.peers.claims(self.own).items():
-            cap = self.members.cap(origin)
-            claimed = self._claimed(origin) if origin in self._branches else hinted
-            seq = claimed if cap is None else min(claimed, cap)
-            if seq > max(self.have(origin), wanted.get(origin, 0)):
-                wanted[origin] = seq
-        return wanted
+        """Origins to ask for -> the highest seq claimed by anybody, hints included; retired ones up to their cap.
+
+        Not to be changed.
+        """
+        self._judge_moved()
+        return self._wanted
+
+    def _judge_moved(self) -> None:
+        """Judge those origins again of which something was said or stored since the last time."""
+        claims = self.peers.claims(self.own)
+        moved, stale = self.peers.take_moved(), self._stale
+        if moved is None or stale is None:
+            self._behind, self._wanted = {}, {}
+            heads = [peer.origin for peer in self.peers if peer.head is not None]
+            moved, stale = dict.fromkeys([*heads, *self.members.linked]), dict.fromkeys(claims)
+        self._stale = {}
+        for origin in {**moved, **stale}:  # in an order that is the same in every process: a seed names a run
+            self._judge(origin, claims.get(origin, 0))
+
+    def _judge(self, origin: OriginId, hinted: int) -> None:
+        have, target, cap = self.have(origin), self.target(origin), self.members.cap(origin)
+        claimed = self._claimed(origin) if origin in self._branches else hinted
+        wanted = max(target, claimed if cap is None else min(claimed, cap))
+        _set(self._behind, origin, target - have)
+        _set(self._wanted, origin, wanted if wanted > have else 0)
 
     def active(self, now: Now) -> list[Peer]:
         """Current peers that have not left and were heard from within the lease."""
@@ -135,8 +178,17 @@ class Knowledge:
         return found
 
     def own_origins(self) -> list[OriginState]:
-        """All origins written by this device's key, the current one last."""
-        if self.own is None:
-            return []
-        key, current = self.own.key, self.own.id
-        return [s for s in self.states.values() if s.key == key and s.id != current] + [self.states[current]]
+        """All origins written by this device's key, the current one last. Not to be changed."""
+        if self._own_origins is None:
+            own = self.own
+            mine = [] if own is None else [state for state in self.states.values() if state.key == own.key]
+            self._own_origins = sorted(mine, key=lambda state: own is not None and state.id == own.id)
+        return self._own_origins
+
+
+def _set(numbers: dict[OriginId, int], origin: OriginId, number: int) -> None:
+    """Note a number above zero, or that there is none."""
+    if number > 0:
+        numbers[origin] = number
+    else:
+        numbers.pop(origin, None)

@@ -159,7 +159,10 @@ class Machine:
         """What was staged is durable."""
         self._step(now)
         before = self._c.knowledge.own
-        self._c.knowledge.reload()
+        if report.forks or report.reopened is not None:
+            self._c.knowledge.reload()
+        else:
+            self._c.knowledge.update(report.states)
         self._c.intake.settled()
         self._stored = [entry for entry in self._stored if now.mono_ms - entry[0] < _RATE_MS]
         self._stored.append((now.mono_ms, report.events))

@@ -38,7 +38,8 @@ class Members:
 def read_members(log: LogReader) -> Members:
     """Fold all system events held."""
     members = Members()
-    devices = {state.id: state.device for state in log.origins()}
+    states = {state.id: state for state in log.origins()}
+    devices = {state.id: state.device for state in states.values()}
     for origin, _, event in log.system_events():
         stated = read_system(event.kind, event.body)
         device = devices.get(origin)
@@ -46,7 +47,7 @@ def read_members(log: LogReader) -> Members:
             continue
         if isinstance(stated, Hello | Rename):
             members.names[device] = stated.name
-        if isinstance(stated, Hello) and stated.link is not None:
+        if isinstance(stated, Hello) and stated.link is not None and states[origin].generation > 1:  # P2.2
             linked = OriginId(_hex(stated.link.origin))
             if devices.get(linked, device) == device:  # nobody speaks for the length of another device's log
                 _note_link(members, linked, stated.link)
