@@ -14,6 +14,7 @@ FILES = sorted((Path(__file__).parent / "scenarios").glob("*.scenario"))
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_scenario_played_prints_what_is_written(path: Path) -> None:
+    """S1, S2, S3, S4, S5, S6, S8 are checked after every step, whatever is printed."""
     text = path.read_text()
     played = play(text)
     if os.environ.get("REWRITE"):
