@@ -15,8 +15,9 @@ from typing import Final
 from hcom_replica.core.settings import Settings
 from hcom_replica.errors import StoreFull
 from hcom_replica.store.memory_kv import MemoryKv, Moment
-from hcom_replica.testing.broker import BrokerConfig
+from hcom_replica.testing.brokerconfig import BrokerConfig
 from hcom_replica.testing.checkers import Violation
+from hcom_replica.testing.faults import Kind as FaultKind
 from hcom_replica.testing.faults import random_plan
 from hcom_replica.testing.stage import Stage
 from hcom_replica.wire.event import Draft
@@ -28,6 +29,26 @@ HEALED_MS: Final = 40 * 60_000
 """How long a healed group may take, in virtual time, until it is quiet."""
 _LOOK_MS: Final = 1_000
 _TWINS_MAX: Final = 2
+
+
+ACTS: Final = {
+    "append": 30,
+    "stop": 8,
+    "start": 14,
+    "crash": 6,
+    "crash_later": 4,
+    "crash_at_commit": 4,
+    "keep_disk": 4,
+    "restore": 4,
+    "clone": 2,
+    "turn_clock": 4,
+    "fill_disk": 3,
+    "keep_broker": 3,
+    "restart_broker": 4,
+    "roll_back_broker": 2,
+    "join": 2,
+}
+"""What may be done, and how often beside the others."""
 
 
 @dataclass(slots=True)
@@ -102,26 +123,10 @@ class Schedule:
     # --- what happens ------------------------------------------------------------------------------------------
 
     def _act(self) -> None:
-        acts: tuple[tuple[int, Callable[[str], None]], ...] = (
-            (30, self._append),
-            (8, self._stop),
-            (14, self._start),
-            (6, self._crash),
-            (4, self._crash_later),
-            (4, self._crash_at_commit),
-            (4, self._keep_disk),
-            (4, self._restore),
-            (2, self._clone),
-            (4, self._turn_clock),
-            (3, self._fill_disk),
-            (3, self._keep_broker),
-            (4, self._restart_broker),
-            (2, self._roll_back_broker),
-            (2, self._join),
-        )
-        act = self._rng.choices([act for _, act in acts], [weight for weight, _ in acts])[0]
-        self.acts[act.__name__[1:]] += 1
-        act(self._rng.choice(sorted(self.stage.devices)))
+        act = self._rng.choices(list(ACTS), list(ACTS.values()))[0]
+        self.acts[act] += 1
+        do: Callable[[str], None] = getattr(self, f"_{act}")
+        do(self._rng.choice(sorted(self.stage.devices)))
 
     def _append(self, name: str) -> None:
         rng = self._rng
@@ -208,6 +213,8 @@ class Schedule:
         for device in stage.devices.values():
             device.disk.disarm()
             device.start()
+        if {FaultKind.DROP_DOWN, FaultKind.CORRUPT} & stage.faults.hits().keys():
+            stage.faults.cut(*stage.devices, broker_after_ms=0)  # retained messages that were lost are read anew
 
     def why_not(self) -> str:
         """Why the group is not quiet, for people; empty when it is."""

@@ -17,13 +17,15 @@ from hcom_replica.errors import UsageError
 from hcom_replica.ids import EventId, OriginId
 from hcom_replica.store.log import Log
 from hcom_replica.store.memory_kv import MemoryKv
-from hcom_replica.testing.broker import BrokerConfig, Session, SimBroker
+from hcom_replica.testing.broker import SimBroker
+from hcom_replica.testing.brokerconfig import BrokerConfig
 from hcom_replica.testing.checkers import Checkers
 from hcom_replica.testing.cluster import Cluster
 from hcom_replica.testing.device import Device
 from hcom_replica.testing.faults import Kind as FaultKind
 from hcom_replica.testing.link import Profile
 from hcom_replica.testing.scheduler import Scheduler
+from hcom_replica.testing.session import Session
 from hcom_replica.testing.wiretap import Wiretap
 from hcom_replica.wire.event import Draft
 from hcom_replica.wire.frame import Kind
@@ -248,8 +250,9 @@ class Stage(Cluster):
         return "" if self.converged() else "the logs differ"
 
     def _standing_mail(self) -> list[str]:
-        """Segments on the broker; those that no index names are left out once a broker has lost what it had taken."""
-        if not self.faults.hits()[FaultKind.DROP_UP]:
+        """Segments on the broker; those that no index names are left out once something was lost or spoilt up there."""
+        hits = self.faults.hits()
+        if not hits[FaultKind.DROP_UP] and not hits[FaultKind.CORRUPT]:
             return self.mail()
         indexes = {topic.split("/")[2] for topic, _ in self.broker.retained(f"{self.world.keys.prefix}/i/#")}
         return [topic for topic in self.mail() if topic.split("/")[2] in indexes]
@@ -276,7 +279,7 @@ class Stage(Cluster):
         """A name for an origin that does not depend on its random id."""
         if origin not in self._names:
             self._name_origins()
-        return self._names.get(origin, "?")
+        return self._names.get(origin, _unnamed(origin))
 
     def origin_of(self, name: str) -> OriginId:
         """The origin that a name stands for.
@@ -304,9 +307,14 @@ class Stage(Cluster):
             for state in device.log.origins():
                 root = short(root_hash(self.world.keys.group, state.key, state.incarnation))
                 if state.id not in self._names and state.forks:
-                    self._give(state.id, f"{self._names.get(root, '?')}~{state.base + 1}", "/")
+                    self._give(state.id, f"{self._names.get(root, _unnamed(root))}~{state.base + 1}", "/")
 
     def _give(self, origin: OriginId, name: str, mark: str) -> None:
         taken = set(self._names.values())
         number = next(n for n in count(1) if (f"{name}{mark}{n}" if n > 1 else name) not in taken)
         self._names[origin] = f"{name}{mark}{number}" if number > 1 else name
+
+
+def _unnamed(origin: OriginId) -> str:
+    """What stands for an origin that no disk is known to have written."""
+    return f"?{origin.hex()[:4]}"
