@@ -12,8 +12,8 @@ from typing import Final
 from bench.corpus import Corpus
 from bench.figures import Figure, Target
 from bench.parts import Scale
-from hcom_replica.testing.broker import Tally
 from hcom_replica.testing.cluster import Cluster
+from hcom_replica.testing.traffic import Tally
 
 _SEED: Final = 7
 _SETTLE_MS: Final = 300_000

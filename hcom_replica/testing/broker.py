@@ -20,322 +20,15 @@ session's options for a filter are those of its last SUBSCRIBE, and messages wai
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Literal
 
-from hcom_replica.errors import UsageError
 from hcom_replica.ports import Capabilities, Delivered, Published, Subscribed, Will
-from hcom_replica.testing.scheduler import Scheduler, Timer
-
-V = TypeVar("V")
-
-
-@dataclass(slots=True)
-class BrokerConfig:
-    """What this broker can and will do. May be changed while it runs.
-
-    Attributes:
-        version: 5 or 4 (MQTT 3.1.1, where nothing can be refused in a PUBACK and nothing is announced).
-        retain: "keep"; "ignore": delivered live, never stored; "refuse": the publisher is disconnected.
-        retain_wildcard: False gives no retained messages to filters with + or #, as RabbitMQ.
-        retained_lag_ms: how much later than a live message a stored one may come; above 0, an older stored
-            value can arrive after a newer live one, as clusters do.
-        retained_count_max, retained_bytes_max: quota; a value beyond it is delivered live but not stored.
-        quota_refuses: the quota is told in the PUBACK instead of silently (MQTT 5).
-        packet_bytes_max: limit of one packet; None is none.
-        oversize: a packet over the limit "disconnect"s its sender, or is acknowledged and lost ("drop").
-        deny_publish, deny_subscribe: the access list: publishes to topics that match, and subscriptions of exactly
-            these filters, are refused.
-        refuse_clients: reason to refuse every CONNECT with; empty accepts.
-        inflight_max, queued_max: a session's unacknowledged and waiting messages; beyond both they are lost.
-        session_bytes_per_s: pace of each session's deliveries; None is unlimited.
-    """
-
-    version: Literal[4, 5] = 5
-    retain: Literal["keep", "ignore", "refuse"] = "keep"
-    retain_wildcard: bool = True
-    retained_lag_ms: tuple[int, int] = (0, 0)
-    retained_count_max: int | None = None
-    retained_bytes_max: int | None = None
-    quota_refuses: bool = False
-    packet_bytes_max: int | None = None
-    oversize: Literal["disconnect", "drop"] = "disconnect"
-    deny_publish: tuple[str, ...] = ()
-    deny_subscribe: tuple[str, ...] = ()
-    refuse_clients: str = ""
-    inflight_max: int = 20
-    queued_max: int = 1_000
-    session_bytes_per_s: int | None = None
-
-
-@dataclass(slots=True)
-class Tally:
-    """PUBLISH packets, seen from the broker: `in_` from clients, `out` to them, `dropped` without a word."""
-
-    messages_in: int = 0
-    bytes_in: int = 0
-    messages_out: int = 0
-    bytes_out: int = 0
-    dropped: int = 0
-
-
-@dataclass(slots=True)
-class Traffic:
-    """Counters of a broker's life; restarts do not reset them.
-
-    Attributes:
-        by_owner: per device (whatever client ids it used).
-        by_class: per topic class, the first two levels of the topic.
-        events: everything else, by a short name: takeover, will, quota, oversize, denied, retain-ignored.
-    """
-
-    by_owner: dict[str, Tally] = field(default_factory=dict)
-    by_class: dict[str, Tally] = field(default_factory=dict)
-    events: dict[str, int] = field(default_factory=dict)
-
-    def owner(self, name: str) -> Tally:
-        """The counters of one device."""
-        return self.by_owner.setdefault(name, Tally())
-
-    def topic(self, topic: str) -> Tally:
-        """The counters of this topic's class."""
-        return self.by_class.setdefault(topic_class(topic), Tally())
-
-    def note(self, event: str) -> None:
-        """Count one of `events`."""
-        self.events[event] = self.events.get(event, 0) + 1
-
-
-class Peer(Protocol):
-    """The broker's end of a connection: what it can put on the wire to a client."""
-
-    def deliver(self, message: Delivered) -> None:
-        """Send a PUBLISH; the peer calls `Session.acked_at` when it knows when the PUBACK comes."""
-
-    def suback(self, answer: Subscribed) -> None:
-        """Send a SUBACK."""
-
-    def puback(self, answer: Published) -> None:
-        """Send a PUBACK."""
-
-    def kicked(self, reason: str) -> None:
-        """Close the connection; the session has ended."""
-
-
-@lru_cache(maxsize=1 << 16)
-def levels(path: str) -> tuple[str, ...]:
-    """The levels of a topic or filter."""
-    return tuple(path.split("/"))
-
-
-@lru_cache(maxsize=1 << 16)
-def topic_class(topic: str) -> str:
-    """The first two levels of a topic: what its traffic is counted under."""
-    return "/".join(levels(topic)[:2])
-
-
-def is_wildcard(path: str) -> bool:
-    """Whether a filter has + or #."""
-    return "+" in path or "#" in path
-
-
-def check_filter(path: str) -> str:
-    """Return `path` if it is a filter that this broker knows.
-
-    Raises:
-        UsageError: it is empty, shared, or has a misplaced + or #.
-    """
-    parts = levels(path)
-    misplaced = any(is_wildcard(part) and part not in ("+", "#") for part in parts) or "#" in parts[:-1]
-    if not path or misplaced or parts[0] == "$share":
-        raise UsageError(f"not a topic filter: {path!r}")
-    return path
-
-
-def matches(path: str, topic: str) -> bool:
-    """Whether the filter `path` matches `topic`."""
-    tree: TopicTree[bool] = TopicTree()
-    tree.put(topic, value=True)
-    return bool(tree.matching_filter(path))
-
-
-class _Node(Generic[V]):
-    __slots__ = ("children", "value")
-
-    def __init__(self) -> None:
-        self.children: dict[str, _Node[V]] = {}
-        self.value: V | None = None
-
-
-class TopicTree(Generic[V]):
-    """Values under topics or filters, found by level: topics that match a filter, or filters that match a topic."""
-
-    def __init__(self) -> None:
-        self._root: _Node[V] = _Node()
-
-    def put(self, path: str, value: V) -> None:
-        """Store or replace."""
-        node = self._root
-        for part in levels(path):
-            node = node.children.setdefault(part, _Node())
-        node.value = value
-
-    def get(self, path: str) -> V | None:
-        """The value at exactly `path`."""
-        node: _Node[V] | None = self._root
-        for part in levels(path):
-            node = node.children.get(part) if node is not None else None
-        return node.value if node is not None else None
-
-    def pop(self, path: str) -> None:
-        """Remove what is at exactly `path`, if anything, and the branches that this leaves empty."""
-        trail = [self._root]
-        for part in levels(path):
-            child = trail[-1].children.get(part)
-            if child is None:
-                return
-            trail.append(child)
-        trail[-1].value = None
-        for parent, child, part in reversed(list(zip(trail, trail[1:], levels(path), strict=False))):
-            if child.value is not None or child.children:
-                return
-            del parent.children[part]
-
-    def matching_topic(self, topic: str) -> list[V]:
-        """Values of the stored filters that match `topic`."""
-        found: list[V] = []
-        nodes = [self._root]
-        for depth, part in enumerate(levels(topic)):
-            wild = ("+", "#") if depth or not part.startswith("$") else ()
-            if wild:
-                found.extend(v for n in nodes if (h := n.children.get("#")) and (v := h.value) is not None)
-            nodes = [c for n in nodes for name in (part, *wild[:1]) if (c := n.children.get(name)) is not None]
-            if not nodes:
-                return found
-        found.extend(v for n in nodes if (v := n.value) is not None)
-        found.extend(v for n in nodes if (h := n.children.get("#")) and (v := h.value) is not None)
-        return found
-
-    def matching_filter(self, path: str) -> list[V]:
-        """Values of the stored topics that match the filter `path`, in the order they were first stored per level."""
-        nodes = [self._root]
-        for depth, part in enumerate(levels(path)):
-            if part == "#":
-                return [value for node in nodes for value in self._below(node, hide_dollar=not depth)]
-            if part == "+":
-                nodes = [c for n in nodes for name, c in n.children.items() if depth or not name.startswith("$")]
-            else:
-                nodes = [c for n in nodes if (c := n.children.get(part)) is not None]
-        return [value for node in nodes if (value := node.value) is not None]
-
-    def _below(self, node: _Node[V], *, hide_dollar: bool) -> Iterator[V]:
-        stack = [node]
-        while stack:
-            top = stack.pop()
-            if top.value is not None:
-                yield top.value
-            children = [c for name, c in top.children.items() if not (hide_dollar and name.startswith("$"))]
-            stack.extend(reversed(children))
-            hide_dollar = False
-
-
-class Session:
-    """A client's state at the broker: its subscriptions, will, and the queue of what goes out to it."""
-
-    __slots__ = (
-        "_acks", "_broker", "_inflight", "_queue", "_ready_us", "_timer",
-        "client_id", "filters", "open", "owner", "peer", "tally", "will",
-    )  # fmt: skip
-
-    def __init__(self, broker: SimBroker, client_id: str, owner: str, peer: Peer, will: Will | None) -> None:
-        self._broker = broker
-        self.client_id = client_id
-        self.owner = owner
-        self.peer = peer
-        self.will = will
-        self.open = True
-        self.filters: dict[str, bool] = {}
-        self.tally = broker.traffic.owner(owner)
-        self._queue: deque[Delivered] = deque()
-        self._inflight = 0
-        self._acks: deque[int] = deque()
-        self._ready_us = 0
-        self._timer: Timer | None = None
-
-    @property
-    def waiting(self) -> int:
-        """Messages queued or not yet acknowledged."""
-        self._settle()
-        return len(self._queue) + self._inflight
-
-    def offer(self, message: Delivered) -> None:
-        """Send now, or queue, or lose: the limits decide."""
-        if not self.open:
-            return
-        if not self._queue and self._may_send():
-            self._send(message)
-        elif len(self._queue) < self._broker.config.queued_max:
-            self._queue.append(message)
-            self._arm()
-        else:
-            self.tally.dropped += 1
-            self._broker.traffic.topic(message.topic).dropped += 1
-
-    def acked_at(self, ms: int) -> None:
-        """A PUBACK will arrive at `ms`, never before an earlier one; known ahead, to save an entry on the agenda."""
-        self._acks.append(ms)
-        if self._queue:
-            self._arm()
-
-    def end(self) -> None:
-        """Forget everything that was to go out."""
-        self.open = False
-        self._queue.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _may_send(self) -> bool:
-        self._settle()
-        paced = self._broker.config.session_bytes_per_s is not None
-        if paced and self._ready_us > self._broker.scheduler.now_ms * 1000:
-            return False
-        return self._inflight < self._broker.config.inflight_max
-
-    def _settle(self) -> None:
-        acks, now_ms = self._acks, self._broker.scheduler.now_ms
-        while acks and acks[0] <= now_ms:
-            acks.popleft()
-            self._inflight -= 1
-
-    def _send(self, message: Delivered) -> None:
-        broker = self._broker
-        size = broker.packet_bytes(message.topic, message.payload)
-        if (rate := broker.config.session_bytes_per_s) is not None:
-            self._ready_us = max(self._ready_us, broker.scheduler.now_ms * 1000) + size * 1_000_000 // rate
-        self._inflight += 1
-        for tally in (self.tally, broker.traffic.topic(message.topic)):
-            tally.messages_out += 1
-            tally.bytes_out += size
-        self.peer.deliver(message)
-
-    def _pump(self) -> None:
-        while self._queue and self.open and self._may_send():
-            self._send(self._queue.popleft())
-        if self._queue and self.open:
-            self._arm()
-
-    def _arm(self) -> None:
-        """Wake when the next message may go: the pace allows it and, with a full window, an ack has come."""
-        due_ms = -(-self._ready_us // 1000)
-        if self._inflight >= self._broker.config.inflight_max:
-            if not self._acks:
-                return
-            due_ms = max(due_ms, self._acks[0])
-        if self._timer is None or not self._timer.pending:
-            self._timer = self._broker.scheduler.at(due_ms, self._pump)
+from hcom_replica.testing.brokerconfig import BrokerConfig
+from hcom_replica.testing.scheduler import Scheduler
+from hcom_replica.testing.session import Peer, Session
+from hcom_replica.testing.topictree import TopicTree, is_wildcard, matches
+from hcom_replica.testing.traffic import Traffic
 
 
 class SimBroker:
@@ -382,7 +75,7 @@ class SimBroker:
         if older is not None:
             self.traffic.note("takeover")
             self.kick(older, "session taken over")
-        session = Session(self, client_id, owner, peer, will)
+        session = Session(self.config, self.traffic, self.scheduler, client_id, owner, peer, will)
         self.sessions[client_id] = session
         return session
 
@@ -470,16 +163,11 @@ class SimBroker:
 
     # --- messages ------------------------------------------------------------------------------------------
 
-    def packet_bytes(self, topic: str, payload: bytes) -> int:
-        """Size of a QoS 1 PUBLISH packet: fixed header, topic, packet id, (no) properties, payload."""
-        body = 4 + len(topic) + len(payload) + (self.config.version == 5)
-        return 2 + (body > 127) + (body > 16_383) + (body > 2_097_151) + body
-
     def publish(self, session: Session, topic: str, payload: bytes, *, retain: bool, token: int) -> None:
         """A PUBLISH came: check, route, acknowledge. Echoes leave before the PUBACK."""
         if not session.open:
             return
-        size = self.packet_bytes(topic, payload)
+        size = self.config.packet_bytes(topic, payload)
         for tally in (session.tally, self.traffic.topic(topic)):
             tally.messages_in += 1
             tally.bytes_in += size

@@ -16,7 +16,8 @@ from hcom_replica.core.settings import Settings
 from hcom_replica.errors import UsageError
 from hcom_replica.ids import EventId, OriginId
 from hcom_replica.store.memory_kv import MemoryKv
-from hcom_replica.testing.broker import BrokerConfig, SimBroker
+from hcom_replica.testing.broker import SimBroker
+from hcom_replica.testing.brokerconfig import BrokerConfig
 from hcom_replica.testing.device import Device, World
 from hcom_replica.testing.faults import Faults, Kind
 from hcom_replica.testing.link import Profile

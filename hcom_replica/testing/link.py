@@ -23,9 +23,11 @@ from typing import Final, Literal, TypeVarTuple
 from hcom_replica.errors import LimitError, UsageError
 from hcom_replica.limits import CLIENT_ID_CHARS_MAX, SUBSCRIBE_FILTERS_MAX
 from hcom_replica.ports import Capabilities, Delivered, LinkDown, LinkEvent, LinkUp, Published, Subscribed, Will
-from hcom_replica.testing.broker import Session, SimBroker, check_filter, is_wildcard
+from hcom_replica.testing.broker import SimBroker
 from hcom_replica.testing.faults import DeviceFaults, Faults, Kind
 from hcom_replica.testing.scheduler import Scheduler, Timer
+from hcom_replica.testing.session import Session
+from hcom_replica.testing.topictree import check_filter, is_wildcard
 
 Ts = TypeVarTuple("Ts")
 
@@ -364,7 +366,7 @@ class SimLink:
                 self._launch_publish(topic, payload, retain, token)
 
     def _launch_publish(self, topic: str, payload: bytes, retain: bool, token: int) -> None:
-        size = self._broker.packet_bytes(topic, payload)
+        size = self._broker.config.packet_bytes(topic, payload)
         if not self._faults.active:
             self._up.send_message(size, topic, 0, "kept", self._at_broker_publish, topic, payload, retain, token)
             return
@@ -441,7 +443,7 @@ class SimLink:
         """Put a PUBLISH on the wire; on a dead connection it stays unacknowledged, and fills the queue."""
         if self._severed:
             return
-        size = self._broker.packet_bytes(message.topic, message.payload)
+        size = self._broker.config.packet_bytes(message.topic, message.payload)
         if not self._faults.active:
             self._down.send_message(size, message.topic, 0, "kept", self._receive, message)
             return

@@ -18,7 +18,7 @@ import msgspec
 from hcom_replica.core.settings import Settings
 from hcom_replica.errors import ReplicaError, UsageError
 from hcom_replica.testing.actions import Actions
-from hcom_replica.testing.broker import BrokerConfig
+from hcom_replica.testing.brokerconfig import BrokerConfig
 from hcom_replica.testing.checkers import Violation
 from hcom_replica.testing.script import Words, parse_words
 from hcom_replica.testing.stage import Stage

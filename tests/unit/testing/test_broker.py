@@ -6,8 +6,10 @@ import pytest
 
 from hcom_replica.errors import UsageError
 from hcom_replica.ports import Will
-from hcom_replica.testing.broker import BrokerConfig, TopicTree, check_filter, matches, topic_class
+from hcom_replica.testing.brokerconfig import BrokerConfig
 from hcom_replica.testing.link import Profile
+from hcom_replica.testing.topictree import TopicTree, check_filter, matches
+from hcom_replica.testing.traffic import topic_class
 from tests.unit.testing.world import QUICK, World
 
 
@@ -325,7 +327,7 @@ def test_packet_over_the_limit_disconnects_its_sender_and_fires_its_will() -> No
     a = world.client("A", will=Will("will", b"gone"))
     world.run(100)
     assert a.ups()[0].capabilities.packet_bytes_max == 100
-    fits = 100 - world.broker.packet_bytes("t", b"")
+    fits = 100 - world.broker.config.packet_bytes("t", b"")
     a.publish("t", b"x" * fits, retain=True, token=1)
     world.run(100)
     assert len(a.acks()) == 1
@@ -382,7 +384,7 @@ def test_session_pace_spreads_deliveries_over_time() -> None:
     a = world.online("A")
     a.subscribe("t")
     a.forget()
-    size = world.broker.packet_bytes("t", b"x" * 100)
+    size = world.broker.config.packet_bytes("t", b"x" * 100)
     for _ in range(50):
         world.broker.inject("t", b"x" * 100)
     began_ms = world.scheduler.now_ms

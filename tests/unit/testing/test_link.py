@@ -4,7 +4,7 @@ import pytest
 
 from hcom_replica.errors import LimitError, UsageError
 from hcom_replica.ports import Link, LinkUp, Will
-from hcom_replica.testing.broker import BrokerConfig
+from hcom_replica.testing.brokerconfig import BrokerConfig
 from hcom_replica.testing.faults import Kind
 from hcom_replica.testing.link import Profile, SimLink
 from tests.unit.testing.world import QUICK, World
@@ -102,7 +102,7 @@ def test_bandwidth_up_and_down_take_their_time() -> None:
     world.run(1_000)
     a.forget()
     began_ms = world.scheduler.now_ms
-    assert world.broker.packet_bytes("t", b"x" * 991) == 1_000
+    assert world.broker.config.packet_bytes("t", b"x" * 991) == 1_000
     a.publish("t", b"x" * 991)
     assert world.scheduler.run_while(lambda: not a.messages(), began_ms + 60_000)
     assert world.scheduler.now_ms - began_ms == 100 + 10 + 1_000 + 10

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from hcom_replica.ports import Delivered, LinkDown, LinkEvent, LinkUp, Published, Subscribed, Will
-from hcom_replica.testing.broker import BrokerConfig, SimBroker
+from hcom_replica.testing.broker import SimBroker
+from hcom_replica.testing.brokerconfig import BrokerConfig
 from hcom_replica.testing.faults import Faults
 from hcom_replica.testing.link import Profile, SimLink
 from hcom_replica.testing.scheduler import Scheduler
