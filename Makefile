@@ -12,6 +12,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 # Worker processes of pytest. Two is what the smallest machine has, and keeps brokers and daemons apart enough.
 JOBS ?= 2
 SEED ?=
+QUICK ?=
 ARGS ?=
 
 BIN := .venv/bin
@@ -57,6 +58,10 @@ sim: venv ## run the simulator; SEED=42 repeats a run, ARGS="--devices 5 --loss 
 .PHONY: bench
 bench: venv ## measure throughput, catch-up, latency and bytes beside raw LMDB and raw MQTT
 	@$(BIN)/hcom-replica bench $(ARGS)
+
+.PHONY: model
+model: ## check the protocol's formal models and their mutants with spin; QUICK=1 for the small sizes
+	@$(or $(PYTHON),python3) specs/model/check.py $(if $(QUICK),--quick) $(ARGS)
 
 .PHONY: ci
 ci: check test ## what continuous integration runs: check and test
