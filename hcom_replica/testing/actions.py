@@ -13,7 +13,7 @@ from hcom_replica.testing.checkers import Violation
 from hcom_replica.testing.conditions import Conditions
 from hcom_replica.testing.faults import Kind
 from hcom_replica.testing.forger import Forger
-from hcom_replica.testing.link import Profile
+from hcom_replica.testing.pipe import Profile
 from hcom_replica.testing.script import Words, parse_span, parse_time_ms
 from hcom_replica.testing.stage import Stage
 from hcom_replica.wire.event import Draft

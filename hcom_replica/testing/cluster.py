@@ -20,7 +20,7 @@ from hcom_replica.testing.broker import SimBroker
 from hcom_replica.testing.brokerconfig import BrokerConfig
 from hcom_replica.testing.device import Device, World
 from hcom_replica.testing.faults import Faults, Kind
-from hcom_replica.testing.link import Profile
+from hcom_replica.testing.pipe import Profile
 from hcom_replica.testing.scheduler import Scheduler
 from hcom_replica.wire.event import Draft, decode_event, is_system
 from hcom_replica.wire.keys import GroupKeys

@@ -23,7 +23,8 @@ from hcom_replica.store.log import Log
 from hcom_replica.store.memory_kv import MemoryKv
 from hcom_replica.testing.broker import SimBroker
 from hcom_replica.testing.faults import Faults
-from hcom_replica.testing.link import Profile, SimLink
+from hcom_replica.testing.link import SimLink
+from hcom_replica.testing.pipe import Profile
 from hcom_replica.testing.scheduler import Scheduler, Timer
 from hcom_replica.testing.storefaults import Crash, StoreFaults
 from hcom_replica.wire.event import Draft

@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from hcom_replica.testing.pipe import Order
 from hcom_replica.testing.scheduler import Scheduler
 
 
@@ -82,6 +83,14 @@ class Target(Protocol):
         """A one-way or black-hole switch of this device was turned."""
 
 
+class Copy(NamedTuple):
+    """What arrives of a message that faults may have struck, how much later, and in which order."""
+
+    payload: bytes
+    extra_ms: int
+    order: Order
+
+
 class DeviceFaults:
     """The switches of one device, as its links see them.
 
@@ -106,15 +115,29 @@ class DeviceFaults:
         self.hits[kind] += 1
         return True
 
-    def extra_ms(self, kind: Kind) -> int:
-        """Draw the extra time of a delay, reorder or duplicate that is on."""
-        return self._scheduler.between(self.active[kind][1])
-
     def hole(self, *, up: bool) -> Kind | None:
         """The fault that swallows this direction now, if any."""
         return next((kind for kind in (_HOLES_UP if up else _HOLES_DOWN) if kind in self.active), None)
 
-    def corrupted(self, payload: bytes) -> bytes:
+    def struck(self, payload: bytes) -> list[Copy]:
+        """What arrives of one message: the faults that are on are asked for it, each in turn."""
+        if self.strikes(Kind.CORRUPT):
+            payload = self._corrupted(payload)
+        extra_ms = self._extra_ms(Kind.DELAY) if self.strikes(Kind.DELAY) else 0
+        order: Order = "kept"
+        if self.strikes(Kind.REORDER):
+            extra_ms, order = extra_ms + self._extra_ms(Kind.REORDER), "overtaken"
+        copies = [Copy(payload, extra_ms, order)]
+        if self.strikes(Kind.DUPLICATE):
+            late_ms = self._extra_ms(Kind.DUPLICATE)
+            copies.append(Copy(payload, extra_ms + late_ms, "stray" if late_ms else order))
+        return copies
+
+    def _extra_ms(self, kind: Kind) -> int:
+        """Draw the extra time of a delay, reorder or duplicate that is on."""
+        return self._scheduler.between(self.active[kind][1])
+
+    def _corrupted(self, payload: bytes) -> bytes:
         """Return `payload` with one to four bytes changed; an empty payload gets one byte."""
         rng, damaged = self._scheduler.random, bytearray(payload or b"\0")
         for place in rng.sample(range(len(damaged)), min(len(damaged), rng.randint(1, 4))):

@@ -17,7 +17,7 @@ from hcom_replica.core.settings import Settings
 from hcom_replica.errors import UsageError
 from hcom_replica.testing.cluster import Cluster
 from hcom_replica.testing.faults import Kind
-from hcom_replica.testing.link import Profile
+from hcom_replica.testing.pipe import Profile
 from hcom_replica.testing.traffic import Tally
 
 WRITING_MS: Final = 10_000

@@ -23,7 +23,7 @@ from hcom_replica.testing.checkers import Checkers
 from hcom_replica.testing.cluster import Cluster
 from hcom_replica.testing.device import Device
 from hcom_replica.testing.faults import Kind as FaultKind
-from hcom_replica.testing.link import Profile
+from hcom_replica.testing.pipe import Profile
 from hcom_replica.testing.scheduler import Scheduler
 from hcom_replica.testing.session import Session
 from hcom_replica.testing.wiretap import Wiretap

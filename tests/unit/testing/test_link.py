@@ -6,7 +6,8 @@ from hcom_replica.errors import LimitError, UsageError
 from hcom_replica.ports import Link, LinkUp, Will
 from hcom_replica.testing.brokerconfig import BrokerConfig
 from hcom_replica.testing.faults import Kind
-from hcom_replica.testing.link import Profile, SimLink
+from hcom_replica.testing.link import SimLink
+from hcom_replica.testing.pipe import Profile
 from tests.unit.testing.world import QUICK, World
 
 GONE = Will("will", b"gone")

@@ -6,7 +6,8 @@ from hcom_replica.ports import Delivered, LinkDown, LinkEvent, LinkUp, Published
 from hcom_replica.testing.broker import SimBroker
 from hcom_replica.testing.brokerconfig import BrokerConfig
 from hcom_replica.testing.faults import Faults
-from hcom_replica.testing.link import Profile, SimLink
+from hcom_replica.testing.link import SimLink
+from hcom_replica.testing.pipe import Profile
 from hcom_replica.testing.scheduler import Scheduler
 
 QUICK = Profile(latency_ms=(10, 10))
