@@ -425,21 +425,28 @@ def test_vectors_never_step_back_whatever_comes_in_which_order(host: Host) -> No
     assert seen[-1][1][nova.own.id] == nova.own.seq
 
 
-def test_slots_of_earlier_incarnations_are_cleared_but_for_head_and_mailbox(boxe: Device) -> None:
+def test_slots_of_the_incarnation_before_are_cleared_but_for_head_and_mailbox(host: Host) -> None:
     """P7.12: others may need those"""
-    old = boxe.own.id
-    host = Host(boxe, boot=2)
-    host.retained[TOPICS.standing(old)] = boxe.say(Kind.STANDING, Standing(boxe.counter(), WALL, []))[1]
-    host.connect()
+    device, old = host.device, host.device.own.id
     host.machine.closing(host.now)
     host.run(5_000)
     mailbox = {topic for topic in host.retained if topic.split("/")[1] in "im"}
     assert mailbox, "nobody has it: it is in the mailbox"
-    boxe.log.open_incarnation("test", WALL)
+    device.log.open_incarnation("test", WALL)
     host.appended().run(1_000)
-    host.disconnect().connect()
-    assert {TOPICS.presence(old), TOPICS.vector(old, 0), TOPICS.standing(old)} <= cleared(host)
+    assert {TOPICS.presence(old), TOPICS.vector(old, 0)} <= cleared(host)
     assert not ({TOPICS.head(old)} | mailbox) & cleared(host)
+
+
+def test_slots_that_a_process_before_has_left_of_earlier_incarnations_are_cleared(boxe: Device, host: Host) -> None:
+    """P7.12: the incarnation was opened while nobody was connected"""
+    old, left = boxe.own.id, dict(host.retained)
+    left[TOPICS.standing(old)] = boxe.say(Kind.STANDING, Standing(boxe.counter(), WALL, []))[1]
+    boxe.log.open_incarnation("test", WALL)
+    later = Host(boxe, boot=2)
+    later.retained = left
+    later.connect().run(1_000)
+    assert cleared(later) == {TOPICS.presence(old), TOPICS.vector(old, 0), TOPICS.standing(old)}
 
 
 def cleared(host: Host) -> set[str]:
