@@ -1,4 +1,4 @@
-"""Asking for words that must have been lost: outbound lag and mailboxes wait for the vectors of others (P8.8).
+"""Asking for words that must have been lost: outbound lag and mailboxes wait for the vectors of others (P8.10).
 
 A vector is published when it changes, and a queue that overflows on the way loses it without a word. A device that is
 online, lacks something of ours by what we know of it, and has said nothing else for a while, is asked.

@@ -363,7 +363,7 @@ def test_machine_with_a_broker_that_refuses_the_mailbox_asks_it_now_and_then(box
 
 
 def test_ring_named_by_an_index_and_never_written_is_written_by_the_next_process(boxe: Device) -> None:
-    """P8.1: a process may die between index and slots; L2 must hold all the same."""
+    """P8.1, P8.8: a process may die between index and slots; L2 must hold all the same."""
     host = Host(boxe).connect()
     host.hold = True
     host.run(30_000)
@@ -376,6 +376,7 @@ def test_ring_named_by_an_index_and_never_written_is_written_by_the_next_process
 
 
 def test_ring_of_the_process_before_is_kept_when_it_is_there(boxe: Device) -> None:
+    """P8.8"""
     host = Host(boxe).connect().run(30_000)
     ring = {topic: payload for topic, payload in host.retained.items() if "/m/" in topic}
     assert ring

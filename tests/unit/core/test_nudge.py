@@ -1,4 +1,4 @@
-"""Asking for vectors that must have been lost (P8.8)."""
+"""Asking for vectors that must have been lost (P8.10)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def waiting() -> Waiting:
 
 
 def test_device_that_lacks_events_and_says_nothing_more_is_asked_each_minute(waiting: Waiting) -> None:
-    """P8.8"""
+    """P8.10"""
     waiting.says(3)
     asks = waiting.asked(0, 150_000)
     assert [ms for ms, _ in asks] == [60_000, 120_000]
@@ -58,7 +58,7 @@ def test_device_that_has_all_is_left_alone(waiting: Waiting) -> None:
 
 
 def test_device_that_moves_on_is_given_another_minute(waiting: Waiting) -> None:
-    """P8.8: has said nothing else for 60 s"""
+    """P8.10: has said nothing else for 60 s"""
     waiting.says(2)
     assert waiting.asked(0, 50_000) == []
     waiting.says(4, 50_000)

@@ -23,7 +23,7 @@ def test_times_of_asking_are_those_of_the_protocol() -> None:
 
 
 def test_numbers_of_live_and_mailbox_are_those_of_the_protocol() -> None:
-    """P7.6, P8.1, P8.2, P8.5, P8.8"""
+    """P7.6, P8.1, P8.2, P8.5, P8.10"""
     assert (USUAL.live_window_bytes, USUAL.live_window_ms, MESSAGE_BYTES_MAX) == (60 << 10, 1_000, 60 << 10)
     assert (USUAL.mailbox_slots, USUAL.due_ms, USUAL.ring_ms) == (32, 2_000, 30_000)
     assert (USUAL.clear_after_connect_ms, USUAL.nudge_ms) == (30_000, 60_000)
