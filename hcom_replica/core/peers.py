@@ -21,6 +21,7 @@ from hcom_replica.wire.messages import (
     Head,
     Index,
     Presence,
+    Segment,
     Standing,
     VectorPage,
     decode_head,
@@ -111,6 +112,7 @@ class Peers:
         self._own: OriginId | None = None
         self._newest: dict[bytes, int] = {}
         self._moved: dict[OriginId, None] | None = None
+        self._segments: dict[OriginId, list[tuple[OriginId, Segment]]] | None = None
         for kind, origin, page, received, data in notes:
             self._restore(kind, origin, page, received, data)
 
@@ -140,7 +142,7 @@ class Peers:
         """What an earlier connection said, of who is online and what mailboxes hold, says nothing about now."""
         for peer in self._peers.values():
             peer.presence = peer.index = peer.standing = peer.heard_mono_ms = None
-        self._claims = self._moved = None
+        self._claims = self._moved = self._segments = None
 
     def heard(self, author: Author, now: Now) -> Peer | None:
         """Note that an author was heard from live; None when there are too many authors."""
@@ -216,6 +218,15 @@ class Peers:
                 _raise(claims, _claimed(peer, Kind.INDEX))
         return self._claims
 
+    def segments(self, origin: OriginId) -> list[tuple[OriginId, Segment]]:
+        """(writer, segment) of every mailbox segment of an origin that an index names. Not to be changed."""
+        if self._segments is None:
+            self._segments = {}
+            for peer in self._peers.values():
+                for segment in peer.index.segments if peer.index is not None else ():
+                    self._segments.setdefault(OriginId(segment.origin), []).append((peer.origin, segment))
+        return self._segments.get(origin, [])
+
     def take_moved(self) -> dict[OriginId, None] | None:
         """Origins of which others have said something else since the last call; None: it may be any."""
         moved, self._moved = self._moved, {}
@@ -224,6 +235,8 @@ class Peers:
     def _note(self, peer: Peer, kind: Kind, before: dict[OriginId, Ack]) -> None:
         """A peer may claim something else than before. What it has taken back others may still claim."""
         after = _claimed(peer, kind)
+        if kind is Kind.INDEX:
+            self._segments = None
         changed = {origin: after.get(origin, _NOTHING) for origin in {**before, **after}
                    if before.get(origin) != after.get(origin)}  # fmt: skip
         if self._moved is not None:

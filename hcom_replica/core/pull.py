@@ -1,4 +1,4 @@
-"""Asking for what is missing: one source at a time for each origin (P7.7, P7.8).
+"""Asking for what is missing: one source at a time for each origin, many origins in one want (P7.7, P7.8).
 
 Sources in order: mailbox segments that an index names, then devices that are online and claim to hold the range. A
 source that brings nothing in time goes to the end of the list. Hearing somebody else ask for the same range is as good
@@ -14,35 +14,51 @@ from hcom_replica.core.effects import Now, Subscribe, Unsubscribe
 from hcom_replica.core.intake import Intake
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.outbox import Outbox
+from hcom_replica.core.pace import Pace, Waits
 from hcom_replica.core.peers import Peer
 from hcom_replica.core.settings import Settings
+from hcom_replica.core.sources import Place, Source, Sources, claims
 from hcom_replica.ids import ORIGIN_BYTES, OriginId
 from hcom_replica.wire.codec import encode
 from hcom_replica.wire.frame import Author, Kind, Signer, pack
-from hcom_replica.wire.messages import Segment, Want, WantItem
+from hcom_replica.wire.messages import WANT_ITEMS_MAX, Want, WantItem
 from hcom_replica.wire.topics import Topics, block_of
 
-_SLOTS_AT_ONCE: Final = 8
-_GROW_BELOW_MS: Final = 1_000
 _WANT_BYTES: Final = 6
 """Ids of wants begin at random, so that those of two askers differ."""
 
-Source = tuple[OriginId, int]
-"""(holder, -1) for a device that is asked, (writer, slot) for a mailbox slot."""
+_GUESS_BYTES: Final = 4 << 10
+"""What is missing of an origin of which only a hint is known, when a want is filled up."""
+
+_LOOK_FREELY: Final = 64
+"""With more origins than this to ask for, looking at all of them is left alone for an eighth of a ms each."""
 
 
-@dataclass
-class _Pull:
-    """One source that is being tried for one origin.
+@dataclass(slots=True)
+class _Flight:
+    """A want, or a reading of slots: one source that is being tried, for one origin or several.
 
     Attributes:
+        want: id of the want; 0 when slots are read.
         holder: key of the device that was asked; None when slots are read.
+        progress_ms: when it last brought something for any of them.
+    """
+
+    want: int
+    holder: bytes | None
+    progress_ms: int
+
+
+@dataclass(slots=True)
+class _Pull:
+    """One origin's part in a flight.
+
+    Attributes:
         have: how far the prefix went when it last counted as progress.
     """
 
+    flight: _Flight
     sources: list[Source]
-    want: int
-    holder: bytes | None
     first: int
     have: int
     started_ms: int
@@ -50,17 +66,9 @@ class _Pull:
     timeout_ms: int
     slots: set[str] = field(default_factory=set)
 
-
-@dataclass
-class _Pace:
-    """What has been learnt about pulling one origin."""
-
-    window: int
-    timeout_ms: int
-    due_ms: int
-    failed: dict[Source, int] = field(default_factory=dict)
-    filters: tuple[str, ...] = ()
-    sourceless_ms: int | None = None
+    def gives_up_ms(self) -> int:
+        """When it has brought nothing for too long."""
+        return max(self.progress_ms, self.flight.progress_ms) + self.timeout_ms
 
 
 class Puller:
@@ -71,11 +79,16 @@ class Puller:
         self._topics = topics
         self._settings = settings
         self._intake = intake
+        self._sources = Sources(settings, outbox)
+        self._waits = Waits(settings, outbox)
         self._pulls: dict[OriginId, _Pull] = {}
-        self._paces: dict[OriginId, _Pace] = {}
-        self._connected = False
+        self._paces: dict[OriginId, Pace] = {}
+        self._sourceless: dict[OriginId, int] = {}
         self._hunts: dict[OriginId, int] = {}
+        self._connected = False
+        self._devices = 1
         self._at_once_until = 0
+        self._look_ms: int | None = None
         self._want = int.from_bytes(outbox.rng.randbytes(_WANT_BYTES), "big")
 
     def link_up(self, now: Now) -> None:
@@ -88,6 +101,8 @@ class Puller:
         self._connected = False
         self._pulls.clear()
         self._paces.clear()
+        self._sourceless.clear()
+        self._look_ms = None
 
     def pulling(self) -> list[OriginId]:
         """Origins for which a source is being tried."""
@@ -95,36 +110,44 @@ class Puller:
 
     def tick(self, now: Now, knowledge: Knowledge, signer: Signer) -> None:
         """Give up sources that bring nothing, and try the next ones."""
-        if not self._connected:
+        if not self._connected or (self._look_ms is not None and now.mono_ms < self._look_ms):
             return
+        self._devices = 1 + len(knowledge.peers.current(knowledge.own))
+        wanted = self._wanted(knowledge)
+        for origin in [origin for origin in self._paces if origin not in wanted]:
+            self._leave(origin)
+        due = [origin for origin in wanted if self._pace(now, origin).due_ms <= now.mono_ms]
+        due.sort(key=lambda origin: self._paces[origin].due_ms)
+        for origin in list(self._pulls):
+            self._check(now, origin)
+        for origin in due:
+            if origin not in self._pulls and self._room() and self._paces[origin].due_ms <= now.mono_ms:
+                self._begin(now, knowledge, signer, origin, wanted, due)
+        pause_ms = len(wanted) // 8 if len(wanted) > _LOOK_FREELY else 0
+        self._look_ms = now.mono_ms + pause_ms if pause_ms else None
+
+    def _wanted(self, knowledge: Knowledge) -> dict[OriginId, int]:
+        """Origins to ask for -> the highest seq that is known of."""
         wanted = {o: seq for o, seq in knowledge.wanted().items() if seq > self._intake.have(o)}
         for origin, seq in self._intake.gaps().items():
             wanted[origin] = max(seq, wanted.get(origin, 0))
         for origin, seq in self._hunts.items():
             wanted[origin] = max(seq + 1, wanted.get(origin, 0))
-        for origin in [origin for origin in self._paces if origin not in wanted]:
-            self._leave(origin)
-        for origin in sorted(wanted, key=lambda origin: self._pace(now, origin).due_ms):
-            if origin in self._pulls:
-                self._check(now, origin)
-            room = len(self._pulls) < self._settings.pulls_max
-            if room and origin not in self._pulls and self._paces[origin].due_ms <= now.mono_ms:
-                self._begin(now, knowledge, signer, origin, wanted[origin])
+        return wanted
+
+    def _room(self) -> bool:
+        """Whether another source may be tried at the same time."""
+        return len({id(pull.flight) for pull in self._pulls.values()}) < self._settings.pulls_max
 
     def stuck(self, now: Now) -> list[OriginId]:
         """Origins of which something is missing that nobody reachable has had for a while."""
         after = self._settings.standing_after_ms
-        return [
-            origin
-            for origin, pace in self._paces.items()
-            if pace.sourceless_ms is not None and now.mono_ms - pace.sourceless_ms >= after
-        ]
+        return [origin for origin, since_ms in self._sourceless.items() if now.mono_ms - since_ms >= after]
 
     def news(self, now: Now) -> None:
         """A source may have turned up: look again for what had none."""
-        for pace in self._paces.values():
-            if pace.sourceless_ms is not None:
-                pace.due_ms = now.mono_ms
+        for origin in self._sourceless:
+            self._paces[origin].due_ms = now.mono_ms
 
     def fill(self, now: Now, origin: OriginId, author: Author | None, want: int, *, last: bool) -> None:
         """A fill for an origin was taken in.
@@ -135,7 +158,10 @@ class Puller:
         pull, have = self._pulls.get(origin), self._intake.have(origin)
         if pull is None:
             return
-        answer = author is not None and author.key == pull.holder and want == pull.want
+        flight = pull.flight
+        answer = author is not None and author.key == flight.holder and want == flight.want
+        if answer:
+            flight.progress_ms = now.mono_ms
         if answer or have > pull.have:
             pull.progress_ms, pull.have = now.mono_ms, have
         if answer and last:
@@ -175,7 +201,7 @@ class Puller:
         self._end(origin)
         if self._hunts[origin] != hunted:  # where there is no further back, a source that misled us is left for a while
             pace = self._pace(now, origin)
-            pace.failed.clear()
+            pace.failures.times.clear()
             pace.due_ms = now.mono_ms
 
     def others_want(self, now: Now, want: Want) -> None:
@@ -186,134 +212,125 @@ class Puller:
             first = self._intake.have(origin) + 1
             if pace is None or origin in self._pulls or pace.due_ms <= now.mono_ms:
                 continue
-            if item.first <= first and block_of(item.first) == block_of(first):
+            if item.first <= first <= (item.last or first) and block_of(item.first) == block_of(first):
                 self._listen(origin, pace, first)
-                pace.due_ms = now.mono_ms + self._settings.ask_ms_max
+                pace.due_ms = now.mono_ms + self._settings.ask_ms_max + self._waits.draw(self._devices)
 
     def wake_at(self) -> int | None:
         """When `tick` is wanted."""
-        times = [pull.progress_ms + pull.timeout_ms for pull in self._pulls.values()]
-        if len(self._pulls) < self._settings.pulls_max:
+        times = [pull.gives_up_ms() for pull in self._pulls.values()]
+        if self._room():
             times += [pace.due_ms for origin, pace in self._paces.items() if origin not in self._pulls]
-        return min(times, default=None)
+        at_ms = min(times, default=None)
+        return max(at_ms, self._look_ms) if at_ms is not None and self._look_ms is not None else at_ms
 
-    def _pace(self, now: Now, origin: OriginId) -> _Pace:
+    def _pace(self, now: Now, origin: OriginId) -> Pace:
         pace = self._paces.get(origin)
         if pace is None:
             settings = self._settings
-            spread = settings.ask_ms_min + int(self._outbox.rng.random() * (settings.ask_ms_max - settings.ask_ms_min))
-            due = now.mono_ms + (0 if now.mono_ms < self._at_once_until else spread)
-            pace = self._paces[origin] = _Pace(settings.window_bytes_first, settings.pull_ms_min, due)
+            due = now.mono_ms if now.mono_ms < self._at_once_until else self._waits.due(now, self._devices)
+            pace = self._paces[origin] = Pace(settings.window_bytes_first, settings.pull_ms_min, due)
         return pace
 
-    def _begin(self, now: Now, knowledge: Knowledge, signer: Signer, origin: OriginId, claimed: int) -> None:
-        """Try the best source there is."""
-        pace = self._paces[origin]
-        first = self._hunts.get(origin, self._intake.have(origin)) + 1
-        slots = self._slots(now, knowledge, pace, origin, first)
+    def _begin(
+        self,
+        now: Now,
+        knowledge: Knowledge,
+        signer: Signer,
+        origin: OriginId,
+        wanted: dict[OriginId, int],
+        due: list[OriginId],
+    ) -> None:
+        """Try the best source there is; a device is asked in one want for all that is due and that it has."""
+        pace, first = self._paces[origin], self._first(origin)
+        slots = self._sources.slots(now, knowledge, pace.failures, origin, first)
         if slots:
-            pace.sourceless_ms = None
+            self._sourceless.pop(origin, None)
             self._read_slots(now, origin, pace, first, slots)
             return
-        holder = self._holder(now, knowledge, pace, origin, first)
+        hunting = origin in self._hunts
+        holder = self._sources.holder(
+            now, knowledge, pace.failures, origin, first, again_ms=pace.timeout_ms, hunting=hunting
+        )
         if holder is None:
-            pace.sourceless_ms = pace.sourceless_ms if pace.sourceless_ms is not None else now.mono_ms
+            self._sourceless.setdefault(origin, now.mono_ms)
             pace.due_ms = now.mono_ms + self._settings.standing_after_ms
             return
-        pace.sourceless_ms = None
-        self._ask(now, knowledge, signer, origin, holder, first, claimed)
+        others = [other for other in due if other != origin and self._goes_along(now, knowledge, holder, other)]
+        self._ask(now, knowledge, signer, holder, self._within_window(knowledge, [origin, *others]), wanted)
 
-    def _slots(
-        self, now: Now, knowledge: Knowledge, pace: _Pace, origin: OriginId, first: int
-    ) -> list[tuple[OriginId, Segment]]:
-        """Segments that carry on from `first` without a hole, the newest index of each writer believed."""
-        named = [
-            (peer.origin, segment)
-            for peer in knowledge.peers
-            if peer.index is not None
-            for segment in peer.index.segments
-            if segment.origin == origin
-            and segment.last >= first
-            and not self._failed(now, pace, (peer.origin, segment.slot))
-        ]
-        chain: list[tuple[OriginId, Segment]] = []
-        while len(chain) < _SLOTS_AT_ONCE:
-            fitting = [item for item in named if item[1].first <= first <= item[1].last]
-            if not fitting:
+    def _first(self, origin: OriginId) -> int:
+        """The lowest seq to ask for."""
+        return self._hunts.get(origin, self._intake.have(origin)) + 1
+
+    def _goes_along(self, now: Now, knowledge: Knowledge, holder: Peer, origin: OriginId) -> bool:
+        """Whether a holder that is asked anyway is to be asked for this origin too."""
+        pace = self._paces[origin]
+        return (
+            origin not in self._pulls
+            and origin not in self._hunts
+            and claims(holder, origin, self._first(origin))
+            and self._sources.may_ask(now, pace.failures, holder)
+            and not knowledge.peers.segments(origin)
+        )
+
+    def _within_window(self, knowledge: Knowledge, origins: list[OriginId]) -> list[OriginId]:
+        """As many of the origins as one answer brings: the first, and others while their missing bytes fit."""
+        taken, left = origins[:1], self._paces[origins[0]].window - _missing_bytes(knowledge, origins[0])
+        for origin in origins[1:WANT_ITEMS_MAX]:
+            left -= _missing_bytes(knowledge, origin)
+            if left < 0:
                 break
-            writer, best = max(fitting, key=lambda item: item[1].last)
-            group = [
-                item for item in named if item[0] == writer and (item[1].first, item[1].last) == (best.first, best.last)
-            ]
-            whole = {segment.part: (writer, segment) for _, segment in group if segment.parts == best.parts}
-            if len(whole) < best.parts:
-                named = [item for item in named if item not in group]
-                continue
-            chain.extend(whole.values())
-            first = best.last + 1
-        return chain
+            taken.append(origin)
+        return taken
 
-    def _read_slots(
-        self, now: Now, origin: OriginId, pace: _Pace, first: int, slots: list[tuple[OriginId, Segment]]
-    ) -> None:
+    def _read_slots(self, now: Now, origin: OriginId, pace: Pace, first: int, slots: list[Place]) -> None:
         topics = {self._topics.segment(writer, segment.slot) for writer, segment in slots}
         sources = [(writer, segment.slot) for writer, segment in slots]
-        self._pulls[origin] = _Pull(
-            sources,
-            0,
-            None,
-            first,
-            self._intake.have(origin),
-            now.mono_ms,
-            now.mono_ms,
-            max(pace.timeout_ms, self._settings.slot_read_ms),
-            topics,
-        )
+        timeout_ms = max(pace.timeout_ms, self._settings.slot_read_ms)
+        flight = _Flight(0, None, now.mono_ms)
+        have = self._intake.have(origin)
+        self._pulls[origin] = _Pull(flight, sources, first, have, now.mono_ms, now.mono_ms, timeout_ms, topics)
         self._outbox.emit(Subscribe(tuple(sorted(topics))))
 
-    def _holder(self, now: Now, knowledge: Knowledge, pace: _Pace, origin: OriginId, first: int) -> Peer | None:
-        holders = [
-            peer
-            for peer in knowledge.peers.current(knowledge.own)
-            if _claims(peer, origin, first) and peer.online(now, self._settings.online_ms)
-        ]
-        fresh = [peer for peer in holders if not self._failed(now, pace, (peer.origin, -1))]
-        holders = fresh or [p for p in holders if now.mono_ms - pace.failed[p.origin, -1] >= pace.timeout_ms]
-        rng, hunting = self._outbox.rng, origin in self._hunts
-
-        def order(peer: Peer) -> tuple[bool, int, float]:
-            """Whoever failed longest ago; in a hunt, those first who hold something else than we do."""
-            same = hunting and knowledge.acked(peer, origin) > 0
-            return same, pace.failed.get((peer.origin, -1), 0), rng.random()
-
-        return min(holders, key=order, default=None)
-
     def _ask(
-        self, now: Now, knowledge: Knowledge, signer: Signer, origin: OriginId, holder: Peer, first: int, claimed: int
+        self,
+        now: Now,
+        knowledge: Knowledge,
+        signer: Signer,
+        holder: Peer,
+        origins: list[OriginId],
+        wanted: dict[OriginId, int],
     ) -> None:
-        pace = self._paces[origin]
         self._want += 1
-        state = knowledge.states.get(origin)
-        name = state.hash if state is not None else origin
-        spooled = self._intake.spooled_from(origin)
-        last = spooled - 1 if spooled is not None and first < spooled <= claimed else 0
-        want = Want(self._want, holder.origin, pace.window, [WantItem(name, first, last)])
-        self._pulls[origin] = _Pull(
-            [(holder.origin, -1)],
-            want.id,
-            holder.author.key,
-            first,
-            self._intake.have(origin),
-            now.mono_ms,
-            now.mono_ms,
-            pace.timeout_ms,
-        )
-        self._listen(origin, pace, first)
+        window = self._paces[origins[0]].window
+        want = Want(self._want, holder.origin, window, [self._item(knowledge, o, wanted[o]) for o in origins])
+        flight = _Flight(want.id, holder.author.key, now.mono_ms)
+        for origin, item in zip(origins, want.items, strict=True):
+            pace, have = self._paces[origin], self._intake.have(origin)
+            self._sourceless.pop(origin, None)
+            source = (holder.origin, -1)
+            self._pulls[origin] = _Pull(flight, [source], item.first, have, now.mono_ms, now.mono_ms, pace.timeout_ms)
+            self._listen(origin, pace, item.first)
         topic = self._topics.want
         self._outbox.publish(topic, self._outbox.seal(topic, Kind.WANT, signer, pack(encode(want))), retain=False)
-        self._outbox.trace("ask", origin=origin.hex(), first=first, last=last, holder=holder.origin.hex())
+        item = want.items[0]
+        self._outbox.trace(
+            "ask",
+            origin=origins[0].hex(),
+            first=item.first,
+            last=item.last,
+            holder=holder.origin.hex(),
+            origins=len(origins),
+        )
 
-    def _listen(self, origin: OriginId, pace: _Pace, first: int) -> None:
+    def _item(self, knowledge: Knowledge, origin: OriginId, known: int) -> WantItem:
+        """The range to ask for: what waits beyond a gap is not asked for again."""
+        state, first, spooled = knowledge.states.get(origin), self._first(origin), self._intake.spooled_from(origin)
+        last = spooled - 1 if spooled is not None and first < spooled <= known else 0
+        return WantItem(state.hash if state is not None else origin, first, last)
+
+    def _listen(self, origin: OriginId, pace: Pace, first: int) -> None:
         """Be subscribed to the block of `first` and the next one, and to no others of this origin."""
         block = block_of(first)
         filters = (self._topics.fill(origin, block), self._topics.fill(origin, block + 1))
@@ -326,13 +343,10 @@ class Puller:
         pace.filters = filters
 
     def _check(self, now: Now, origin: OriginId) -> None:
-        pull, pace = self._pulls[origin], self._paces[origin]
-        if now.mono_ms - pull.progress_ms < pull.timeout_ms:
+        pull = self._pulls[origin]
+        if now.mono_ms < pull.gives_up_ms():
             return
-        for source in pull.sources:
-            pace.failed[source] = now.mono_ms
-        pace.window = max(pace.window // 2, self._settings.window_bytes_min)
-        pace.timeout_ms = min(2 * pace.timeout_ms, self._settings.pull_ms_max)
+        self._paces[origin].slower(now, pull.sources, self._settings)
         self._outbox.trace("source brought nothing", origin=origin.hex(), source=pull.sources[0][0].hex())
         self._end(origin)
 
@@ -340,17 +354,11 @@ class Puller:
         """A source has brought all it was asked for."""
         pace = self._paces[origin]
         if self._intake.have(origin) < pull.first or origin in self._hunts:
-            for source in pull.sources:
-                pace.failed[source] = now.mono_ms
-        elif now.mono_ms - pull.started_ms < _GROW_BELOW_MS:
-            pace.window = min(2 * pace.window, self._settings.window_bytes_max)
-            pace.timeout_ms = max(pace.timeout_ms // 2, self._settings.pull_ms_min)
+            pace.fail(now, pull.sources)
+        else:
+            pace.faster(now.mono_ms - pull.started_ms, self._settings)
         pace.due_ms = now.mono_ms
         self._end(origin)
-
-    def _failed(self, now: Now, pace: _Pace, source: Source) -> bool:
-        failed = pace.failed.get(source)
-        return failed is not None and now.mono_ms - failed < self._settings.source_retry_ms
 
     def _end(self, origin: OriginId) -> None:
         pull = self._pulls.pop(origin, None)
@@ -360,13 +368,15 @@ class Puller:
     def _leave(self, origin: OriginId) -> None:
         """Nothing is missing of an origin any more."""
         self._end(origin)
+        self._sourceless.pop(origin, None)
         pace = self._paces.pop(origin)
         if pace.filters:
             self._outbox.emit(Unsubscribe(pace.filters))
 
 
-def _claims(peer: Peer, origin: OriginId, first: int) -> bool:
-    ack = peer.acks.get(origin)
-    if ack is not None and ack.seq >= first:
-        return True
-    return peer.origin == origin and peer.head is not None and peer.head.seq >= first
+def _missing_bytes(knowledge: Knowledge, origin: OriginId) -> int:
+    """About what is missing of an origin, by its signed head."""
+    peer, state = knowledge.peers.get(origin), knowledge.states.get(origin)
+    if peer is None or peer.head is None:
+        return _GUESS_BYTES
+    return max(peer.head.cum - (state.cum if state is not None else 0), 0)

@@ -54,7 +54,8 @@ class Server:
         self._in_flight = 0
 
     def asked(self, asker: OriginId, want: Want, knowledge: Knowledge) -> None:
-        """A want addressed to us."""
+        """A want addressed to us. Its origins share the window, and each is given one bundle at least."""
+        share = want.window // max(1, len(want.items))
         for item in want.items:
             origin = OriginId(item.hash[:ORIGIN_BYTES])
             state = knowledge.states.get(origin)
@@ -65,7 +66,7 @@ class Server:
                 heard = ((block_of(first) + 2) << BLOCK_BITS) - 1  # the asker listens to two blocks
                 last = min(item.last or state.seq, state.seq, heard)
                 skipped = block_of(first) - block_of(item.first)
-                self._jobs[asker, origin] = _Job(want.id, origin, first, last, want.window, skipped)
+                self._jobs[asker, origin] = _Job(want.id, origin, first, last, share, skipped)
 
     def pump(self, knowledge: Knowledge, signer: Signer, room: int) -> None:
         """Send what may be in flight, one bundle of each job in turn."""
