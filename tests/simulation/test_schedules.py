@@ -6,14 +6,13 @@ SCHEDULES=2000 runs more of them; SEED=42 runs one, and prints what happened. Se
 from __future__ import annotations
 
 import os
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from hcom_replica.testing.checkers import Violation
 from hcom_replica.testing.faults import Kind
-from hcom_replica.testing.schedule import ACTS, Outcome, Schedule
+from hcom_replica.testing.schedule import ACTS, Schedule
 from hcom_replica.testing.stage import Stage
 
 KEPT = [
@@ -25,9 +24,8 @@ SEEDS = (
     else sorted({*KEPT, *range(int(os.environ.get("SCHEDULES", "40")))})
 )
 
-
-VARIED = (1, 4, 32, 35)
-"""Seeds that together do and suffer everything."""
+FEW = 15
+"""Among so many schedules there is one for every act and every fault."""
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -48,19 +46,13 @@ def test_schedule_run_twice_is_the_same_run() -> None:
 
 
 def test_schedules_do_and_suffer_everything_there_is() -> None:
-    outcomes = [Schedule(seed).run() for seed in VARIED]
-    acts, faults = total(outcomes)
-    assert {act for act in ACTS if not acts[act]} == set()
-    assert {kind for kind in Kind if not faults[kind.value]} == set()
-    assert {"full", "before-commit", "after-commit"} - set(faults) == set()
-
-
-def total(outcomes: list[Outcome]) -> tuple[Counter[str], Counter[str]]:
-    acts, faults = Counter[str](), Counter[str]()
-    for outcome in outcomes:
-        acts += outcome.acts
-        faults += outcome.faults
-    return acts, faults
+    unseen = {*ACTS, *(kind.value for kind in Kind), "full", "before-commit", "after-commit"}
+    for seed in range(FEW):
+        outcome = Schedule(seed).run()
+        unseen -= {*outcome.acts, *outcome.faults}
+        if not unseen:
+            return
+    assert unseen == set()
 
 
 def told(stage: Stage, *, last: int) -> str:
