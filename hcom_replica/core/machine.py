@@ -6,7 +6,6 @@ is known; `tick` decides what to do about it; `effects` hands it out in the orde
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final, Protocol
 
 from hcom_replica.core.context import Context
@@ -14,23 +13,15 @@ from hcom_replica.core.effects import Effect, NotePeers, Now
 from hcom_replica.core.flush import FlushResult
 from hcom_replica.core.inbox import Inbox
 from hcom_replica.core.info import LiveInfo, WaitResult
-from hcom_replica.core.outbox import Random
-from hcom_replica.core.peers import Note
 from hcom_replica.core.place import Gap, Misfit
-from hcom_replica.core.reader import LogReader, OwnTip
+from hcom_replica.core.reader import OwnTip
 from hcom_replica.core.report import IngestReport, Outcome, Refused
-from hcom_replica.core.settings import Settings
 from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import OriginId
 from hcom_replica.limits import VECTOR_PAGE_ENTRIES
 from hcom_replica.wire.codec import encode
 from hcom_replica.wire.frame import Kind, Signer, pack
-from hcom_replica.wire.keys import GroupKeys
-from hcom_replica.wire.messages import (
-    ASK_OFF,
-    Ask,
-)
-from hcom_replica.wire.signing import DeviceKey
+from hcom_replica.wire.messages import ASK_OFF, Ask
 
 _RATE_MS: Final = 10_000
 
@@ -43,28 +34,11 @@ class Machine:
     """One device's replica.
 
     Args:
-        device: its key.
-        keys: its group.
-        log: reads of its log; writes leave as effects.
-        settings: see there.
-        rng: randomness; seeded in simulations.
-        boot: number of this start, raised durably before (P6.2).
-        notes: what table `peers` holds.
-        topic_path: see wire.topics.
+        context: its parts, made for this machine alone; `Context` says of what.
     """
 
-    def __init__(
-        self,
-        device: DeviceKey,
-        keys: GroupKeys,
-        log: LogReader,
-        settings: Settings,
-        rng: Random,
-        boot: int,
-        notes: Iterable[Note] = (),
-        topic_path: str = "",
-    ) -> None:
-        self._c = context = Context(device, keys, log, settings, rng, boot, notes, topic_path)
+    def __init__(self, context: Context) -> None:
+        self._c = context
         self._inbox = Inbox(context)
         self._stored: list[tuple[int, int]] = []
         self._now = Now(0, 0)
@@ -117,7 +91,7 @@ class Machine:
         self._step(now)
         if refused:
             self._c.outbox.trace("subscription refused", filters=" ".join(refused))
-        self._c.fence.subscribed(filters)
+        self._c.fence.subscribed(now, filters)
 
     def published(self, now: Now, token: int, *, refused: bool) -> None:
         """PUBACK."""

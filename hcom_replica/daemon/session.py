@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, TypeVar
 
+from hcom_replica.core.context import Context
 from hcom_replica.core.effects import Now, Trace
 from hcom_replica.core.machine import Machine
 from hcom_replica.core.settings import Settings
@@ -111,7 +112,7 @@ class Session:
         self._dialer = BrokerDialer(brokers, credentials, self._bell.ring)
         settings = Settings(mailbox_slots=config.mailbox_slots, durable=log.durable)
         rng = random.SystemRandom()
-        self._machine = Machine(
+        context = Context(
             opened.device,
             opened.token.keys,
             log,
@@ -121,6 +122,7 @@ class Session:
             log.peers(),
             config.topic_path or "",
         )
+        self._machine = Machine(context)
         self._engine = Engine(
             self._machine,
             log,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from hcom_replica.core.append import Writer
+from hcom_replica.core.context import Context
 from hcom_replica.core.effects import Effect, Now, Trace
 from hcom_replica.core.machine import Machine
 from hcom_replica.core.settings import Settings
@@ -68,7 +69,9 @@ class _Process:
         self._device = device
         self.link: SimLink | None = None
         rng = random.Random(world.scheduler.random.getrandbits(64))
-        self.machine = Machine(device.key, world.keys, log, device.settings, rng, log.next_boot(), [*log.peers()])
+        self.machine = Machine(
+            Context(device.key, world.keys, log, device.settings, rng, log.next_boot(), [*log.peers()])
+        )
         self.engine = Engine(self.machine, log, self, rng=rng, trace=device.note, before=device.before_effect)
         self.closing_until_ms: int | None = None
 

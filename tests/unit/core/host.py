@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from hcom_replica.core.context import Context
 from hcom_replica.core.effects import (
     Disconnect,
     Effect,
@@ -40,7 +41,7 @@ class Host:
         self.device = device
         self.ms = 0
         self.machine = Machine(
-            device.key, KEYS, device.log, settings or Settings(), random.Random(seed), boot, device.log.peers()
+            Context(device.key, KEYS, device.log, settings or Settings(), random.Random(seed), boot, device.log.peers())
         )
         self.filters: set[str] = set()
         self.published: list[Publish] = []
