@@ -40,6 +40,7 @@ class Fence:
         self._nonce = b""
         self._awaited: set[str] = set()
         self._deadline = 0
+        self._again = 0
 
     @property
     def open(self) -> bool:
@@ -67,15 +68,18 @@ class Fence:
         self.stage = Stage.DOWN
         self.connected_ms = None
 
-    def subscribed(self, filters: tuple[str, ...]) -> None:
+    def subscribed(self, now: Now, filters: tuple[str, ...]) -> None:
         """The broker has granted (or refused) subscriptions."""
         self._awaited.difference_update(filters)
         if self.stage is Stage.SUBSCRIBING and not self._awaited:
             self.stage = Stage.FENCING
-            topic = self._topics.fence(self._nonce)
-            self._outbox.publish(
-                topic, self._outbox.seal(topic, Kind.FENCE, None, Packed(0, self._nonce)), retain=False
-            )
+            self._send(now)
+
+    def _send(self, now: Now) -> None:
+        """Publish to the own topic; what comes back may be lost in a queue that overflows, so it is sent again."""
+        self._again = now.mono_ms + self._settings.fence_again_ms
+        topic = self._topics.fence(self._nonce)
+        self._outbox.publish(topic, self._outbox.seal(topic, Kind.FENCE, None, Packed(0, self._nonce)), retain=False)
 
     def echoed(self, now: Now, nonce: bytes) -> None:
         """A fence message came in."""
@@ -85,6 +89,8 @@ class Fence:
 
     def tick(self, now: Now) -> bool:
         """Time passed. Returns True at the moment the fence opens."""
+        if self.stage is Stage.FENCING and self._again <= now.mono_ms < self._deadline:
+            self._send(now)
         if self.stage in (Stage.DOWN, Stage.OPEN) or now.mono_ms < self._deadline:
             return False
         if self.stage is Stage.GRACE:
@@ -96,4 +102,6 @@ class Fence:
 
     def wake_at(self) -> int | None:
         """When `tick` is wanted."""
-        return None if self.stage in (Stage.DOWN, Stage.OPEN) else self._deadline
+        if self.stage in (Stage.DOWN, Stage.OPEN):
+            return None
+        return min(self._again, self._deadline) if self.stage is Stage.FENCING else self._deadline

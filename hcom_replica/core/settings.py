@@ -18,6 +18,7 @@ class Settings:
 
     fence_grace_ms: int = 500
     fence_timeout_ms: int = 15_000
+    fence_again_ms: int = 2_000
     head_first_ms: int = 250
     head_busy_ms_max: int = 5_000
     head_repeats_ms: tuple[int, ...] = (5_000, 30_000, 120_000)
