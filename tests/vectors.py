@@ -564,8 +564,9 @@ def storage() -> Json:
         "arrivals": {
             "number": 7,
             "key": u64(7).hex(),
-            "in_time": (order_key(hlc, STATE.id) + b"\x00").hex(),
-            "late": (order_key(hlc, STATE.id) + b"\x01").hex(),
+            "received_ms": NOW_MS,
+            "in_time": (order_key(hlc, STATE.id) + b"\x00" + u64(NOW_MS)).hex(),
+            "late": (order_key(hlc, STATE.id) + b"\x01" + u64(NOW_MS)).hex(),
         },
         "commits": {"seq": row.seq, "key": seq_key(STATE.id, row.seq).hex(), "value": pack_commit(row).hex()},
         "peers": {"key": peer[0].hex(), "value": peer[1].hex()},

@@ -27,7 +27,6 @@ class Table(StrEnum):
     LOG = "log"
     INDEX = "index"
     ARRIVALS = "arrivals"
-    RECEIPTS = "receipts"
     COMMITS = "commits"
     ORIGINS = "origins"
     SYSTEM = "system"

@@ -1,4 +1,4 @@
-"""Writing events: the rows of log, index, arrivals, receipts, and the counts, of one transaction.
+"""Writing events: the rows of log, index and arrivals, and the counts, of one transaction.
 
 Owns arrival numbers and the late flag (storage-v1 T2.2). Rows are gathered and written in bulk, sorted, because that
 is several times as fast as one by one. The same code serves appends and ingests.
@@ -30,7 +30,7 @@ class Ledger:
 
     def __init__(self, txn: WriteTxn, now_ms: int) -> None:
         self._txn = txn
-        self._now_ms = now_ms
+        self._in_time, self._late = IN_TIME + u64(now_ms), LATE + u64(now_ms)
         self._newest = b""
         self._before = self._arrival = read_number(txn, Meta.ARRIVAL)
         self._plain = 0
@@ -61,10 +61,10 @@ class Ledger:
         self._log.extend(zip(keys, map(add, seqs, records), strict=True), keys[0])
         index = [origin + seq for seq in seqs]
         self._index.extend(zip(index, times, strict=True), index[0])
-        places = [key + IN_TIME for key in keys]
+        places = [key + self._in_time for key in keys]
         if keys[0] < self._newest:
             late = bisect_left(keys, self._newest)
-            places[:late] = [key + LATE for key in keys[:late]]
+            places[:late] = [key + self._late for key in keys[:late]]
         arrivals = range(self._arrival + 1, self._arrival + count + 1)
         self._arrivals.extend(zip(map(_pack, arrivals), places, strict=True))
         self._newest = max(self._newest, keys[-1])
@@ -86,11 +86,10 @@ class Ledger:
         self._newest = newest[0] if newest is not None else b""
 
     def close(self) -> None:
-        """Write everything, the counters and the receipt too."""
+        """Write everything, the counters too."""
         self.flush()
         if self._arrival == self._before:
             return
-        self._txn.put_many(Table.RECEIPTS, [(u64(self._before + 1), u64(self._now_ms))], append=True)
         write_number(self._txn, Meta.ARRIVAL, self._arrival)
         write_number(self._txn, Meta.EVENTS, read_number(self._txn, Meta.EVENTS) + self._plain)
 

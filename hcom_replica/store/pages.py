@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from hcom_replica.errors import StoreCorrupt
 from hcom_replica.ids import EventId, OriginId
 from hcom_replica.store.kv import Kv, ReadTxn, Table
-from hcom_replica.store.schema import LATE, Arrival, StoredEvent, number, seq_key, stored_event, u64
+from hcom_replica.store.schema import Arrival, StoredEvent, arrival, seq_key, stored_event, u64
 
 PAGE_EVENTS = 1000
 
@@ -37,24 +36,7 @@ def arrivals(txn: ReadTxn, after: int, limit: int) -> list[Arrival]:
     if not rows:
         return []
     values = txn.get_many(Table.LOG, [value[:16] for _, value in rows])
-    numbers = [number(key) for key, _ in rows]
-    received = _received(txn, numbers[0], numbers[-1])
-    found: list[Arrival] = []
-    for arrival, (_, place), value in zip(numbers, rows, values, strict=True):
-        while len(received) > 1 and received[-2][0] <= arrival:
-            received.pop()
-        found.append(Arrival(arrival, place[16:] == LATE, received[-1][1], stored_event(place[:16], value)))
-    return found
-
-
-def _received(txn: ReadTxn, first: int, last: int) -> list[tuple[int, int]]:
-    """(first arrival, wall ms) of the transactions that stored the arrivals from first to last, newest first."""
-    found: list[tuple[int, int]] = []
-    for key, value in txn.scan(Table.RECEIPTS, stop=u64(last + 1), reverse=True):
-        found.append((number(key), number(value)))
-        if found[-1][0] <= first:
-            return found
-    raise StoreCorrupt(f"arrival {first} has no receipt")
+    return [arrival(key, place, value) for (key, place), value in zip(rows, values, strict=True)]
 
 
 def event(txn: ReadTxn, name: EventId) -> StoredEvent | None:

@@ -103,6 +103,11 @@ def stored_event(key: bytes, value: bytes) -> StoredEvent:
     return StoredEvent(key, number(key[:8]), OriginId(key[8:]), number(value[:8]), value[8:])
 
 
+def arrival(key: bytes, place: bytes, value: bytes) -> Arrival:
+    """A row of `arrivals`, with the value of the row of `log` that it names."""
+    return Arrival(number(key), place[16:17] == LATE, number(place[17:]), stored_event(place[:16], value))
+
+
 def pack_commit(row: CommitRow) -> bytes:
     """Value of `commits`; the seq is in the key."""
     return _COMMIT.pack(row.hlc, row.cum, row.tip, row.signature)

@@ -11,7 +11,7 @@ from hcom_replica.core.append import Appended, Writer, WriterState
 from hcom_replica.core.hlc import drift_ms
 from hcom_replica.core.origin import OriginState
 from hcom_replica.store.commits import add_commits
-from hcom_replica.store.kv import ReadTxn, Table, WriteTxn
+from hcom_replica.store.kv import Table, WriteTxn
 from hcom_replica.store.ledger import Ledger
 from hcom_replica.store.meta import own_origin, read_number, read_states, write_number, write_state
 from hcom_replica.store.names import stated_name

@@ -10,7 +10,16 @@ import pytest
 
 from hcom_replica.core.origin import decode_state, encode_state
 from hcom_replica.ids import OriginId, order_key
-from hcom_replica.store.schema import pack_commit, pack_peer, seq_key, stored_event, u64, unpack_commit, unpack_peer
+from hcom_replica.store.schema import (
+    arrival,
+    pack_commit,
+    pack_peer,
+    seq_key,
+    stored_event,
+    u64,
+    unpack_commit,
+    unpack_peer,
+)
 from hcom_replica.wire.event import decode_event
 from tests.vectors import FOLDER
 
@@ -60,12 +69,16 @@ def test_commit_row_has_hlc_sum_c_and_signature() -> None:
     assert value == u64(commit.hlc) + u64(commit.cum) + commit.tip + commit.signature
 
 
-def test_arrival_row_ends_with_its_flags() -> None:
+def test_arrival_row_names_the_event_says_late_and_when_it_came() -> None:
     """T2.2"""
-    arrivals = ROWS["arrivals"]
-    place = ROWS["log"]["key"]
+    arrivals, log = ROWS["arrivals"], ROWS["log"]
     assert arrivals["key"] == u64(arrivals["number"]).hex()
-    assert (arrivals["in_time"], arrivals["late"]) == (f"{place}00", f"{place}01"), BROKEN
+    for late in (False, True):
+        place = arrivals["late" if late else "in_time"]
+        assert place == f"{log['key']}0{int(late)}{u64(arrivals['received_ms']).hex()}", BROKEN
+        found = arrival(*map(bytes.fromhex, (arrivals["key"], place, log["value"])))
+        assert (found.number, found.late, found.received_ms) == (arrivals["number"], late, arrivals["received_ms"])
+        assert found.event.seq == log["seq"]
 
 
 def test_peer_row_is_kept_by_kind_author_and_page() -> None:
