@@ -77,10 +77,12 @@ class Schedule:
     Args:
         seed: its name.
         steps: how many things are done.
+        faults: the most that the network does besides.
     """
 
     seed: int
     steps: int = 60
+    faults: int = 12
     acts: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -104,7 +106,7 @@ class Schedule:
         for name in names:
             stage.join(name, skew_ms=rng.choice((0, 0, 0, 2 * HOUR_MS, -2 * HOUR_MS, 30_000)))
             self._start(name)
-        stage.faults.plan(random_plan(rng, names, span_ms=SPAN_MS, count=rng.randint(0, 12)))
+        stage.faults.plan(random_plan(rng, names, span_ms=SPAN_MS, count=rng.randint(0, self.faults)))
         for _ in range(self.steps):
             self._act()
             stage.run(int(rng.expovariate(1 / (SPAN_MS / self.steps))))
