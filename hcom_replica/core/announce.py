@@ -1,16 +1,14 @@
-"""Saying what we have: head, vector and presence (P7.4, P7.5)."""
+"""Saying that we are here, and how far our log goes: head and presence (P7.4)."""
 
 from __future__ import annotations
 
 from hcom_replica.core.effects import Now, Promise
-from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.outbox import Outbox
 from hcom_replica.core.ownslots import OwnSlots
 from hcom_replica.core.reader import OwnTip
 from hcom_replica.core.settings import Settings
-from hcom_replica.limits import VECTOR_PAGE_ENTRIES
 from hcom_replica.wire.frame import Kind, Signer
-from hcom_replica.wire.messages import Ack, Head, Presence, VectorPage, pack_entries
+from hcom_replica.wire.messages import Head, Presence
 from hcom_replica.wire.topics import Topics
 
 
@@ -84,61 +82,6 @@ class HeadSlot:
         return None if self._asked else self._due
 
 
-class VectorSlots:
-    """When to publish the own vector: on change, within the group's budget, or when asked."""
-
-    def __init__(self, outbox: Outbox, slots: OwnSlots, topics: Topics, settings: Settings) -> None:
-        self._outbox = outbox
-        self._slots = slots
-        self._topics = topics
-        self._settings = settings
-        self._published: dict[int, bytes] = {}
-        self._pages = 0
-        self._next_ms = 0
-        self._dirty = False
-        self._open = False
-
-    def opened(self, now: Now) -> None:
-        """The fence has passed: whatever stood there, write all pages."""
-        self._published.clear()
-        self._open, self._dirty, self._next_ms = True, True, now.mono_ms
-
-    def closed(self) -> None:
-        """The link has ended."""
-        self._open = False
-
-    def moved(self) -> None:
-        """Something new is held."""
-        self._dirty = True
-
-    def hurry(self, now: Now) -> None:
-        """Publish at the next tick, changed or not: somebody waits for it."""
-        self._published.clear()
-        self._dirty, self._next_ms = True, now.mono_ms
-
-    def tick(self, now: Now, signer: Signer, knowledge: Knowledge, devices: int) -> None:
-        """Publish the pages that changed, when the budget lets us; `devices` share it."""
-        if not (self._open and self._dirty) or now.mono_ms < self._next_ms:
-            return
-        pages = _pages(knowledge)
-        sent = 0
-        for number, entries in enumerate(pages):
-            if self._published.get(number) != entries or len(pages) != self._pages:
-                page = VectorPage(self._outbox.counter(), now.wall_ms, len(pages), self._settings.durable, entries)
-                topic = self._topics.vector(signer.origin, number)
-                sent += self._slots.write(now, topic, Kind.VECTOR, signer, page)
-                self._published[number] = entries
-        for number in range(len(pages), self._pages):
-            self._slots.put(now, self._topics.vector(signer.origin, number), b"")
-        self._pages, self._dirty = len(pages), False
-        share_ms = sent * max(2, devices) * 1_000 // self._settings.vector_budget_bytes_s
-        self._next_ms = now.mono_ms + max(self._settings.vector_ms_min, share_ms)
-
-    def wake_at(self) -> int | None:
-        """When `tick` is wanted."""
-        return self._next_ms if self._open and self._dirty else None
-
-
 class PresenceSlot:
     """Online and offline, and the will. One session has three counters: online, will, offline (P6.2)."""
 
@@ -161,9 +104,3 @@ class PresenceSlot:
         counter = self._online if online else self._offline
         message = Presence(counter, now.wall_ms, online=online)
         self._slots.write(now, self._topics.presence(signer.origin), Kind.PRESENCE, signer, message)
-
-
-def _pages(knowledge: Knowledge) -> list[bytes]:
-    entries = sorted((origin, Ack(s.seq, s.tip[:8])) for origin, s in knowledge.states.items())
-    step = VECTOR_PAGE_ENTRIES
-    return [pack_entries(entries[at : at + step]) for at in range(0, max(1, len(entries)), step)]

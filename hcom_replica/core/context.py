@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from hcom_replica.core.announce import HeadSlot, PresenceSlot, VectorSlots
+from hcom_replica.core.announce import HeadSlot, PresenceSlot
 from hcom_replica.core.effects import Now, OpenIncarnation
 from hcom_replica.core.fence import Fence
 from hcom_replica.core.flush import Flusher
@@ -24,6 +24,7 @@ from hcom_replica.core.reader import LogReader
 from hcom_replica.core.serve import Server
 from hcom_replica.core.settings import Settings
 from hcom_replica.core.standing import StandingSlot
+from hcom_replica.core.vectors import VectorSlots
 from hcom_replica.ids import OriginId
 from hcom_replica.wire.frame import AUTHOR_BYTES, Author, Signer
 from hcom_replica.wire.keys import GroupKeys

@@ -89,7 +89,7 @@ class Flusher:
                 continue
             flush.result = self._look(knowledge, signer, flush, is_open=is_open)
             if not flush.result.done and is_open:
-                self._ask(now, signer, flush)
+                self._ask(now, knowledge, signer, flush)
 
     def wake_at(self) -> int | None:
         """When `tick` is wanted, while the fence is open."""
@@ -128,13 +128,16 @@ class Flusher:
             return f"{unsafe} events are only here, and the broker refuses the mailbox"
         return f"{unsafe} events are only here: nobody has acknowledged them, and the mailbox does not hold them"
 
-    def _ask(self, now: Now, signer: Signer, flush: _Flush) -> None:
+    def _ask(self, now: Now, knowledge: Knowledge, signer: Signer, flush: _Flush) -> None:
+        """Ask for vectors: that of the device that has to have it, or of anybody."""
         if flush.asked_ms is not None and now.mono_ms - flush.asked_ms < _ASK_EVERY_MS:
             return
         flush.asked_ms = now.mono_ms
-        topic = self._topics.ask
-        ask = encode(Ask(self._outbox.counter(), None, ASK_VECTOR))
-        self._outbox.publish(topic, self._outbox.seal(topic, Kind.ASK, signer, pack(ask)), retain=False)
+        named = _named(knowledge, knowledge.peers.current(knowledge.own), flush.device) if flush.device else []
+        asked: list[OriginId | None] = [peer.origin for peer in named]
+        for to in asked or [None]:
+            ask, topic = encode(Ask(self._outbox.counter(), to, ASK_VECTOR)), self._topics.ask
+            self._outbox.publish(topic, self._outbox.seal(topic, Kind.ASK, signer, pack(ask)), retain=False)
 
 
 def _named(knowledge: Knowledge, peers: list[Peer], device: str | None) -> list[Peer]:

@@ -20,6 +20,7 @@ from hcom_replica.wire.frame import AUTHOR_BYTES, Author, Frame, Kind, Packed, o
 from hcom_replica.wire.messages import (
     ASK_OFF,
     ASK_VECTOR,
+    Ask,
     Head,
     Index,
     Standing,
@@ -32,6 +33,9 @@ from hcom_replica.wire.messages import (
 from hcom_replica.wire.seal import OVERHEAD_BYTES
 
 _SLOT_KINDS: Final = frozenset((Kind.HEAD, Kind.VECTOR, Kind.INDEX, Kind.STANDING, Kind.PRESENCE))
+_ANSWERS: Final = 8
+"""So many devices of a large group answer a question to all: one may be lost, a thousand would drown the asker."""
+
 _SLOT_GROUPS: Final = {kind.name[0].lower(): kind for kind in _SLOT_KINDS}
 
 
@@ -212,15 +216,23 @@ class Inbox:
         else:
             self._c.puller.others_want(now, want)
 
-    def _on_ask(self, now: Now, frame: Frame) -> None:
+    def _on_ask(self, _: Now, frame: Frame) -> None:
         ask = decode_ask(frame.payload)
         own = self._c.own_id()
         if frame.author is None or self._c.is_own(frame.author) or ask.to not in (None, own):
             return
         if ask.what == ASK_VECTOR and self._c.fence.open:
-            self._c.vector.hurry(now)
+            self._asked_for_vector(frame.author.key, ask)
         elif ask.what == ASK_OFF:
             self.off_requested = True
+
+    def _asked_for_vector(self, key: bytes, ask: Ask) -> None:
+        """Say what we hold of the asker's origins. When everybody is asked, about as many answer as are needed."""
+        devices = len(self._c.peers.current(self._c.knowledge.own))
+        if ask.to is None and self._c.outbox.rng.random() * devices >= _ANSWERS:
+            return
+        states = self._c.knowledge.states.values()
+        self._c.vector.asked([state.id for state in states if state.key == key] or [OriginId(bytes(8))])
 
     def _on_fence(self, now: Now, frame: Frame) -> None:
         self._c.fence.echoed(now, frame.payload)

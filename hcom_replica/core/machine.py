@@ -16,9 +16,9 @@ from hcom_replica.core.info import LiveInfo, WaitResult
 from hcom_replica.core.place import Gap, Misfit
 from hcom_replica.core.reader import OwnTip
 from hcom_replica.core.report import IngestReport, Outcome, Refused
+from hcom_replica.core.vectors import pages_of
 from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import OriginId
-from hcom_replica.limits import VECTOR_PAGE_ENTRIES
 from hcom_replica.wire.codec import encode
 from hcom_replica.wire.frame import Kind, Signer, pack
 from hcom_replica.wire.messages import ASK_OFF, Ask
@@ -247,9 +247,7 @@ class Machine:
         topics, settings = self._c.topics, self._c.settings
         for origin in [state.id for state in self._c.knowledge.own_origins()]:
             names = [topics.head(origin), topics.index(origin), topics.standing(origin), topics.presence(origin)]
-            names += [
-                topics.vector(origin, page) for page in range(len(self._c.knowledge.states) // VECTOR_PAGE_ENTRIES + 1)
-            ]
+            names += [topics.vector(origin, page) for page in range(len(pages_of(self._c.knowledge.states)))]
             names += [topics.segment(origin, slot) for slot in range(settings.mailbox_slots)]
             for name in names:
                 self._c.outbox.publish(name, b"", retain=True)
@@ -344,12 +342,13 @@ class Machine:
         self._c.live.moved(now, knowledge, self._c.room, listeners=listeners)
         self._c.slots.tick(now)
         self._c.head.tick(now)
-        self._c.vector.tick(now, signer, knowledge, len(knowledge.active(now)) + 1)
+        if self._c.vector.is_due(now):
+            self._c.vector.tick(now, signer, knowledge, len(knowledge.active(now)) + 1)
         missing = list(knowledge.wanted()) if self._closing else self._c.puller.stuck(now)
         self._c.standing.tick(now, signer, knowledge, missing)
         urgent = self._closing or self._c.flusher.urgent(now, listeners=listeners)
         self._c.mailbox.tick(now, knowledge, signer, self._c.room, urgent=urgent)
-        self._c.nudge.tick(now, knowledge, signer)
+        self._c.nudge.tick(now, knowledge, signer, self._c.vector)
         if self._greeting_due:
             self._greeting_due = False
             self._c.presence.say(now, signer, online=False)

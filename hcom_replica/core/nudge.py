@@ -6,18 +6,22 @@ online, lacks something of ours by what we know of it, and has said nothing else
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from hcom_replica.core.effects import Now
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.outbox import Outbox
 from hcom_replica.core.peers import Peer
 from hcom_replica.core.settings import Settings
+from hcom_replica.core.vectors import VectorSlots
 from hcom_replica.ids import OriginId
 from hcom_replica.wire.codec import encode
 from hcom_replica.wire.frame import Kind, Signer, pack
 from hcom_replica.wire.messages import ASK_VECTOR, Ask
 from hcom_replica.wire.topics import Topics
+
+_LOOK_MS: Final = 10
+"""Between two looks at all devices lies so much for each of them: in large groups a look costs."""
 
 _Word = tuple[int, int]
 """What a device has said last: (seqs of ours that it acknowledges, counter of its standing want)."""
@@ -38,26 +42,42 @@ class Nudge:
         self._topics = topics
         self._settings = settings
         self._silent: dict[OriginId, _Silence] = {}
+        self._look_ms = 0
+        self._ask_ms = 0
 
     def closed(self) -> None:
         """The link has ended."""
         self._silent.clear()
+        self._look_ms = self._ask_ms = 0
 
-    def tick(self, now: Now, knowledge: Knowledge, signer: Signer) -> None:
-        """Ask whoever has been silent for too long."""
+    def tick(self, now: Now, knowledge: Knowledge, signer: Signer, pages: VectorSlots) -> None:
+        """Ask whoever has been silent for too long.
+
+        Args:
+            now: the time.
+            knowledge: what is known.
+            signer: who asks.
+            pages: how long all pages of a vector take, which is to be waited for, and one, which an answer costs.
+        """
+        if now.mono_ms < self._look_ms:
+            return
+        patience_ms = max(self._settings.nudge_ms, pages.round_ms)
         lacking = {peer.origin: _word(knowledge, peer) for peer in self._lacking(now, knowledge)}
+        self._look_ms = now.mono_ms + len(knowledge.peers.current(knowledge.own)) * _LOOK_MS
         self._silent = {origin: silence for origin, silence in self._silent.items() if origin in lacking}
         for origin, word in lacking.items():
             silence = self._silent.get(origin)
-            if silence is not None and silence.word == word and now.mono_ms < silence.due_ms:
-                continue
-            if silence is not None and silence.word == word:
+            if silence is None or silence.word != word:
+                self._silent[origin] = _Silence(word, now.mono_ms + patience_ms)
+            elif now.mono_ms >= max(silence.due_ms, self._ask_ms):
                 self._ask(signer, origin)
-            self._silent[origin] = _Silence(word, now.mono_ms + self._settings.nudge_ms)
+                self._ask_ms = now.mono_ms + pages.page_ms
+                self._silent[origin] = _Silence(word, now.mono_ms + patience_ms)
 
     def wake_at(self) -> int | None:
         """When `tick` is wanted, while the fence is open."""
-        return min((silence.due_ms for silence in self._silent.values()), default=None)
+        due_ms = min((silence.due_ms for silence in self._silent.values()), default=None)
+        return None if due_ms is None else max(due_ms, self._ask_ms, self._look_ms)
 
     def _lacking(self, now: Now, knowledge: Knowledge) -> list[Peer]:
         own = knowledge.own_origins()

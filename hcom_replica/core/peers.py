@@ -304,7 +304,7 @@ def _put(peer: Peer, page: int, message: SlotMessage) -> bool:
     if isinstance(message, VectorPage):
         unpack_entries(message.entries)  # junk is refused before anything is changed
         peer.pages[page] = message
-        peer.acks = _acks(peer.pages, message.pages)
+        peer.acks = _acks(peer.pages)
     else:
         setattr(peer, _FIELD[type(message)], message)
     return True
@@ -330,8 +330,10 @@ def _raise(claims: dict[OriginId, int], more: dict[OriginId, Ack]) -> None:
             claims[origin] = ack.seq
 
 
-def _acks(pages: dict[int, VectorPage], count: int) -> dict[OriginId, Ack]:
+def _acks(pages: dict[int, VectorPage]) -> dict[OriginId, Ack]:
+    """What all pages say; those beyond the number that the newest one states count no more, and are forgotten."""
     acks: dict[OriginId, Ack] = {}
+    count = max(pages.values(), key=lambda page: page.counter).pages
     for number in [number for number in pages if number >= count]:
         del pages[number]
     for page in pages.values():

@@ -24,6 +24,9 @@ class Settings:
     head_repeats_ms: tuple[int, ...] = (5_000, 30_000, 120_000)
     head_idle_ms: int = 300_000
     vector_budget_bytes_s: int = 1_000
+    vector_burst_bytes: int = 60_000
+    """What all devices together may say at once, when all have changed."""
+
     vector_ms_min: int = 500
     live_window_bytes: int = MESSAGE_BYTES_MAX
     live_window_ms: int = 1_000

@@ -6,12 +6,10 @@ from itertools import pairwise
 
 import pytest
 
-from hcom_replica.core.announce import HeadSlot, PresenceSlot, VectorSlots
+from hcom_replica.core.announce import HeadSlot, PresenceSlot
 from hcom_replica.core.effects import Promise
-from hcom_replica.core.settings import Settings
-from hcom_replica.limits import VECTOR_PAGE_ENTRIES
-from hcom_replica.wire.messages import decode_head, decode_presence, decode_vector, unpack_entries
-from tests.unit.core.builders import TOPICS, Device, Parts, at, draft, opened
+from hcom_replica.wire.messages import decode_head, decode_presence
+from tests.unit.core.builders import TOPICS, Device, Parts, at, opened
 
 
 class Heads:
@@ -113,97 +111,6 @@ def test_head_of_another_origin_has_not_been_told(heads: Heads) -> None:
     assert heads.slot.told > 0
     heads.slot.opened(at(200))
     assert heads.slot.told == 0
-
-
-# --- vectors -----------------------------------------------------------------------------------------------------
-
-
-class Vectors:
-    """A vector slot; notes pages written."""
-
-    def __init__(self, settings: Settings | None = None) -> None:
-        self.device = Device("BOXE")
-        self.device.append()
-        self.parts = Parts(self.device, settings or Settings())
-        self.slot = VectorSlots(self.parts.outbox, self.parts.slots, TOPICS, self.parts.settings)
-
-    def tick(self, ms: int, devices: int = 2) -> int:
-        """Tick; returns how many pages were written."""
-        self.parts.knowledge.reload()
-        self.slot.tick(at(ms), self.device.signer, self.parts.knowledge, devices)
-        self.pages = [decode_vector(opened(publish)[1]) for publish in self.parts.published()]
-        return len(self.pages)
-
-
-def test_vector_is_written_on_connect_on_change_and_not_otherwise() -> None:
-    """P7.5"""
-    vectors = Vectors()
-    vectors.slot.opened(at(0))
-    assert vectors.tick(0) == 1
-    assert vectors.tick(60_000) == 0
-    vectors.slot.moved()
-    assert vectors.tick(120_000) == 0, "nothing has changed"
-    vectors.device.append()
-    vectors.slot.moved()
-    assert vectors.tick(180_000) == 1
-    entries = unpack_entries(vectors.pages[0].entries)
-    assert entries[vectors.device.own.id] == (vectors.device.own.seq, vectors.device.own.tip[:8])
-
-
-def test_vectors_of_all_devices_stay_within_the_budget() -> None:
-    """P7.5: about 1 KB/s for the whole group"""
-    vectors = Vectors()
-    vectors.slot.opened(at(0))
-    devices, size, seconds = 50, 0, 600
-    for ms in range(0, seconds * 1_000, 250):
-        vectors.device.append()
-        vectors.slot.moved()
-        vectors.parts.knowledge.reload()
-        vectors.slot.tick(at(ms), vectors.device.signer, vectors.parts.knowledge, devices)
-        size += sum(len(publish.payload) for publish in vectors.parts.published())
-    assert size * devices / seconds < 1_100
-
-
-def test_vector_asked_for_is_written_at_once_changed_or_not() -> None:
-    vectors = Vectors()
-    vectors.slot.opened(at(0))
-    vectors.tick(0, devices=1_000)
-    vectors.slot.hurry(at(1))
-    assert vectors.tick(1) == 1
-
-
-def test_vector_of_a_log_without_sync_acknowledges_nothing() -> None:
-    """P6.4, T5.8"""
-    vectors = Vectors(Settings(durable=False))
-    vectors.slot.opened(at(0))
-    vectors.tick(0)
-    assert not vectors.pages[0].durable
-
-
-def test_vector_of_many_origins_has_pages_and_only_changed_ones_are_written_again() -> None:
-    """Section 9: 128 entries a page"""
-    vectors = Vectors()
-    for number in range(VECTOR_PAGE_ENTRIES):
-        other = Device(f"D{number}")
-        other.append()
-        other.send_to(vectors.device)
-    vectors.slot.opened(at(0))
-    assert vectors.tick(0) == 2
-    assert {page.pages for page in vectors.pages} == {2}
-    assert sum(len(unpack_entries(page.entries)) for page in vectors.pages) == VECTOR_PAGE_ENTRIES + 1
-    vectors.device.append(draft())
-    vectors.slot.moved()
-    assert vectors.tick(600_000) == 1
-
-
-def test_vector_is_not_written_while_offline() -> None:
-    """S8"""
-    vectors = Vectors()
-    assert vectors.tick(0) == 0
-    vectors.slot.opened(at(0))
-    vectors.slot.closed()
-    assert vectors.tick(0) == 0
-    assert vectors.slot.wake_at() is None
 
 
 # --- presence ------------------------------------------------------------------------------------------------------
