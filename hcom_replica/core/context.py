@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from hcom_replica.core.announce import HeadSlot, PresenceSlot
+from hcom_replica.core.disputes import Disputes
 from hcom_replica.core.effects import Now, OpenIncarnation
 from hcom_replica.core.fence import Fence
 from hcom_replica.core.flush import Flusher
@@ -76,6 +77,7 @@ class Context:
         self.outbox = outbox = Outbox(keys, rng, boot)
         self.peers = Peers(keys.group, notes)
         self.knowledge = Knowledge(log, self.peers, settings.lease_ms)
+        self.disputes = Disputes(self.knowledge)
         self.slots = slots = OwnSlots(outbox, settings)
         self.fence = Fence(outbox, topics, settings)
         self.head = HeadSlot(outbox, slots, topics, settings)
@@ -116,6 +118,12 @@ class Context:
         """Whether any other device seems online."""
         current = self.peers.current(self.knowledge.own)
         return any(peer.online(now, self.settings.online_ms) for peer in current)
+
+    def dispute(self, now: Now, claims: list[tuple[OriginId, int]]) -> None:
+        """Look into claims that contradict what is held (P4.9)."""
+        for origin, seq in claims:
+            self.outbox.trace("disputed", origin=origin.hex(), seq=seq)
+            self.puller.misfit(now, self.knowledge, origin, seq)
 
     def reopen(self, reason: str) -> None:
         """Ask for a new incarnation, once."""

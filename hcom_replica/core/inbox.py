@@ -107,6 +107,9 @@ class Inbox:
         if self._c.peers.accept(frame.kind, author, page, frame.payload, live=not retain, now=now):
             self._c.puller.news(now)
             self._c.mailbox.moved(now)
+            peer = self._c.peers.get(author.origin)
+            if frame.kind is Kind.VECTOR and peer is not None:
+                self._c.dispute(now, self._c.disputes.of_peer(peer))
         else:
             self._c.counters["dropped.counter"] += 1
 
@@ -173,16 +176,16 @@ class Inbox:
 
     def _on_fill(self, now: Now, frame: Frame) -> None:
         fill = decode_fill(frame.payload)
-        batch, _ = self._take(unpack(Packed(fill.codec, fill.data)))
-        self._c.puller.fill(now, OriginId(batch.origin), frame.author, fill.want, last=fill.last)
+        batch, taken = self._take(unpack(Packed(fill.codec, fill.data)))
+        held = taken is Taken.HELD
+        self._c.puller.fill(now, OriginId(batch.origin), frame.author, fill.want, last=fill.last, held=held)
 
     def _on_fill_part(self, now: Now, frame: Frame) -> None:
         message = decode_fill_part(frame.payload)
         author = frame.author
         batch = self._c.assembler.add(author.origin, message.part) if author is not None else None
-        if batch is not None:
-            self._take(batch)
-        self._c.puller.fill(now, OriginId(message.part.origin), author, message.want, last=message.last)
+        held = batch is not None and self._take(batch)[1] is Taken.HELD
+        self._c.puller.fill(now, OriginId(message.part.origin), author, message.want, last=message.last, held=held)
 
     def _on_segment(self, now: Now, topic: str, frame: Frame, payload: bytes, *, retain: bool) -> None:
         author = frame.author

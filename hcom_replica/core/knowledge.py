@@ -14,6 +14,7 @@ from hcom_replica.core.origin import OriginState
 from hcom_replica.core.peers import Peer, Peers
 from hcom_replica.core.reader import LogReader
 from hcom_replica.ids import OriginId
+from hcom_replica.wire.messages import Ack
 from hcom_replica.wire.signing import short
 
 _TIPS_KEPT = 4096
@@ -107,6 +108,12 @@ class Knowledge:
         """What vectors claim of an origin that has branches, those not counted that are held under another name."""
         acks = [peer.acks[origin] for peer in self.peers.current(self.own) if origin in peer.acks]
         return max((ack.seq for ack in acks if not self._elsewhere(origin, ack.seq, ack.digest)), default=0)
+
+    def holds(self, state: OriginState, ack: Ack) -> bool:
+        """Whether a claim about a held seq is true of what is held, under the origin's name or a branch's."""
+        names = [state, *self._branches.get(state.id, ())]
+        held = [name for name in names if name.base < ack.seq <= name.seq]
+        return any(self.tip(name, ack.seq).startswith(ack.digest) for name in held)
 
     def _elsewhere(self, origin: OriginId, seq: int, tip: bytes) -> bool:
         """Whether a prefix that is stated of an origin is a branch of it that has another name by now, and is held."""

@@ -145,6 +145,7 @@ class Machine:
             self._placed(now, origin, outcome)
         for state in report.states:
             self._c.puller.stored(now, state.id)
+            self._c.dispute(now, self._c.disputes.of_origin(state))
         for fork in report.forks:
             self._c.outbox.trace("fork", kept=fork.kept.hex(), derived=fork.derived.hex(), base=fork.base)
         self._c.vector.moved()

@@ -55,6 +55,7 @@ class _Pull:
 
     Attributes:
         have: how far the prefix went when it last counted as progress.
+        news: something came that is not held.
     """
 
     flight: _Flight
@@ -65,6 +66,7 @@ class _Pull:
     progress_ms: int
     timeout_ms: int
     slots: set[str] = field(default_factory=set)
+    news: bool = False
 
     def gives_up_ms(self) -> int:
         """When it has brought nothing for too long."""
@@ -149,8 +151,8 @@ class Puller:
         for origin in self._sourceless:
             self._paces[origin].due_ms = now.mono_ms
 
-    def fill(self, now: Now, origin: OriginId, author: Author | None, want: int, *, last: bool) -> None:
-        """A fill for an origin was taken in.
+    def fill(self, now: Now, origin: OriginId, author: Author | None, want: int, *, last: bool, held: bool) -> None:
+        """A fill for an origin was taken in; `held` when all of it was held already.
 
         All devices hear a want, so any of them can send fills under its number. Those count that the asked holder sent,
         and those that bring something; the others neither keep a pull waiting nor end it (P7.8).
@@ -162,6 +164,7 @@ class Puller:
         answer = author is not None and author.key == flight.holder and want == flight.want
         if answer:
             flight.progress_ms = now.mono_ms
+            pull.news = pull.news or not held
         if answer or have > pull.have:
             pull.progress_ms, pull.have = now.mono_ms, have
         if answer and last:
@@ -353,7 +356,9 @@ class Puller:
     def _finished(self, now: Now, origin: OriginId, pull: _Pull) -> None:
         """A source has brought all it was asked for."""
         pace = self._paces[origin]
-        if self._intake.have(origin) < pull.first or origin in self._hunts:
+        if origin in self._hunts and pull.flight.want and not pull.news:
+            del self._hunts[origin]  # whoever claimed something else has nothing else
+        elif self._intake.have(origin) < pull.first or origin in self._hunts:
             pace.fail(now, pull.sources)
         else:
             pace.faster(now.mono_ms - pull.started_ms, self._settings)

@@ -64,7 +64,7 @@ class Pulling:
         self.parts.knowledge.reload()
         self.intake.settled()
         self.puller.stored(at(ms), origin)
-        self.puller.fill(at(ms), origin, source.author, self.wants[-1].id if self.wants else 0, last=last)
+        self.puller.fill(at(ms), origin, source.author, self.wants[-1].id if self.wants else 0, last=last, held=False)
 
 
 def device(name: str, events: int = 3) -> Device:
@@ -237,7 +237,7 @@ def test_holder_whose_messages_keep_coming_is_waited_for(boxe: Pulling) -> None:
     boxe.online(nova)
     boxe.tick(0)
     for ms in range(1_000, 20_000, 1_000):
-        boxe.puller.fill(at(ms), nova.own.id, nova.author, boxe.wants[0].id, last=False)
+        boxe.puller.fill(at(ms), nova.own.id, nova.author, boxe.wants[0].id, last=False, held=False)
         assert boxe.tick(ms) == []
 
 
@@ -250,7 +250,7 @@ def test_fills_that_bring_nothing_neither_hold_a_pull_open_nor_end_it(by_holder:
     (want,) = boxe.tick(0)
     sender = nova if by_holder else mallory
     for ms in range(50, 2_950, 50):
-        boxe.puller.fill(at(ms), nova.own.id, sender.author, want.id if same_want else want.id + 1, last=True)
+        boxe.puller.fill(at(ms), nova.own.id, sender.author, want.id if same_want else want.id + 1, last=True, held=False)
         assert boxe.tick(ms) == []
         assert boxe.puller.pulling() == [nova.own.id]
     boxe.tick(3_050)
@@ -264,7 +264,7 @@ def test_fill_of_somebody_elses_want_that_brings_something_is_progress(boxe: Pul
     boxe.online(nova)
     boxe.tick(0)
     boxe.intake.offer(nova.batch(raw_bytes=1))
-    boxe.puller.fill(at(2_900), nova.own.id, luna.author, 0, last=True)
+    boxe.puller.fill(at(2_900), nova.own.id, luna.author, 0, last=True, held=False)
     boxe.tick(5_800)
     assert boxe.puller.pulling() == [nova.own.id]
 
@@ -367,7 +367,7 @@ def test_answer_for_one_origin_of_a_want_keeps_the_others_waiting(boxe: Pulling)
     away = three_held_by(luna)
     boxe.online(luna)
     (want,) = boxe.tick(0)
-    boxe.puller.fill(at(2_900), away[0].own.id, luna.author, want.id, last=False)
+    boxe.puller.fill(at(2_900), away[0].own.id, luna.author, want.id, last=False, held=False)
     assert boxe.tick(3_500) == []
     assert len(boxe.puller.pulling()) == 4
     boxe.tick(6_000)

@@ -1,0 +1,45 @@
+"""Claims that contradict what is held: a vector that names other bytes at a seq we hold too (P4.9).
+
+Such a device has a history that we lack, although nothing is missing here by number: two branches of one length would
+otherwise never meet. Each claim is looked into once; what comes of it is a fork, or nothing.
+"""
+
+from __future__ import annotations
+
+from hcom_replica.core.knowledge import Knowledge
+from hcom_replica.core.origin import OriginState
+from hcom_replica.core.peers import Peer
+from hcom_replica.ids import OriginId
+from hcom_replica.wire.messages import Ack
+
+
+class Disputes:
+    """Which claims have been looked into.
+
+    Args:
+        knowledge: what is held.
+    """
+
+    def __init__(self, knowledge: Knowledge) -> None:
+        self._knowledge = knowledge
+        self._judged: dict[tuple[OriginId, OriginId], Ack] = {}
+
+    def of_peer(self, peer: Peer) -> list[tuple[OriginId, int]]:
+        """(origin, seq) of the claims in a peer's newest vector that contradict what is held."""
+        return [(origin, ack.seq) for origin, ack in peer.acks.items() if self._contradicts(peer, origin, ack)]
+
+    def of_origin(self, state: OriginState) -> list[tuple[OriginId, int]]:
+        """The same for an origin that has grown: of claims as long as what is held, which nobody else would ask about."""
+        claims = [(peer, peer.acks.get(state.id)) for peer in self._knowledge.peers]
+        return [
+            (state.id, ack.seq)
+            for peer, ack in claims
+            if ack is not None and ack.seq == state.seq and self._contradicts(peer, state.id, ack)
+        ]
+
+    def _contradicts(self, peer: Peer, origin: OriginId, ack: Ack) -> bool:
+        state = self._knowledge.states.get(origin)
+        if state is None or not state.base < ack.seq <= state.seq or self._judged.get((peer.origin, origin)) == ack:
+            return False
+        self._judged[peer.origin, origin] = ack
+        return not self._knowledge.holds(state, ack)
