@@ -22,10 +22,6 @@ PAGE: Final = ROOT / "specs" / "conformance.md"
 SPECS: Final = ("protocol-v1.md", "storage-v1.md")
 
 UNTESTED: Final[dict[str, str]] = {
-    "P4.9": "found by the model; the machine asks again only for what could not be placed (P4.8), not yet for what it "
-    "only sees claimed",
-    "P8.9": "found by the model; the machine reads its mailbox back at start and for `flush`, not yet for a standing "
-    "want",
     "T4.2": "there is one format so far: nothing to migrate from. A newer one is refused, see T4.1",
 }
 """Clauses that no test shows, and why. A clause that has a test must not stand here."""

@@ -61,6 +61,12 @@ class Demand:
             for run in runs_of(peer.index.segments)
         ]
 
+    @cached_property
+    def asked_for(self) -> list[tuple[OriginId, int]]:
+        """(origin, first seq lacking) of all standing wants: what indexes name of it could not be read."""
+        standing = [peer.standing for peer in self.active if peer.standing is not None]
+        return [(OriginId(item.hash[:ORIGIN_BYTES]), item.first) for want in standing for item in want.items]
+
     def raw_after(self, seq: int) -> int:
         """Encoded bytes of the own events behind the commit at or below `seq`."""
         row = self._knowledge.log.commit_at_or_below(self.own.id, seq)

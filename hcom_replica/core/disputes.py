@@ -29,7 +29,7 @@ class Disputes:
         return [(origin, ack.seq) for origin, ack in peer.acks.items() if self._contradicts(peer, origin, ack)]
 
     def of_origin(self, state: OriginState) -> list[tuple[OriginId, int]]:
-        """The same for an origin that has grown: of claims as long as what is held, which nobody else would ask about."""
+        """The same for an origin that has grown: claims as long as what is held, about which nobody would ask."""
         claims = [(peer, peer.acks.get(state.id)) for peer in self._knowledge.peers]
         return [
             (state.id, ack.seq)

@@ -43,6 +43,7 @@ class Mailbox:
         self._ring: dict[int, Segment] = {}
         self._taken: set[int] = set()
         self._unproven: set[int] = set()
+        self._doubted: set[int] = set()
         self._index_seen = False
         self._leftover = False
         self.too_large: int | None = None
@@ -81,6 +82,7 @@ class Mailbox:
         self._clock.closed()
         self._writer.closed()
         self._read.closed()
+        self._doubted.clear()
 
     def moved(self, now: Now) -> None:
         """The own log has grown, or somebody has said what they hold."""
@@ -111,6 +113,7 @@ class Mailbox:
             self.too_large = None
         if self._clear(now, demand, signer):
             return
+        self._doubt(demand, signer)
         to_clear = bool(self._ring or self._leftover or demand.earlier_rings())
         if self._clock.is_due(now, demand, self.runs(), urgent=urgent, to_clear=to_clear):
             self._write(now, knowledge, demand, signer, room)
@@ -143,6 +146,18 @@ class Mailbox:
         self._unproven &= self._ring.keys() - self._read.verified
         self._read.ask(signer.origin, sorted(self._unproven))
         return bool(self._unproven)
+
+    def _doubt(self, demand: Demand, signer: Signer) -> None:
+        """Read back, once on a connection, slots that hold what somebody asks for all the same (P8.9)."""
+        doubtful = {
+            slot
+            for origin, first in demand.asked_for
+            for slot in self._taken - self._doubted
+            if self._ring[slot].origin == origin and self._ring[slot].last >= first
+        }
+        self._doubted |= doubtful
+        self._read.verified -= doubtful
+        self._read.ask(signer.origin, sorted(doubtful))
 
     # --- writing ------------------------------------------------------------------------------------------
 
@@ -233,6 +248,7 @@ class Mailbox:
     def _drop(self, slots: Iterable[int]) -> None:
         for slot in slots:
             self._ring.pop(slot, None)
+            self._taken.discard(slot)
 
     def _forget_ring(self) -> None:
         self._ring.clear()

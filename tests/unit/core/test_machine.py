@@ -16,6 +16,7 @@ from hcom_replica.wire.messages import (
     Presence,
     Segment,
     Standing,
+    WantItem,
     decode_head,
     decode_presence,
     decode_vector,
@@ -384,6 +385,22 @@ def test_ring_of_the_process_before_is_kept_when_it_is_there(boxe: Device) -> No
     after.retained = dict(host.retained)
     after.connect().run(60_000)
     assert {topic: payload for topic, payload in after.retained.items() if "/m/" in topic} == ring
+
+
+def test_slot_that_a_standing_want_asks_for_all_the_same_is_read_back_and_written_again(boxe: Device) -> None:
+    """P8.9: the broker, or an outsider, has dropped what the index names"""
+    nova = made("NOVA", 1)
+    host = Host(boxe).connect()
+    host.told(nova, Kind.HEAD, nova.head())
+    host.told(nova, Kind.VECTOR, nova.vector())
+    host.run(30_000)
+    ring = {topic for topic, payload in host.retained.items() if "/m/" in topic and payload}
+    assert ring
+    for topic in ring:
+        del host.retained[topic]
+    host.told(nova, Kind.STANDING, Standing(nova.counter(), WALL, [WantItem(boxe.own.hash, 1, 0)]))
+    host.run(60_000)
+    assert any("/m/" in topic and payload for topic, payload in host.retained.items())
 
 
 def test_own_index_of_more_than_is_held_opens_an_incarnation(boxe: Device) -> None:

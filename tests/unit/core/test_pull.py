@@ -250,7 +250,9 @@ def test_fills_that_bring_nothing_neither_hold_a_pull_open_nor_end_it(by_holder:
     (want,) = boxe.tick(0)
     sender = nova if by_holder else mallory
     for ms in range(50, 2_950, 50):
-        boxe.puller.fill(at(ms), nova.own.id, sender.author, want.id if same_want else want.id + 1, last=True, held=False)
+        boxe.puller.fill(
+            at(ms), nova.own.id, sender.author, want.id if same_want else want.id + 1, last=True, held=False
+        )
         assert boxe.tick(ms) == []
         assert boxe.puller.pulling() == [nova.own.id]
     boxe.tick(3_050)
