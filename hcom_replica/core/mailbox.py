@@ -44,6 +44,7 @@ class Mailbox:
         self._taken: set[int] = set()
         self._unproven: set[int] = set()
         self._doubted: set[int] = set()
+        self._superseded: dict[int, Segment] = {}
         self._index_seen = False
         self._leftover = False
         self.too_large: int | None = None
@@ -174,7 +175,8 @@ class Mailbox:
         payloads = {slot: payload for slot, payload in written.items() if slot in self._ring}
         if payloads:
             self._clock.wrote(now)
-            self._writer.write(now, signer, self._lines(), payloads)
+            named = {**self._superseded, **self._ring}
+            self._writer.write(now, signer, [named[slot] for slot in sorted(named)], payloads)
 
     def _put(self, knowledge: Knowledge, signer: Signer, step: Step, room: int, plan: RingPlan) -> list[Sealed] | None:
         """Put one run into the ring, and return what goes into its slots; None when it cannot be."""
@@ -190,6 +192,9 @@ class Mailbox:
         if count > half or len(slots) < count:
             self.too_large = ready.last if count > half else self.too_large
             return None
+        kept = [slot for run in step.drop for slot in run.slots if slot not in slots and slot in self._ring]
+        self._superseded.update({slot: self._ring[slot] for slot in kept})
+        plan.reserved.update(kept)
         self._drop(slot for run in step.drop for slot in run.slots)
         sealed = self._writer.seal(signer, step.origin, ready, slots)
         self._place(sealed)
@@ -204,8 +209,10 @@ class Mailbox:
             self._read.forget(slot)
 
     def _take(self, slot: int) -> None:
-        """The broker holds a slot as the index says."""
+        """The broker holds a slot as the index says; what all new ones have taken in is not needed any more."""
         self._taken.add(slot)
+        if self._writer.settled():
+            self._superseded.clear()
 
     def _refuse(self, slots: list[int]) -> None:
         """The broker did not take slots, or the index that names them."""
@@ -253,6 +260,7 @@ class Mailbox:
     def _forget_ring(self) -> None:
         self._ring.clear()
         self._taken.clear()
+        self._superseded.clear()
         self._unproven.clear()
         self._read.verified.clear()
         self._leftover = False

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from hcom_replica.core.demand import Demand
-from hcom_replica.core.ring import Need, RingRun, Step, extend, serve, split
+from hcom_replica.core.ring import Need, RingRun, Step, covered, extend, serve, split
 from hcom_replica.limits import KIB
 
 _SLOT_RAW_BYTES: Final = 64 * KIB
@@ -27,6 +27,7 @@ class RingPlan:
     Attributes:
         merging: take small runs before the new one into it. What does not compress may not fit then; whoever finds
             that sets this to False, and the run is written behind the others.
+        reserved: slots of runs that new ones take in, not to be overwritten before those are there (P8.1).
     """
 
     def __init__(self, demand: Demand, slots: int, *, with_own: bool) -> None:
@@ -35,6 +36,7 @@ class RingPlan:
         self._half = slots // 2
         self._with_own = with_own
         self.merging = True
+        self.reserved: set[int] = set()
 
     def next(self, runs: list[RingRun]) -> Step | None:
         """The next run to write into a ring that holds `runs`; None when it is as good as it gets."""
@@ -59,7 +61,15 @@ class RingPlan:
         due = demand.raw_after(end)
         skip_to = self._skip(runs, end, due, busy)
         need = Need(demand.own.id, demand.low, demand.own.seq)
-        return extend(serving, newest, need, due if self.merging else 0, free, skip_to=skip_to)
+        step = extend(serving, newest, need, due if self.merging else 0, free, skip_to=skip_to)
+        return step if step is not None or free else self._give_way(serving, newest, need)
+
+    def _give_way(self, serving: list[RingRun], newest: list[RingRun], need: Need) -> Step | None:
+        """The newest run gives up a slot where the serving half lacks one: a segment of it was lost (P8.3)."""
+        position = covered([*serving, *newest], need.origin, need.above)
+        if position >= need.upto or not newest or sum(len(run.slots) for run in serving) >= self._half:
+            return None
+        return Step(need.origin, position + 1, (), (newest[0],))
 
     def _skip(self, runs: list[RingRun], end: int, due: int, busy: int) -> int | None:
         """Where the newest half must begin, when what is due after `end` does not fit beside the serving half."""
@@ -81,7 +91,7 @@ class RingPlan:
         return next((step for step in steps if step is not None), None)
 
     def _free(self, used: Iterable[RingRun]) -> tuple[int, ...]:
-        busy = {slot for run in used for slot in run.slots}
+        busy = {slot for run in used for slot in run.slots} | self.reserved
         return tuple(slot for slot in range(self._slots) if slot not in busy)
 
 
