@@ -5,13 +5,13 @@ A mutant that lives would mean that a rule is written down, and carried out, and
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from hcom_replica.core import announce, append, peers
+from hcom_replica.core import append, peers, vectors
 from hcom_replica.core.demand import Demand
 from hcom_replica.core.effects import Now
 from hcom_replica.core.fence import Fence, Stage
@@ -98,9 +98,11 @@ def acknowledgement_by_number_alone(patch: pytest.MonkeyPatch) -> None:
 
 def vector_ahead_of_the_disk(patch: pytest.MonkeyPatch) -> None:
     """What is expected to come is acknowledged already."""
-    patch.setattr(announce, "_pages", lambda known: [
-        pack_entries(sorted((origin, Ack(state.seq + 1, state.tip[:8])) for origin, state in known.states.items()))
-    ])  # fmt: skip
+
+    def pages_of(states: Mapping[OriginId, OriginState]) -> list[bytes]:
+        return [pack_entries(sorted((origin, Ack(s.seq + 1, s.tip[:8])) for origin, s in states.items()))]
+
+    patch.setattr(vectors, "pages_of", pages_of)
 
 
 def stale_counter_accepted(patch: pytest.MonkeyPatch) -> None:
@@ -171,7 +173,7 @@ def spoilt_slot_left_alone(patch: pytest.MonkeyPatch) -> None:
 
 def lost_vector_not_asked_for(patch: pytest.MonkeyPatch) -> None:
     """An acknowledgement that got lost is never said again."""
-    patch.setattr(Nudge, "tick", lambda self, now, known, signer: None)
+    patch.setattr(Nudge, "tick", lambda self, *_: None)
 
 
 def lag_without_heads(patch: pytest.MonkeyPatch) -> None:
