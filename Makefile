@@ -57,7 +57,7 @@ sim: venv ## run the simulator; SEED=42 repeats a run, ARGS="--devices 5 --loss 
 
 .PHONY: bench
 bench: venv ## measure throughput, catch-up, latency and bytes beside raw LMDB and raw MQTT
-	@$(BIN)/hcom-replica bench $(ARGS)
+	@$(BIN)/python -m bench $(ARGS)
 
 .PHONY: model
 model: ## check the protocol's formal models and their mutants with spin; QUICK=1 for the small sizes
