@@ -13,6 +13,7 @@ from hcom_replica.core.effects import Effect, NotePeers, Now
 from hcom_replica.core.flush import FlushResult
 from hcom_replica.core.inbox import Inbox
 from hcom_replica.core.info import LiveInfo, WaitResult
+from hcom_replica.core.origin import OriginState
 from hcom_replica.core.place import Gap, Misfit
 from hcom_replica.core.reader import OwnTip
 from hcom_replica.core.report import IngestReport, Outcome, Refused
@@ -20,8 +21,8 @@ from hcom_replica.core.vectors import pages_of
 from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import OriginId
 from hcom_replica.wire.codec import encode
-from hcom_replica.wire.frame import Kind, Signer, pack
-from hcom_replica.wire.messages import ASK_OFF, Ask
+from hcom_replica.wire.frame import Author, Kind, Signer, pack
+from hcom_replica.wire.messages import ASK_OFF, Ask, Index
 
 _RATE_MS: Final = 10_000
 
@@ -120,7 +121,7 @@ class Machine:
             return
         self._c.reopening = False
         if before is None or before.id != own.id:
-            self._new_origin(now)
+            self._new_origin(now, before)
         if any(held.get(state.id) != state for state in self._c.knowledge.states.values() if state.id != own.id):
             self._c.vector.moved()  # own appends alone are told by the head
         if before is None or (before.id, before.seq) != (own.id, own.seq):
@@ -151,7 +152,7 @@ class Machine:
         self._c.vector.moved()
         own = self._c.knowledge.own
         if own is not None and (before is None or before.id != own.id):
-            self._new_origin(now)
+            self._new_origin(now, before)
         elif own is not None and any(s.generation > own.generation for s in self._c.knowledge.own_origins()):
             self._c.reopen("a later incarnation of this device exists")
 
@@ -354,13 +355,16 @@ class Machine:
             self._greeting_due = False
             self._c.presence.say(now, signer, online=False)
 
-    def _new_origin(self, now: Now) -> None:
+    def _new_origin(self, now: Now, before: OriginState | None) -> None:
         """We write another origin from now on: its slots are new ones."""
         for topic in self._c.slots.topics():
             if self._c.topics.parse(topic)[0] in ("p", "s", "v"):
                 self._c.outbox.publish(topic, b"", retain=True)
         self._c.slots.forget()
-        self._c.mailbox.new_origin()
+        ring = self._c.mailbox.new_origin()
+        if before is not None and ring:
+            index = Index(self._c.outbox.counter(), now.wall_ms, self._c.settings.mailbox_slots, ring)
+            self._c.peers.left_ring(Author(before.key, before.incarnation, before.id), index)
         self._c.presence.new_session()
         self._c.outbox.trace("new incarnation", origin=(self._c.own_id() or b"").hex())
         signer = self._c.signer()

@@ -95,10 +95,12 @@ class Mailbox:
         if lost is not None:
             self._lose([lost])
 
-    def new_origin(self) -> None:
-        """A new incarnation has a ring of its own; the old one stays until all have what it holds."""
+    def new_origin(self) -> list[Segment]:
+        """A new incarnation has a ring of its own; return what the old one holds, which stays until all have it."""
+        left = self._lines()
         self._forget_ring()
         self.too_large = None
+        return left
 
     # --- what it does -----------------------------------------------------------------------------------
 

@@ -144,6 +144,12 @@ class Peers:
             peer.presence = peer.index = peer.standing = peer.heard_mono_ms = None
         self._claims = self._moved = self._segments = None
 
+    def left_ring(self, author: Author, index: Index) -> None:
+        """This device has left a ring behind with its last incarnation; the broker need not tell it of that again."""
+        peer = self._peer(author)
+        if peer is not None:
+            peer.index, self._claims = index, None
+
     def heard(self, author: Author, now: Now) -> Peer | None:
         """Note that an author was heard from live; None when there are too many authors."""
         peer = self._peer(author)
