@@ -25,6 +25,7 @@ from hcom_replica.wire.frame import Author, Kind, Signer, pack
 from hcom_replica.wire.messages import ASK_OFF, Ask, Index
 
 _RATE_MS: Final = 10_000
+_LOOK_FREELY: Final = 16
 
 
 class _Timed(Protocol):
@@ -49,6 +50,8 @@ class Machine:
         self._greeting_due = False
         self._forgetting = False
         self._heads_read = False
+        self._mailbox_ms = 0
+        self._mailbox_skipped = False
         if self._c.knowledge.own is None:
             self._c.reopen("first")
 
@@ -270,16 +273,20 @@ class Machine:
             return self._now.mono_ms
         parts: list[_Timed] = [self._c.fence, self._c.puller]
         if self._c.fence.open:
-            parts += [self._c.slots, self._c.head, self._c.vector, self._c.mailbox, self._c.nudge, self._c.flusher]
+            parts += [self._c.slots, self._c.head, self._c.vector, self._c.nudge, self._c.flusher]
         times = [time for time in (part.wake_at() for part in parts) if time is not None]
+        mailbox_ms = self._c.mailbox.wake_at() if self._c.fence.open else None
+        if mailbox_ms is not None or self._mailbox_skipped:
+            times.append(max(mailbox_ms or 0, self._mailbox_ms))
         return min(times, default=None)
 
     def live_info(self) -> LiveInfo:
         """What only a running machine knows."""
         now = self._now
         recent = sum(events for at, events in self._stored if now.mono_ms - at < _RATE_MS)
-        skews = sorted(peer.skew_ms for peer in self._c.peers if peer.skew_ms is not None)
-        off = {peer.origin: peer.clock_off_ms for peer in self._c.peers if peer.clock_off_ms}
+        current = self._c.peers.current(self._c.knowledge.own)  # what an earlier incarnation said says nothing of now
+        skews = sorted(peer.skew_ms for peer in current if peer.skew_ms is not None)
+        off = {peer.origin: peer.clock_off_ms for peer in current if peer.clock_off_ms}
         most_off = len(skews) > 1 and len(off) > len(skews) / 2
         return LiveInfo(
             self._c.fence.connected,
@@ -349,7 +356,10 @@ class Machine:
         missing = list(knowledge.wanted()) if self._closing else self._c.puller.stuck(now)
         self._c.standing.tick(now, signer, knowledge, missing)
         urgent = self._closing or self._c.flusher.urgent(now, listeners=listeners)
-        self._c.mailbox.tick(now, knowledge, signer, self._c.room, urgent=urgent)
+        self._mailbox_skipped = not urgent and now.mono_ms < self._mailbox_ms
+        if not self._mailbox_skipped:
+            self._c.mailbox.tick(now, knowledge, signer, self._c.room, urgent=urgent)
+            self._mailbox_ms = now.mono_ms + self._pause_ms()
         self._c.nudge.tick(now, knowledge, signer, self._c.vector)
         if self._greeting_due:
             self._greeting_due = False
@@ -371,6 +381,11 @@ class Machine:
         self._c.reopening = False
         if signer is not None and self._c.fence.open:
             self._announce(now, signer)
+
+    def _pause_ms(self) -> int:
+        """How long the mailbox is left alone: to see who lacks what takes a look at every device."""
+        devices = len(self._c.peers.current(self._c.knowledge.own))
+        return devices if devices > _LOOK_FREELY else 0
 
     # --- small things ---------------------------------------------------------------------------------------
 

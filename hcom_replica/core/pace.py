@@ -12,6 +12,8 @@ from hcom_replica.core.settings import Settings
 from hcom_replica.core.sources import Failures, Source
 
 _GROW_BELOW_MS: Final = 1_000
+_PATIENCE: Final = 8
+"""So many times as long as an answer took is waited for the next one, within bounds."""
 
 
 @dataclass(slots=True)
@@ -32,11 +34,21 @@ class Pace:
     failures: Failures = field(default_factory=Failures)
     filters: tuple[str, ...] = ()
 
-    def slower(self, now: Now, sources: list[Source], settings: Settings) -> None:
-        """The sources have brought nothing in time: half the window, twice the patience."""
+    def slower(self, now: Now, sources: list[Source], answer_ms: int | None, settings: Settings) -> None:
+        """The sources have brought nothing in time: half the window, twice the patience.
+
+        Where others answer quickly, silence means that something was lost, and more patience would only cost time.
+
+        Args:
+            now: the time.
+            sources: what was tried.
+            answer_ms: how long answers take on this connection; None when none has come.
+            settings: bounds.
+        """
         self.fail(now, sources)
         self.window = max(self.window // 2, settings.window_bytes_min)
-        self.timeout_ms = min(2 * self.timeout_ms, settings.pull_ms_max)
+        most = settings.pull_ms_max if answer_ms is None else min(_PATIENCE * answer_ms, settings.pull_ms_max)
+        self.timeout_ms = min(2 * self.timeout_ms, max(most, settings.pull_ms_min))
 
     def faster(self, took_ms: int, settings: Settings) -> None:
         """An answer came whole; more at a time, when it was quick."""

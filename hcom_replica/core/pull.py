@@ -41,12 +41,16 @@ class _Flight:
     Attributes:
         want: id of the want; 0 when slots are read.
         holder: key of the device that was asked; None when slots are read.
+        started_ms: when it was asked.
         progress_ms: when it last brought something for any of them.
+        answered: it has brought something.
     """
 
     want: int
     holder: bytes | None
+    started_ms: int
     progress_ms: int
+    answered: bool = False
 
 
 @dataclass(slots=True)
@@ -91,6 +95,7 @@ class Puller:
         self._devices = 1
         self._at_once_until = 0
         self._look_ms: int | None = None
+        self._answer_ms: int | None = None
         self._want = int.from_bytes(outbox.rng.randbytes(_WANT_BYTES), "big")
 
     def link_up(self, now: Now) -> None:
@@ -104,7 +109,7 @@ class Puller:
         self._pulls.clear()
         self._paces.clear()
         self._sourceless.clear()
-        self._look_ms = None
+        self._look_ms = self._answer_ms = None
 
     def pulling(self) -> list[OriginId]:
         """Origins for which a source is being tried."""
@@ -163,12 +168,19 @@ class Puller:
         flight = pull.flight
         answer = author is not None and author.key == flight.holder and want == flight.want
         if answer:
-            flight.progress_ms = now.mono_ms
+            self._answered(now, flight)
             pull.news = pull.news or not held
         if answer or have > pull.have:
             pull.progress_ms, pull.have = now.mono_ms, have
         if answer and last:
             self._finished(now, origin, pull)
+
+    def _answered(self, now: Now, flight: _Flight) -> None:
+        """A holder's message came; how long the first took says what to expect of others."""
+        flight.progress_ms = now.mono_ms
+        if not flight.answered:
+            flight.answered = True
+            self._answer_ms = max(now.mono_ms - flight.started_ms, (self._answer_ms or 0) * 7 // 8)
 
     def segment(self, now: Now, topic: str) -> None:
         """A mailbox slot was read."""
@@ -253,7 +265,7 @@ class Puller:
             return
         hunting = origin in self._hunts
         holder = self._sources.holder(
-            now, knowledge, pace.failures, origin, first, again_ms=pace.timeout_ms, hunting=hunting
+            now, knowledge, pace.failures, origin, first, again_ms=self._again_ms(pace), hunting=hunting
         )
         if holder is None:
             self._sourceless.setdefault(origin, now.mono_ms)
@@ -261,6 +273,10 @@ class Puller:
             return
         others = [other for other in due if other != origin and self._goes_along(now, knowledge, holder, other)]
         self._ask(now, knowledge, signer, holder, self._within_window(knowledge, [origin, *others]), wanted)
+
+    def _again_ms(self, pace: Pace) -> int:
+        """How long those who have all failed are left alone."""
+        return min(pace.timeout_ms, self._settings.standing_after_ms)
 
     def _first(self, origin: OriginId) -> int:
         """The lowest seq to ask for."""
@@ -291,7 +307,7 @@ class Puller:
         topics = {self._topics.segment(writer, segment.slot) for writer, segment in slots}
         sources = [(writer, segment.slot) for writer, segment in slots]
         timeout_ms = max(pace.timeout_ms, self._settings.slot_read_ms)
-        flight = _Flight(0, None, now.mono_ms)
+        flight = _Flight(0, None, now.mono_ms, now.mono_ms)
         have = self._intake.have(origin)
         self._pulls[origin] = _Pull(flight, sources, first, have, now.mono_ms, now.mono_ms, timeout_ms, topics)
         self._outbox.emit(Subscribe(tuple(sorted(topics))))
@@ -308,7 +324,7 @@ class Puller:
         self._want += 1
         window = self._paces[origins[0]].window
         want = Want(self._want, holder.origin, window, [self._item(knowledge, o, wanted[o]) for o in origins])
-        flight = _Flight(want.id, holder.author.key, now.mono_ms)
+        flight = _Flight(want.id, holder.author.key, now.mono_ms, now.mono_ms)
         for origin, item in zip(origins, want.items, strict=True):
             pace, have = self._paces[origin], self._intake.have(origin)
             self._sourceless.pop(origin, None)
@@ -349,7 +365,7 @@ class Puller:
         pull = self._pulls[origin]
         if now.mono_ms < pull.gives_up_ms():
             return
-        self._paces[origin].slower(now, pull.sources, self._settings)
+        self._paces[origin].slower(now, pull.sources, self._answer_ms, self._settings)
         self._outbox.trace("source brought nothing", origin=origin.hex(), source=pull.sources[0][0].hex())
         self._end(origin)
 

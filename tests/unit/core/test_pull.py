@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from hcom_replica.core.effects import Publish, Subscribe
@@ -374,6 +376,17 @@ def test_answer_for_one_origin_of_a_want_keeps_the_others_waiting(boxe: Pulling)
     assert len(boxe.puller.pulling()) == 4
     boxe.tick(6_000)
     assert boxe.puller.pulling() == []
+
+
+def test_holder_that_is_silent_where_others_answer_quickly_is_not_waited_for_longer_and_longer(boxe: Pulling) -> None:
+    """P7.8: adaptive: what is lost does not come, however long one waits"""
+    nova, luna = device("NOVA", 3 * COMMIT_EVENTS_MAX), device("LUNA")
+    boxe.online(luna)
+    boxe.tick(0)
+    boxe.give(luna, luna.own.id, 1, 10)
+    boxe.online(nova, ms=20)
+    times = [ms for ms, _ in boxe.run(50, 20_000)]
+    assert {after - before for before, after in pairwise(times)} == {5_000}, "3 s of silence, and a rest"
 
 
 def test_want_of_another_device_that_ends_before_what_is_lacked_is_no_help(boxe: Pulling) -> None:
