@@ -292,9 +292,20 @@ class _Builder:
             flags.append("forked")
         if self._device(origin) in knowledge.members.retired:
             flags.append("retired")
-        if peer is None or peer not in knowledge.peers.current(knowledge.own):
+        if self._superseded(state, peer):
             flags.append("superseded")
         return flags
+
+    def _superseded(self, state: OriginState | None, peer: Peer | None) -> bool:
+        """Whether its device is known to write a later one, by the log or by its slots; after a fork it must (P4.6)."""
+        knowledge = self._knowledge
+        if peer is not None:
+            return peer not in knowledge.peers.current(knowledge.own)
+        if state is None:
+            return True
+        later = [*knowledge.states.values(), *knowledge.peers]
+        newer = any(one.device == state.device and one.generation > state.generation for one in later)
+        return newer or self._forked(state)
 
     def _forked(self, state: OriginState) -> bool:
         if state.forks:
