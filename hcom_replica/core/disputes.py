@@ -30,7 +30,7 @@ class Disputes:
 
     def of_origin(self, state: OriginState) -> list[tuple[OriginId, int]]:
         """The same for an origin that has grown: claims as long as what is held, about which nobody would ask."""
-        claims = [(peer, peer.acks.get(state.id)) for peer in self._knowledge.peers]
+        claims = [(peer, peer.acks.get(state.id)) for peer in self._knowledge.peers if peer.acks]
         return [
             (state.id, ack.seq)
             for peer, ack in claims

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from hcom_replica.core.chain import walk
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.reader import LogReader, StoredRun
 from hcom_replica.limits import BATCH_RAW_BYTES_AIM, COMMIT_BYTES_MAX
@@ -43,7 +44,7 @@ def as_batch(state: OriginState, run: StoredRun) -> bytes:
     return encode_batch(Batch(state.id, run.first, run.prev, run.cum, run.records, commits, descriptor))
 
 
-def bundle(log: LogReader, state: OriginState, first: int, room: int) -> Bundle | None:
+def bundle(log: LogReader, state: OriginState, first: int, room: int, exactly_to: int | None = None) -> Bundle | None:
     """Pack what is held from `first` on into one message, or one oversized commit into parts.
 
     Args:
@@ -51,6 +52,8 @@ def bundle(log: LogReader, state: OriginState, first: int, room: int) -> Bundle 
         state: the origin's state.
         first: lowest seq wanted; the bundle begins at the kept commit at or below first - 1.
         room: packed payload bytes that fit a message.
+        exactly_to: highest seq wanted: the bundle begins at `first` and ends at the commit that covers this; None for
+            whole commits, as many as fit.
 
     Returns:
         The bundle; None when nothing at or above `first` is held.
@@ -60,6 +63,7 @@ def bundle(log: LogReader, state: OriginState, first: int, room: int) -> Bundle 
         run = log.read_run(state.id, first, raw)
         if run is None:
             return None
+        run = run if exactly_to is None else _cut(run, first, exactly_to)
         batch = as_batch(state, run)
         packed = pack(batch)
         if len(packed.data) <= room:
@@ -90,6 +94,14 @@ def bundle_behind(log: LogReader, held: OriginState, room: int) -> Bundle | None
     cut = StoredRun(held.seq + 1, held.tip, held.cum, run.records[known:], commits)
     packed = pack(as_batch(held, cut))
     return Bundle(cut.first, cut.last, cut.raw_bytes, packed) if len(packed.data) <= room else None
+
+
+def _cut(run: StoredRun, first: int, last: int) -> StoredRun:
+    """Leave out what stands before `first`, and the commits behind the one that covers `last`."""
+    commits = run.commits[: 1 + sum(1 for row in run.commits[:-1] if row.seq < last)]
+    known = max(first - run.first, 0)
+    skipped, records = run.records[:known], run.records[known : commits[-1].seq - run.first + 1]
+    return StoredRun(run.first + known, walk(run.prev, skipped), run.cum + sum(map(len, skipped)), records, commits)
 
 
 def _parts(state: OriginState, run: StoredRun, packed: Packed, room: int) -> tuple[Part, ...]:

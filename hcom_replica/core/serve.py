@@ -73,7 +73,8 @@ class Server:
         while self._jobs and self._in_flight < self._settings.fills_in_flight:
             key, job = self._jobs.popitem(last=False)
             state = knowledge.states.get(job.origin)
-            ready = bundle(knowledge.log, state, job.first, room - _FILL_BYTES) if state is not None else None
+            room_left = room - _FILL_BYTES
+            ready = bundle(knowledge.log, state, job.first, room_left, job.last) if state is not None else None
             if ready is None:
                 continue
             job.window -= _size(ready)

@@ -57,6 +57,20 @@ def test_bundle_begins_at_the_commit_below_what_is_wanted() -> None:
     assert (ready.first, ready.last) == (257, 1001)
 
 
+@pytest.mark.parametrize(("first", "last", "ends"), [(300, 310, 512), (257, 257, 512), (513, 1001, 1001), (2, 2, 256)])
+def test_bundle_cut_to_what_is_wanted_begins_there_and_ends_at_the_commit_that_covers_it(
+    first: int, last: int, ends: int
+) -> None:
+    """P4.7: nothing that the asker has comes again"""
+    device = Device("BOXE")
+    device.append(*[draft()] * 1000)
+    ready = bundle(device.log, device.own, first, ROOM, last)
+    assert ready is not None
+    run = verify_batch(KEYS.group, unpacked(ready), device.own)
+    assert (ready.first, ready.last, run.first, run.last) == (first, ends, first, ends)
+    assert run.prev == device.log.tip_at(device.own.id, first - 1)
+
+
 def test_bundle_of_what_is_not_held_is_none() -> None:
     device = Device("BOXE")
     device.append()
