@@ -155,7 +155,7 @@ class Mailbox:
         doubtful = {
             slot
             for origin, first in demand.asked_for
-            for slot in self._taken - self._doubted
+            for slot in (self._taken & self._ring.keys()) - self._doubted  # a slot that was taken may be dropped since
             if self._ring[slot].origin == origin and self._ring[slot].last >= first
         }
         self._doubted |= doubtful
