@@ -215,8 +215,8 @@ class Schedule:
         for device in stage.devices.values():
             device.disk.disarm()
             device.start()
-        if {FaultKind.DROP_DOWN, FaultKind.CORRUPT} & stage.faults.hits().keys():
-            stage.faults.cut(*stage.devices, broker_after_ms=0)  # retained messages that were lost are read anew
+        if {FaultKind.DROP_UP, FaultKind.DROP_DOWN, FaultKind.CORRUPT} & stage.faults.hits().keys():
+            stage.faults.cut(*stage.devices, broker_after_ms=0)  # what was lost without a word is read anew
 
     def why_not(self) -> str:
         """Why the group is not quiet, for people; empty when it is."""

@@ -13,7 +13,7 @@ from typing import Final
 from hcom_replica.core.effects import Effect, Publish
 from hcom_replica.core.hello import Hello, read_system
 from hcom_replica.core.settings import Settings
-from hcom_replica.errors import UsageError
+from hcom_replica.errors import ProtocolError, UsageError
 from hcom_replica.ids import EventId, OriginId
 from hcom_replica.store.log import Log
 from hcom_replica.store.memory_kv import MemoryKv
@@ -28,7 +28,7 @@ from hcom_replica.testing.scheduler import Scheduler
 from hcom_replica.testing.session import Session
 from hcom_replica.testing.wiretap import Wiretap
 from hcom_replica.wire.event import Draft
-from hcom_replica.wire.frame import Kind
+from hcom_replica.wire.frame import Kind, open_frame
 from hcom_replica.wire.messages import decode_head
 from hcom_replica.wire.signing import DeviceKey, root_hash, short
 from hcom_replica.wire.topics import Topics
@@ -254,8 +254,16 @@ class Stage(Cluster):
         hits = self.faults.hits()
         if not hits[FaultKind.DROP_UP] and not hits[FaultKind.CORRUPT]:
             return self.mail()
-        indexes = {topic.split("/")[2] for topic, _ in self.broker.retained(f"{self.world.keys.prefix}/i/#")}
+        indexes = {topic.split("/")[2] for topic, payload in self.broker.retained(f"{self.world.keys.prefix}/i/#")
+                   if self._is_sound(topic, payload)}  # fmt: skip
         return [topic for topic in self.mail() if topic.split("/")[2] in indexes]
+
+    def _is_sound(self, topic: str, payload: bytes) -> bool:
+        try:
+            open_frame(self.world.keys, topic, payload)
+        except ProtocolError:
+            return False
+        return True
 
     def have(self, name: str, origin: str) -> int:
         """The highest seq that a device holds of an origin with a name; 0 when the name means nothing yet."""
