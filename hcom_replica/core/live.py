@@ -5,8 +5,6 @@ A message holds only what is new since the one before: a live event costs its ow
 
 from __future__ import annotations
 
-import msgspec
-
 from hcom_replica.core.effects import Now
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.origin import OriginState
@@ -29,13 +27,8 @@ class Live:
         self._used = 0
 
     def opened(self, knowledge: Knowledge) -> None:
-        """The fence has passed: what was written before is told by the head.
-
-        But of an origin that nobody is known to hold anything of, all would have to ask: it is said whole.
-        """
-        own = knowledge.own
-        known = own is None or any(knowledge.acked(peer, own.id) > own.base for peer in knowledge.peers.current(own))
-        self._sent = own if own is None or known or own.forks else _nothing_of(own)
+        """The fence has passed: what was written before is told by the head."""
+        self._sent = knowledge.own
 
     def moved(self, now: Now, knowledge: Knowledge, room: int, *, listeners: bool) -> None:
         """The own log has grown. Nothing is sent when nobody is known to listen.
@@ -58,8 +51,3 @@ class Live:
                 payload = self._outbox.seal(self._topics.live, Kind.LIVE, None, ready.whole)
                 self._used += len(payload)
                 self._outbox.publish(self._topics.live, payload, retain=False)
-
-
-def _nothing_of(own: OriginState) -> OriginState:
-    """An origin as it is for those who hold nothing of it."""
-    return msgspec.structs.replace(own, seq=own.base, hlc=0, tip=own.hash, cum=0, system=0)

@@ -6,22 +6,14 @@ import pytest
 
 from hcom_replica.core.live import Live
 from hcom_replica.wire.batch import decode_batch
-from hcom_replica.wire.event import Draft
-from hcom_replica.wire.frame import Kind
 from tests.unit.core.builders import ROOM, TOPICS, Device, Parts, at, draft, noise, opened
 
 
 class Saying:
-    """BOXE has just connected; NOVA says that it has what BOXE wrote before, or nothing of it."""
-
-    def __init__(self, drafts: list[Draft] | None = None, *, acked: bool = True) -> None:
-        self.device, nova = Device("BOXE"), Device("NOVA")
-        self.device.append(*(drafts or [draft()]))
-        nova.append()
-        if acked:
-            self.device.send_to(nova)
+    def __init__(self) -> None:
+        self.device = Device("BOXE")
+        self.device.append()
         self.parts = Parts(self.device)
-        self.parts.hear(nova, Kind.VECTOR, nova.vector())
         self.live = Live(self.parts.outbox, TOPICS, self.parts.settings)
         self.live.opened(self.parts.knowledge)
 
@@ -47,18 +39,6 @@ def test_new_commit_is_said_at_once_and_once(saying: Saying) -> None:
 def test_what_was_written_before_the_fence_is_not_said() -> None:
     """The head tells of it."""
     assert Saying().moved(0) == []
-
-
-def test_origin_that_nobody_is_known_to_hold_is_said_whole_when_the_fence_has_passed() -> None:
-    """P7.6: a thousand who lack its first event need not ask for it"""
-    saying = Saying(acked=False)
-    assert saying.moved(0) == [(1, 2)]
-    assert saying.moved(10) == []
-
-
-def test_origin_that_nobody_is_known_to_hold_and_that_fits_no_message_is_told_by_its_head() -> None:
-    saying = Saying(noise(2, 50_000), acked=False)
-    assert saying.moved(0) == []
 
 
 def test_nothing_is_said_when_nobody_listens_nor_made_up_for_later(saying: Saying) -> None:
