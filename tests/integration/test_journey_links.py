@@ -114,10 +114,11 @@ def test_import_of_100_000_events_crosses_a_slow_link_that_is_up_and_down_in_tur
         a, b = group.add("BOXA"), group.add("BOXB")
         b.wait_until_connected()
         b.network.limit(up_bytes_s=FLAPPING_BYTES_S, down_bytes_s=FLAPPING_BYTES_S)
+        before = b.network.connections_total
         b.network.flap(up_s=4, down_s=3)
         lines = write_lines(tmp_path / "lines.jsonl", range(count))
         assert a.write(lines) == count
         b.wait_for_events(count, timeout_s=100)
-        assert b.network.connections_total > 2, "the link was never down"
+        assert b.network.connections_total > before, "the link was never down"
         b.network.heal()
         assert_equal_histories([a, b], count)

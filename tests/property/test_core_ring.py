@@ -66,7 +66,7 @@ def test_step_uses_free_slots_and_keeps_what_serves(
     assert set(step.free) <= set(free)
     assert set(step.drop) <= {*serving, *newest}
     assert step.free or step.drop
-    assert step.first > low
+    assert step.first > low or step.first in {run.first for run in step.drop}, "below that only what it takes in"
     lost = [run for run in serving if run in step.drop]
     for run in lost:
         assert run.first >= step.first, "what serves is given up only to a run that takes it in"
