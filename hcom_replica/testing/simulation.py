@@ -18,6 +18,7 @@ from hcom_replica.errors import UsageError
 from hcom_replica.testing.cluster import Cluster
 from hcom_replica.testing.faults import Kind
 from hcom_replica.testing.pipe import Profile
+from hcom_replica.testing.shared import shared_checks
 from hcom_replica.testing.traffic import Tally
 
 WRITING_MS: Final = 10_000
@@ -132,6 +133,10 @@ class Simulation:
 
     def run(self, progress: Progress | None = None) -> Report:
         """Let time pass until all hold everything, or the limit is reached."""
+        with shared_checks():
+            return self._run(progress)
+
+    def _run(self, progress: Progress | None) -> Report:
         cluster = self.cluster
         cluster.run(WRITING_MS)
         total = self._total()
