@@ -5,6 +5,10 @@ A message holds only what is new since the one before: a live event costs its ow
 
 from __future__ import annotations
 
+from typing import Final
+
+import msgspec
+
 from hcom_replica.core.effects import Now
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.origin import OriginState
@@ -13,6 +17,9 @@ from hcom_replica.core.packer import bundle_behind
 from hcom_replica.core.settings import Settings
 from hcom_replica.wire.frame import Kind
 from hcom_replica.wire.topics import Topics
+
+_FEW: Final = 8
+"""So many devices may well ask each for itself for a new origin."""
 
 
 class Live:
@@ -27,8 +34,17 @@ class Live:
         self._used = 0
 
     def opened(self, knowledge: Knowledge) -> None:
-        """The fence has passed: what was written before is told by the head."""
-        self._sent = knowledge.own
+        """The fence has passed: what was written before is told by the head.
+
+        But of an origin that nobody is known to hold anything of, all would have to ask: in a larger group it is said
+        whole.
+        """
+        own = knowledge.own
+        others = knowledge.peers.current(own)
+        self._sent = own
+        if own is not None and not own.forks and len(others) > _FEW:
+            known = any(knowledge.acked(peer, own.id) for peer in others)
+            self._sent = own if known else _nothing_of(own)
 
     def moved(self, now: Now, knowledge: Knowledge, room: int, *, listeners: bool) -> None:
         """The own log has grown. Nothing is sent when nobody is known to listen.
@@ -51,3 +67,8 @@ class Live:
                 payload = self._outbox.seal(self._topics.live, Kind.LIVE, None, ready.whole)
                 self._used += len(payload)
                 self._outbox.publish(self._topics.live, payload, retain=False)
+
+
+def _nothing_of(own: OriginState) -> OriginState:
+    """An origin as it is for those who hold nothing of it."""
+    return msgspec.structs.replace(own, seq=own.base, hlc=0, tip=own.hash, cum=0, system=0)

@@ -6,14 +6,24 @@ import pytest
 
 from hcom_replica.core.live import Live
 from hcom_replica.wire.batch import decode_batch
+from hcom_replica.wire.event import Draft
+from hcom_replica.wire.frame import Kind
 from tests.unit.core.builders import ROOM, TOPICS, Device, Parts, at, draft, noise, opened
 
 
 class Saying:
-    def __init__(self) -> None:
+    """BOXE has just connected, and so many devices are known; they say that they have its log, or nothing of it."""
+
+    def __init__(self, drafts: list[Draft] | None = None, *, devices: int = 1, acked: bool = True) -> None:
         self.device = Device("BOXE")
-        self.device.append()
+        self.device.append(*(drafts or [draft()]))
         self.parts = Parts(self.device)
+        for number in range(devices):
+            other = Device(f"D{number}")
+            other.append()
+            if acked:
+                self.device.send_to(other)
+            self.parts.hear(other, Kind.VECTOR, other.vector())
         self.live = Live(self.parts.outbox, TOPICS, self.parts.settings)
         self.live.opened(self.parts.knowledge)
 
@@ -39,6 +49,22 @@ def test_new_commit_is_said_at_once_and_once(saying: Saying) -> None:
 def test_what_was_written_before_the_fence_is_not_said() -> None:
     """The head tells of it."""
     assert Saying().moved(0) == []
+
+
+def test_origin_that_nobody_in_a_large_group_is_known_to_hold_is_said_whole_when_the_fence_has_passed() -> None:
+    """P7.6: a thousand who lack its first event need not ask for it"""
+    saying = Saying(devices=9, acked=False)
+    assert saying.moved(0) == [(1, 2)]
+    assert saying.moved(10) == []
+
+
+@pytest.mark.parametrize(("devices", "acked"), [(8, False), (9, True)], ids=["small group", "held by others"])
+def test_origin_that_few_would_ask_for_is_told_by_its_head(devices: int, acked: bool) -> None:
+    assert Saying(devices=devices, acked=acked).moved(0) == []
+
+
+def test_origin_that_nobody_is_known_to_hold_and_that_fits_no_message_is_told_by_its_head() -> None:
+    assert Saying(noise(2, 50_000), devices=9, acked=False).moved(0) == []
 
 
 def test_nothing_is_said_when_nobody_listens_nor_made_up_for_later(saying: Saying) -> None:
