@@ -239,11 +239,11 @@ class Machine:
         """Whether everything that is to be left behind, or cleared, has been taken by the broker."""
         if self._c.outbox.effects or self._c.outbox.waiting():
             return False
-        if self._forgetting or not self._c.fence.open:
-            return True
         own = self._c.knowledge.own
-        told = own is None or self._c.head.told >= own.seq
-        return self._closing and not self._greeting_due and told and self._c.mailbox.settled()
+        if self._forgetting or own is None or not self._c.fence.connected:
+            return True
+        said = self._c.fence.open and not self._greeting_due and self._c.head.told >= own.seq
+        return self._closing and said and self._c.mailbox.settled()
 
     def forget(self, now: Now) -> None:
         """Clear every slot of ours on the broker, of all our incarnations; nothing is written after that."""

@@ -323,6 +323,21 @@ def test_closing_says_offline_last_and_is_done_when_the_broker_has_it(boxe: Devi
     assert not presence.online
 
 
+def test_closing_before_the_fence_waits_for_it_and_leaves_the_mailbox_behind(boxe: Device) -> None:
+    """P8.2"""
+    host = Host(boxe)
+    host.run()
+    host.machine.will(host.now)
+    host.machine.link_up(host.now, None)
+    host.machine.closing(host.now)
+    host.run()
+    assert not host.machine.closed()
+    host.run(2_000)
+    assert host.machine.closed()
+    assert host.retained.get(TOPICS.head(boxe.own.id))
+    assert host.retained.get(TOPICS.segment(boxe.own.id, 0))
+
+
 def test_closing_with_a_new_incarnation_waits_for_its_head(boxe: Device, host: Host) -> None:
     boxe.append(*[draft()] * 20)
     host.appended().run(5_000)
