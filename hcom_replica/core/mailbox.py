@@ -73,10 +73,15 @@ class Mailbox:
         self._index_seen = False
 
     def opened(self, now: Now) -> None:
-        """The fence has passed. No own index on the broker means no ring there: begin anew."""
+        """The fence has passed. No own index on the broker means that nobody finds a ring there: begin anew.
+
+        Slots may lie there all the same, where the broker lost the index alone; so the ring is cleared in the end.
+        """
         self._clock.opened(now)
         if not self._index_seen:
+            written = bool(self._ring or self._leftover)
             self._forget_ring()
+            self._leftover = written
 
     def closed(self) -> None:
         """The link has ended: what was on its way may or may not have arrived."""
@@ -221,6 +226,7 @@ class Mailbox:
         self.refused += len(slots)
         self._outbox.trace("the broker refused the mailbox", slots=len(slots))
         self._clock.refused()
+        self._leftover = True
         self._drop(slots)
 
     def _lose(self, slots: list[int]) -> None:
@@ -229,6 +235,7 @@ class Mailbox:
             self._outbox.trace("mailbox slot lost", slot=slot)
             self._taken.discard(slot)
             self._clock.lost()
+            self._leftover = True
         self._drop(slots)
 
     # --- clearing -----------------------------------------------------------------------------------------
@@ -238,7 +245,7 @@ class Mailbox:
         if not self._clock.may_clear(now) or not demand.active:
             return False
         cleared = False
-        if (self._ring or self._leftover) and all(map(demand.is_over, self._lines())):
+        if self._is_over(demand):
             self._writer.clear(now, signer.origin, self._settings.mailbox_slots)
             self._ring.clear()
             self._taken.clear()
@@ -250,6 +257,12 @@ class Mailbox:
                 peer.index = None
                 cleared = True
         return cleared
+
+    def _is_over(self, demand: Demand) -> bool:
+        """Something of ours lies on the broker, and nobody needs it, even what lies there and does not count."""
+        if self._leftover and demand.low < demand.own.seq:
+            return False
+        return bool(self._ring or self._leftover) and all(map(demand.is_over, self._lines()))
 
     def _lines(self) -> list[Segment]:
         return [self._ring[slot] for slot in sorted(self._ring)]

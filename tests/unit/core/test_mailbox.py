@@ -269,6 +269,47 @@ def test_ring_all_have_is_cleared_after_the_grace() -> None:
     assert ring.mailbox.runs() == []
 
 
+def cleared_when_all_have_it(ring: Ring) -> set[str]:
+    """What is cleared once NOVA has all and a minute has passed."""
+    ring.parts.answer_all()
+    ring.acknowledge("NOVA", 200)
+    ring.tick(61_000, urgent=False)
+    return {publish.topic for publish in ring.parts.published() if not publish.payload}
+
+
+def test_ring_whose_index_the_broker_lost_is_cleared_all_the_same() -> None:
+    """P8.5: its slots may lie there still"""
+    ring = acknowledged()
+    ring.device.append(draft())
+    ring.tick(100)
+    ring.parts.answer_all()
+    ring.mailbox.closed()
+    ring.mailbox.link_up()
+    ring.mailbox.opened(at(150))
+    assert ring.mailbox.runs() == []
+    assert TOPICS.segment(ring.device.own.id, 0) in cleared_when_all_have_it(ring)
+
+
+def test_slot_that_was_refused_or_lost_is_cleared_when_nobody_needs_it() -> None:
+    """P8.5: what was on its way may have arrived"""
+    ring = acknowledged()
+    ring.device.append(draft())
+    ring.tick(100)
+    ring.parts.answer_all(taken=False)
+    assert ring.mailbox.runs() == []
+    assert TOPICS.segment(ring.device.own.id, 0) in cleared_when_all_have_it(ring)
+
+
+def test_what_lies_about_is_not_cleared_while_somebody_lacks_own_events() -> None:
+    """P8.5"""
+    ring = acknowledged()
+    ring.device.append(draft())
+    ring.tick(100)
+    ring.parts.answer_all(taken=False)
+    ring.tick(61_000, urgent=False)
+    assert [publish for publish in ring.parts.published() if not publish.payload] == []
+
+
 def test_ring_with_nobody_known_is_kept() -> None:
     ring = filled([draft()])
     ring.parts.answer_all()
