@@ -30,6 +30,8 @@ _WANT_BYTES: Final = 6
 _GUESS_BYTES: Final = 4 << 10
 """What is missing of an origin of which only a hint is known, when a want is filled up."""
 
+_GUESS_MS: Final = 500
+
 _LOOK_FREELY: Final = 64
 """With more origins than this to ask for, looking at all of them is left alone for an eighth of a ms each."""
 
@@ -60,6 +62,7 @@ class _Pull:
     Attributes:
         have: how far the prefix went when it last counted as progress.
         news: something came that is not held.
+        sure: the source says that it has it; False is a guess.
     """
 
     flight: _Flight
@@ -71,6 +74,7 @@ class _Pull:
     timeout_ms: int
     slots: set[str] = field(default_factory=set)
     news: bool = False
+    sure: bool = True
 
     def gives_up_ms(self) -> int:
         """When it has brought nothing for too long."""
@@ -272,7 +276,14 @@ class Puller:
             pace.due_ms = now.mono_ms + self._settings.standing_after_ms
             return
         others = [other for other in due if other != origin and self._goes_along(now, knowledge, holder, other)]
-        self._ask(now, knowledge, signer, holder, self._within_window(knowledge, [origin, *others]), wanted)
+        sure = [other for other in others if claims(holder, other, self._first(other))]
+        waiting = len(others) - len(sure)
+        maybe = [other for other in others if other not in sure] if waiting > self._settings.pulls_max else []
+        self._ask(now, knowledge, signer, holder, self._within_window(knowledge, [origin, *sure, *maybe]), wanted)
+
+    def _guess_ms(self) -> int:
+        """How long a device is given that may not have what it is asked for, once it has brought the rest."""
+        return self._settings.ask_ms_max if self._answer_ms is None else max(_GUESS_MS, 2 * self._answer_ms)
 
     def _again_ms(self, pace: Pace) -> int:
         """How long those who have all failed are left alone."""
@@ -283,12 +294,11 @@ class Puller:
         return self._hunts.get(origin, self._intake.have(origin)) + 1
 
     def _goes_along(self, now: Now, knowledge: Knowledge, holder: Peer, origin: OriginId) -> bool:
-        """Whether a holder that is asked anyway is to be asked for this origin too."""
+        """Whether a holder that is asked anyway may be asked for this origin too."""
         pace = self._paces[origin]
         return (
             origin not in self._pulls
             and origin not in self._hunts
-            and claims(holder, origin, self._first(origin))
             and self._sources.may_ask(now, pace.failures, holder)
             and not knowledge.peers.segments(origin)
         )
@@ -329,7 +339,11 @@ class Puller:
             pace, have = self._paces[origin], self._intake.have(origin)
             self._sourceless.pop(origin, None)
             source = (holder.origin, -1)
-            self._pulls[origin] = _Pull(flight, [source], item.first, have, now.mono_ms, now.mono_ms, pace.timeout_ms)
+            sure = claims(holder, origin, item.first)
+            timeout_ms = pace.timeout_ms if sure else min(pace.timeout_ms, self._guess_ms())
+            self._pulls[origin] = _Pull(
+                flight, [source], item.first, have, now.mono_ms, now.mono_ms, timeout_ms, sure=sure
+            )
             self._listen(origin, pace, item.first)
         topic = self._topics.want
         self._outbox.publish(topic, self._outbox.seal(topic, Kind.WANT, signer, pack(encode(want))), retain=False)
@@ -365,7 +379,11 @@ class Puller:
         pull = self._pulls[origin]
         if now.mono_ms < pull.gives_up_ms():
             return
-        self._paces[origin].slower(now, pull.sources, self._answer_ms, self._settings)
+        pace = self._paces[origin]
+        if pull.sure:
+            pace.slower(now, pull.sources, self._answer_ms, self._settings)
+        else:
+            pace.fail(now, pull.sources)
         self._outbox.trace("source brought nothing", origin=origin.hex(), source=pull.sources[0][0].hex())
         self._end(origin)
 

@@ -389,6 +389,34 @@ def test_holder_that_is_silent_where_others_answer_quickly_is_not_waited_for_lon
     assert {after - before for before, after in pairwise(times)} == {5_000}, "3 s of silence, and a rest"
 
 
+def crowded(boxe: Pulling) -> dict[OriginId, Device]:
+    """More devices online than are asked at a time, each known to hold its own log only."""
+    others = [device(f"D{number}") for number in range(9)]
+    for other in others:
+        boxe.online(other, {other.own.id: Ack(other.own.seq, other.own.tip[:8])})
+    return {other.own.id: other for other in others}
+
+
+def test_where_many_would_have_to_be_asked_one_is_asked_for_all() -> None:
+    """P7.7: then the others: whoever is online may well have it"""
+    boxe = Pulling(Settings(pulls_max=2))
+    crowded(boxe)
+    (want,) = boxe.tick(0)
+    assert len(want.items) == 9
+
+
+def test_what_a_device_was_asked_for_on_a_guess_and_does_not_bring_is_asked_of_its_writer_soon() -> None:
+    boxe = Pulling(Settings(pulls_max=2))
+    others = crowded(boxe)
+    (want,) = boxe.tick(0)
+    asked = others[OriginId(want.to)]
+    boxe.give(asked, asked.own.id, 1, 40)
+    later = boxe.run(50, 2_000)
+    assert min(ms for ms, _ in later) >= 500
+    assert asked.own.id not in {item.hash for _, again in later for item in again.items}
+    assert want.to not in {again.to for _, again in later}
+
+
 def test_want_of_another_device_that_ends_before_what_is_lacked_is_no_help(boxe: Pulling) -> None:
     nova = device("NOVA")
     nova.send_to(boxe.device)
