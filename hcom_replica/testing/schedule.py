@@ -49,6 +49,9 @@ ACTS: Final = {
 }
 """What may be done, and how often beside the others."""
 
+_HARMLESS: Final = {"append", "stop", "start", "keep_disk", "keep_broker", "join", "append refused", "start refused"}
+"""Acts that are no faults."""
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -60,6 +63,7 @@ class Outcome:
         faults: how often each fault struck.
         events: how many exist at the end.
         healed_ms: virtual ms from healing to quiet.
+        steps: how many things happened in the world: a message that arrived, a timer, an act.
     """
 
     seed: int
@@ -67,21 +71,31 @@ class Outcome:
     faults: Counter[str]
     events: int
     healed_ms: int
+    steps: int
+
+    @property
+    def fault_kinds(self) -> set[str]:
+        """The kinds of faults that struck."""
+        return (self.acts.keys() - _HARMLESS) | self.faults.keys()
 
 
 @dataclass
 class Schedule:
-    """One run.
+    """One run. Most of what can go wrong needs few devices and few steps; `short` runs look for that, five for one.
 
     Args:
         seed: its name.
         steps: how many things are done.
         faults: the most that the network does besides.
+        span_ms: how long things go wrong.
+        crowd: how many devices there are at most at first.
     """
 
     seed: int
     steps: int = 60
     faults: int = 12
+    span_ms: int = SPAN_MS
+    crowd: int = 5
     acts: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -94,6 +108,11 @@ class Schedule:
         self._disk_past: list[tuple[str, MemoryKv]] = []
         self._twins = 0
 
+    @classmethod
+    def short(cls, seed: int) -> Schedule:
+        """Two or three devices, for one virtual minute."""
+        return cls(seed, steps=20, faults=6, span_ms=60_000, crowd=3)
+
     def run(self) -> Outcome:
         """Run it all.
 
@@ -101,25 +120,26 @@ class Schedule:
             Violation: an invariant was broken, or the healed group did not become quiet.
         """
         stage, rng = self.stage, self._rng
-        names = [chr(ord("A") + number) for number in range(rng.randint(2, 5))]
+        names = [chr(ord("A") + number) for number in range(rng.randint(2, self.crowd))]
         for name in names:
             stage.join(name, skew_ms=rng.choice((0, 0, 0, 2 * HOUR_MS, -2 * HOUR_MS, 30_000)))
             self._start(name)
-        stage.faults.plan(random_plan(rng, names, span_ms=SPAN_MS, count=rng.randint(0, self.faults)))
+        stage.faults.plan(random_plan(rng, names, span_ms=self.span_ms, count=rng.randint(0, self.faults)))
         for _ in range(self.steps):
             self._act()
-            stage.run(int(rng.expovariate(1 / (SPAN_MS / self.steps))))
+            stage.run(int(rng.expovariate(self.steps / self.span_ms)))
         self._heal()
         began_ms = stage.now_ms
         while why := self.why_not():
             if stage.now_ms - began_ms > HEALED_MS:
                 raise Violation("L1", f"seed {self.seed}: {why}")
             stage.run(_LOOK_MS)
+        existing, healed_ms = stage.checkers.existing(), stage.now_ms - began_ms
         stage.check_logs()
         faults = Counter({kind.value: hits for kind, hits in stage.faults.hits().items()})
         for device in stage.devices.values():
             faults.update(device.disk.hits)
-        return Outcome(self.seed, self.acts, faults, stage.checkers.existing(), stage.now_ms - began_ms)
+        return Outcome(self.seed, self.acts, faults, existing, healed_ms, stage.scheduler.steps)
 
     # --- what happens ------------------------------------------------------------------------------------------
 
@@ -209,7 +229,7 @@ class Schedule:
         for device in stage.devices.values():
             device.disk.disarm()
             device.skew_ms = 0 if right else device.skew_ms
-        stage.run(max(30_000, SPAN_MS - stage.now_ms))  # what was planned goes wrong until then
+        stage.run(max(30_000, self.span_ms - stage.now_ms))  # what was planned goes wrong until then
         stage.faults.heal()
         for device in stage.devices.values():
             device.disk.disarm()

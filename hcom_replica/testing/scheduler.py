@@ -55,14 +55,16 @@ class Scheduler:
         seed: as given, to be printed when a run fails.
         now_ms: virtual milliseconds since the world began. Read only.
         random: the one generator of the world.
+        steps: how many callbacks have run.
     """
 
-    __slots__ = ("_count", "_queue", "now_ms", "random", "seed")
+    __slots__ = ("_count", "_queue", "now_ms", "random", "seed", "steps")
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.now_ms = 0
         self.random = random.Random(seed)
+        self.steps = 0
         self._queue: list[tuple[int, int, Timer]] = []
         self._count = 0
 
@@ -90,6 +92,7 @@ class Scheduler:
             due_ms, _, timer = heapq.heappop(self._queue)
             if timer.pending:
                 self.now_ms = due_ms
+                self.steps += 1
                 return timer.fire()
         return False
 

@@ -242,11 +242,12 @@ class Stage(Cluster):
                 return f"{name} does not run"
             if lacking := self.checkers.lacking(name):
                 return f"{name} lacks {lacking} events that exist"
-            if missing := self.missing(name):
-                return f"{name} says that {missing} events are missing"
         mail = self._standing_mail()
         if mail and not self.ghosts():
             return f"{len(mail)} segments lie on the broker"
+        for name in self.devices:
+            if missing := self.missing(name):
+                return f"{name} says that {missing} events are missing"
         return "" if self.converged() else "the logs differ"
 
     def _standing_mail(self) -> list[str]:

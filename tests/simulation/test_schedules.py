@@ -1,6 +1,7 @@
 """Random schedules: anything may happen to a group, then it is healed, and must come to rest with all that exists.
 
-SCHEDULES=2000 runs more of them; SEED=42 runs one, and prints what happened. Seeds that failed once are in seeds.txt.
+SCHEDULES=2000 runs more full ones; SEED=42 runs one, SEED=short:42 a short one, and prints what happened. Seeds that
+failed once are in seeds.txt. `search.py` looks for more.
 """
 
 from __future__ import annotations
@@ -14,29 +15,39 @@ from hcom_replica.testing.checkers import Violation
 from hcom_replica.testing.faults import Kind
 from hcom_replica.testing.schedule import ACTS, Schedule
 from hcom_replica.testing.stage import Stage
+from tests.simulation.search import search
 
-KEPT = [
-    int(line.split()[0]) for line in (Path(__file__).parent / "seeds.txt").read_text().splitlines() if line[:1] != "#"
-]
-SEEDS = (
-    [int(os.environ["SEED"])]
-    if "SEED" in os.environ
-    else sorted({*KEPT, *range(int(os.environ.get("SCHEDULES", "40")))})
-)
+SHORT = "short:"
+KEPT = [line.split()[0] for line in (Path(__file__).parent / "seeds.txt").read_text().splitlines() if line[:1] != "#"]
+FIRST = range(int(os.environ.get("SCHEDULES", "40")))
+NAMES = [os.environ["SEED"]] if "SEED" in os.environ else list(dict.fromkeys([*KEPT, *map(str, FIRST)]))
+
+SHORT_COUNT = 2_000
+SHORT_CHUNK = 100
 
 BUSY = 6
 """Among so many busy schedules there is one for every act and every fault."""
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_schedule_healed_comes_to_rest_with_all_that_exists(seed: int) -> None:
-    schedule = Schedule(seed)
+@pytest.mark.parametrize("name", NAMES)
+def test_schedule_healed_comes_to_rest_with_all_that_exists(name: str) -> None:
+    seed = int(name.removeprefix(SHORT))
+    schedule = Schedule.short(seed) if name.startswith(SHORT) else Schedule(seed)
     try:
         outcome = schedule.run()
     except Violation as violation:
-        pytest.fail(f"seed {seed}: {violation}\n" + told(schedule.stage, last=200))
+        pytest.fail(f"seed {name}: {violation}\n" + told(schedule.stage, last=200))
     if "SEED" in os.environ:
         print(told(schedule.stage, last=10_000), outcome, sep="\n")  # noqa: T201 - it was asked for
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("SEED" in os.environ, reason="one schedule was asked for")
+@pytest.mark.parametrize("first", range(0, SHORT_COUNT, SHORT_CHUNK))
+def test_short_schedules_come_to_rest_too(first: int) -> None:
+    found = search(range(first, first + SHORT_CHUNK))
+    assert found.failed == {}
+    assert found.counted > 0.9 * SHORT_CHUNK, "most are long enough, and bad enough"
 
 
 def test_schedule_run_twice_is_the_same_run() -> None:
