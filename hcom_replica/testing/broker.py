@@ -42,6 +42,7 @@ class SimBroker:
         traffic: the counters.
         sessions: open sessions by client id.
         running: False between `stop` and `start`.
+        forgot: how often stored messages were lost, or older ones put back, while clients were connected.
     """
 
     def __init__(self, scheduler: Scheduler, config: BrokerConfig | None = None) -> None:
@@ -50,6 +51,7 @@ class SimBroker:
         self.traffic = Traffic()
         self.sessions: dict[str, Session] = {}
         self.running = True
+        self.forgot = 0
         self._exact: dict[str, dict[Session, bool]] = {}
         self._wild: TopicTree[dict[Session, bool]] = TopicTree()
         self._retained: dict[str, bytes] = {}
@@ -260,6 +262,7 @@ class SimBroker:
 
     def roll_back(self, retained: Mapping[str, bytes]) -> None:
         """Replace all stored messages by an older snapshot; nobody is told, as a broker would not."""
+        self.forgot += bool(self.sessions)
         for topic in tuple(self._retained):
             self._forget(topic)
         for topic, payload in retained.items():
@@ -270,6 +273,7 @@ class SimBroker:
     def forget(self, path: str) -> int:
         """Lose the stored messages that match the filter `path`; returns how many there were."""
         topics = self._retained_tree.matching_filter(path)
+        self.forgot += bool(topics and self.sessions)
         for topic in topics:
             self._forget(topic)
         return len(topics)
