@@ -235,7 +235,7 @@ class Actions:
         self._messages[words.options["as"]] = dict(self._stage.broker.retained(topic))[topic]
 
     def do_member(self, words: Words) -> None:
-        """`member claims A:9 [in=B]|announces A:9|poisons A from=5|splits A at=3`: one with a key, and no scruples."""
+        """`member claims A:9 [in=B|as=B]|announces A:9|poisons A from=5|splits A at=3`: one with a key, no scruples."""
         self._forger.act(words)
 
     # --- time --------------------------------------------------------------------------------------------------

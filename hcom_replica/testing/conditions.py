@@ -48,7 +48,9 @@ class Conditions:
         return self._stage.unrest()
 
     def is_nothing(self, words: Words) -> str:
-        """`nothing retained | nothing mailed`."""
+        """`nothing retained | nothing mailed | nothing missing`: the last is what `wait` waits for, on all that run."""
+        if words.place(0) == "missing":
+            return ", ".join(f"{name} misses {count}" for name, count in self._stage.lags().items() if count)
         if words.place(0) == "mailed":
             return f"{len(self._stage.mail())} segments lie on the broker" if self._stage.mail() else ""
         topics = [topic for topic, _ in self._stage.broker.retained()]

@@ -67,7 +67,11 @@ class Forger:
         """
         verb = words.place(0)
         if verb == "claims":
-            self._claim(*parse_point(words.place(1)), in_slot_of=words.options.get("in"))
+            point = parse_point(words.place(1))
+            if "as" in words.options:
+                self._claim_as(*point, words.options["as"])
+            else:
+                self._claim(*point, in_slot_of=words.options.get("in"))
         elif verb == "announces":
             self._announce(*parse_point(words.place(1)))
         elif verb == "poisons":
@@ -83,6 +87,18 @@ class Forger:
         page = VectorPage(self._next(), self._now_ms(), 1, True, entries)  # noqa: FBT003 - a field of the format
         slot = self._signer.origin if in_slot_of is None else self._stage.origin_of(in_slot_of)
         self._publish(self._topics.vector(slot, 0), Kind.VECTOR, pack(encode(page)), retain=True)
+
+    def _claim_as(self, name: str, seq: int, victim: str) -> None:
+        """Say truly what stands at `seq`, in the name of a device that lacks it: only the signature is wrong."""
+        origin, author = self._stage.origin_of(name), self._stage.origin_of(victim)
+        log = next(d.log for d in self._stage.devices.values() if d.log.origin_state(origin))
+        state = next(s for d in self._stage.devices.values() if (s := d.log.origin_state(author)))
+        mask = DeviceKey(b"a member without any scruples...")
+        mask.public = state.key
+        entries = pack_entries([(origin, Ack(seq, log.tip_at(origin, seq)[:8]))])
+        page = VectorPage(self._next(), self._now_ms(), 1, True, entries)  # noqa: FBT003 - a field of the format
+        signer = Signer(mask, state.incarnation, author)
+        self._publish(self._topics.vector(author, 0), Kind.VECTOR, pack(encode(page)), retain=True, signer=signer)
 
     def _announce(self, name: str, seq: int) -> None:
         """Say in somebody's head slot that its origin has come to `seq`."""
@@ -122,8 +138,8 @@ class Forger:
                 return Batch(origin, run.first, run.prev, run.cum, run.records, commits, None)
         raise UsageError("nobody holds that")
 
-    def _publish(self, topic: str, kind: Kind, packed: Packed, *, retain: bool) -> None:
-        signer = None if kind is Kind.LIVE else self._signer
+    def _publish(self, topic: str, kind: Kind, packed: Packed, *, retain: bool, signer: Signer | None = None) -> None:
+        signer = None if kind is Kind.LIVE else signer or self._signer
         nonce = self._stage.scheduler.random.randbytes(NONCE_BYTES)
         payload = close_frame(self._stage.world.keys, topic, kind, signer, packed, nonce)
         self._stage.broker.inject(topic, payload, retain=retain)
