@@ -1,5 +1,5 @@
 # `make` prints what can be made. Everything happens in .venv; nothing is installed elsewhere, except that
-# `make test`, as root on Debian, installs the mosquitto broker if it is missing (see .ci/mosquitto).
+# `make test`, as root on Debian, installs the mosquitto broker and spin if they are missing (see .ci/tools).
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -35,7 +35,7 @@ demo: venv ## two real daemons, a disconnect, writes on both sides, convergence;
 
 .PHONY: test
 test: venv ## run all tests, on private brokers
-	@.ci/mosquitto
+	@.ci/tools
 	@$(PYTEST) $(WORKERS) $(ARGS)
 
 .PHONY: check
@@ -54,6 +54,15 @@ fix: $(DEVELOPED) ## format, and repair what ruff can repair
 .PHONY: sim
 sim: venv ## run the simulator; SEED=42 repeats a run, ARGS="--devices 5 --loss 0.3" adds options
 	@$(BIN)/hcom-replica simulate $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+.PHONY: search
+search: venv ## search random schedules for a seed that breaks the promise; COUNT=100000, ARGS="--first 5000 --full"
+	@$(BIN)/python -m tests.simulation.search $(if $(COUNT),--count $(COUNT)) $(ARGS)
+
+.PHONY: coverage
+coverage: venv ## run the tests of the core, and fail when one of its branches was not taken
+	@$(BIN)/python -m coverage run -m pytest -q tests/unit tests/property tests/simulation $(ARGS)
+	@$(BIN)/python -m coverage report
 
 .PHONY: bench
 bench: venv ## measure throughput, catch-up, latency and bytes beside raw LMDB and raw MQTT
