@@ -85,7 +85,7 @@ def connect(
     if joined.reappended_events:
         line(f"{joined.reappended_events:,} events written here before were appended to the group")
     if joined.answered:
-        line(f"joined: {joined.peers} other devices are known")
+        line(f"joined: {joined.peers} other device{' is' if joined.peers == 1 else 's are'} known")
     else:
         line("joined, nobody has answered yet; if this group has members, the token may be old")
     return 0
