@@ -11,6 +11,7 @@ from hcom_replica.errors import StoreFull, UsageError
 from hcom_replica.store.memory_kv import MemoryKv, Moment
 from hcom_replica.testing.checkers import Violation
 from hcom_replica.testing.conditions import Conditions
+from hcom_replica.testing.disk import Disk
 from hcom_replica.testing.faults import Kind
 from hcom_replica.testing.forger import Forger
 from hcom_replica.testing.pipe import Profile
@@ -34,7 +35,7 @@ class Actions:
         self._stage = stage
         self._conditions = Conditions(stage)
         self._forger = Forger(stage)
-        self._disks: dict[str, MemoryKv] = {}
+        self._disks: dict[str, Disk] = {}
         self._brokers: dict[str, dict[str, bytes]] = {"nothing": {}}
         self._messages: dict[str, bytes] = {}
 

@@ -16,8 +16,8 @@ from hcom_replica.core.origin import OriginState
 from hcom_replica.ids import OriginId
 from hcom_replica.store.kv import Table
 from hcom_replica.store.log import Log
-from hcom_replica.store.memory_kv import MemoryKv
 from hcom_replica.testing.device import Device
+from hcom_replica.testing.disk import Disk
 from hcom_replica.wire.event import decode_event
 from hcom_replica.wire.signing import COMMIT, commit_digest, verify
 
@@ -58,7 +58,7 @@ class DiskWatch:
         own: the origin its device appends to.
     """
 
-    kv: MemoryKv
+    kv: Disk
     txn: int = -1
     arrival: int = 0
     held: dict[bytes, Place] = field(default_factory=dict)

@@ -19,6 +19,7 @@ from hcom_replica.store.memory_kv import MemoryKv
 from hcom_replica.testing.broker import SimBroker
 from hcom_replica.testing.brokerconfig import BrokerConfig
 from hcom_replica.testing.device import Device, World
+from hcom_replica.testing.disk import Disk
 from hcom_replica.testing.faults import Faults, Kind
 from hcom_replica.testing.pipe import Profile
 from hcom_replica.testing.scheduler import Scheduler
@@ -41,6 +42,7 @@ class Cluster:
         settings: of every device.
         profile: the network of every device.
         broker: what the broker can do.
+        disks: makes the disks of devices.
         skew_ms: name -> how far that device's clock is ahead.
 
     Attributes:
@@ -58,6 +60,7 @@ class Cluster:
         settings: Settings | None = None,
         profile: Profile | None = None,
         broker: BrokerConfig | None = None,
+        disks: Callable[[], Disk] = MemoryKv,
         skew_ms: Mapping[str, int] | None = None,
     ) -> None:
         scheduler = Scheduler(seed)
@@ -66,6 +69,7 @@ class Cluster:
         self.scheduler, self.broker, self.faults = scheduler, self.world.broker, self.world.faults
         self.devices: dict[str, Device] = {}
         self._settings, self._profile = settings, profile
+        self._disks = disks
         self._appended = 0
         for name in device_names(devices) if isinstance(devices, int) else devices:
             self.join(name, skew_ms=(skew_ms or {}).get(name, 0)).start()
@@ -83,7 +87,7 @@ class Cluster:
     def join(self, name: str, *, profile: Profile | None = None, skew_ms: int = 0) -> Device:
         """Add a new device with an empty log; it is not started."""
         key = DeviceKey(self.scheduler.random.randbytes(32))
-        return self._add(name, key, MemoryKv(), member=name, profile=profile, skew_ms=skew_ms)
+        return self._add(name, key, self._disks(), member=name, profile=profile, skew_ms=skew_ms)
 
     def clone(self, name: str, twin: str) -> Device:
         """Add a device with the same key and a copy of the disk as it is now; it is not started."""
@@ -93,7 +97,7 @@ class Cluster:
         )
 
     def _add(
-        self, name: str, key: DeviceKey, kv: MemoryKv, *, member: str, profile: Profile | None, skew_ms: int
+        self, name: str, key: DeviceKey, kv: Disk, *, member: str, profile: Profile | None, skew_ms: int
     ) -> Device:
         device = Device(
             self.world,
@@ -136,11 +140,11 @@ class Cluster:
         self[name].crash()
         self[name].start()
 
-    def snapshot(self, name: str) -> MemoryKv:
+    def snapshot(self, name: str) -> Disk:
         """Copy a device's disk as it is now, for `restore`."""
         return self[name].kv.clone()
 
-    def restore(self, name: str, snapshot: MemoryKv) -> None:
+    def restore(self, name: str, snapshot: Disk) -> None:
         """Put an older copy of its disk back, as from a backup, and start on it."""
         self[name].crash()
         self[name].use_disk(snapshot.clone())

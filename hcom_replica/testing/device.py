@@ -21,8 +21,8 @@ from hcom_replica.errors import StoreFull, UsageError
 from hcom_replica.ids import EventId
 from hcom_replica.ports import Will
 from hcom_replica.store.log import Log
-from hcom_replica.store.memory_kv import MemoryKv
 from hcom_replica.testing.broker import SimBroker
+from hcom_replica.testing.disk import Disk
 from hcom_replica.testing.faults import Faults
 from hcom_replica.testing.link import SimLink
 from hcom_replica.testing.pipe import Profile
@@ -123,7 +123,7 @@ class Device:
         world: World,
         name: str,
         key: DeviceKey,
-        kv: MemoryKv,
+        kv: Disk,
         *,
         member: str | None = None,
         settings: Settings | None = None,
@@ -154,7 +154,7 @@ class Device:
         ms = self.world.scheduler.now_ms
         return Now(max(0, EPOCH_MS + ms + self.skew_ms), ms)
 
-    def use_disk(self, kv: MemoryKv) -> None:
+    def use_disk(self, kv: Disk) -> None:
         """Put another disk in; no process may be running."""
         self.kv = kv
         self.disk = StoreFaults(kv)

@@ -17,6 +17,7 @@ from hcom_replica.errors import StoreFull
 from hcom_replica.store.memory_kv import MemoryKv, Moment
 from hcom_replica.testing.brokerconfig import BrokerConfig
 from hcom_replica.testing.checkers import Violation
+from hcom_replica.testing.disk import Disk
 from hcom_replica.testing.faults import random_plan
 from hcom_replica.testing.stage import Stage
 from hcom_replica.wire.event import Draft
@@ -89,6 +90,7 @@ class Schedule:
         faults: the most that the network does besides.
         span_ms: how long things go wrong.
         crowd: how many devices there are at most at first.
+        disks: makes their disks.
     """
 
     seed: int
@@ -96,6 +98,7 @@ class Schedule:
     faults: int = 12
     span_ms: int = SPAN_MS
     crowd: int = 5
+    disks: Callable[[], Disk] = MemoryKv
     acts: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -103,15 +106,15 @@ class Schedule:
         settings = Settings(mailbox_slots=rng.choice((4, 8, 32)))
         version = rng.choice((5, 5, 4))
         broker = BrokerConfig(version=5 if version == 5 else 4, retained_lag_ms=rng.choice(((0, 0), (0, 3_000))))
-        self.stage = Stage(self.seed, settings=settings, broker=broker)
+        self.stage = Stage(self.seed, settings=settings, broker=broker, disks=self.disks)
         self._broker_past: list[dict[str, bytes]] = [{}]
-        self._disk_past: list[tuple[str, MemoryKv]] = []
+        self._disk_past: list[tuple[str, Disk]] = []
         self._twins = 0
 
     @classmethod
-    def short(cls, seed: int) -> Schedule:
+    def short(cls, seed: int, disks: Callable[[], Disk] = MemoryKv) -> Schedule:
         """Two or three devices, for one virtual minute."""
-        return cls(seed, steps=20, faults=6, span_ms=60_000, crowd=3)
+        return cls(seed, steps=20, faults=6, span_ms=60_000, crowd=3, disks=disks)
 
     def run(self) -> Outcome:
         """Run it all.

@@ -6,7 +6,7 @@ written, `A~61` for the branch that leaves A with event 61.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Final
 
@@ -22,6 +22,7 @@ from hcom_replica.testing.brokerconfig import BrokerConfig
 from hcom_replica.testing.checkers import Checkers
 from hcom_replica.testing.cluster import Cluster
 from hcom_replica.testing.device import Device
+from hcom_replica.testing.disk import Disk
 from hcom_replica.testing.faults import Kind as FaultKind
 from hcom_replica.testing.pipe import Profile
 from hcom_replica.testing.scheduler import Scheduler
@@ -71,6 +72,7 @@ class Stage(Cluster):
         seed: names the run.
         settings: of every device that joins from now on; may be replaced before the first one does.
         broker: what the broker can do.
+        disks: makes the disks of devices.
 
     Attributes:
         checkers: the invariants of disks.
@@ -78,8 +80,15 @@ class Stage(Cluster):
         gone: names of devices whose disk was destroyed.
     """
 
-    def __init__(self, seed: int, *, settings: Settings | None = None, broker: BrokerConfig | None = None) -> None:
-        super().__init__(seed, (), settings=settings)
+    def __init__(
+        self,
+        seed: int,
+        *,
+        settings: Settings | None = None,
+        broker: BrokerConfig | None = None,
+        disks: Callable[[], Disk] = MemoryKv,
+    ) -> None:
+        super().__init__(seed, (), settings=settings, disks=disks)
         self._tapped = TappedBroker(self.scheduler, broker)
         self.world.broker = self.broker = self._tapped
         self.checkers = Checkers(self.world.keys.group)
@@ -105,7 +114,7 @@ class Stage(Cluster):
         return self._keys[name]
 
     def _add(
-        self, name: str, key: DeviceKey, kv: MemoryKv, *, member: str, profile: Profile | None, skew_ms: int
+        self, name: str, key: DeviceKey, kv: Disk, *, member: str, profile: Profile | None, skew_ms: int
     ) -> Device:
         device = WatchedDevice(
             self.world,
@@ -133,7 +142,7 @@ class Stage(Cluster):
         self.checkers.twinned.add(self[name].key.public)
         return super().clone(name, twin)
 
-    def put_back(self, name: str, snapshot: MemoryKv) -> None:
+    def put_back(self, name: str, snapshot: Disk) -> None:
         """Put an older copy of its disk back while its daemon is dead; it is not started."""
         device = self[name]
         self.checkers.twinned.add(device.key.public)

@@ -1,7 +1,7 @@
 """What goes wrong between a simulated device and its disk: dying around a commit, and a full disk.
 
 Owns `Crash`, which stands for kill -9 wherever it is raised: nothing in the package catches it but the cluster, which
-then drops the process and keeps the disk. The faults go into `MemoryKv.fault` and are counted, so that a run can show
+then drops the process and keeps the disk. The faults go into `Disk.fault` and are counted, so that a run can show
 that they struck.
 """
 
@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import Counter
 
 from hcom_replica.errors import StoreFull
-from hcom_replica.store.memory_kv import MemoryKv, Moment
+from hcom_replica.store.memory_kv import Moment
+from hcom_replica.testing.disk import Disk
 
 
 class Crash(BaseException):
@@ -28,7 +29,7 @@ class StoreFaults:
         hits: how often each fault struck: `before-commit`, `after-commit`, `full`.
     """
 
-    def __init__(self, kv: MemoryKv) -> None:
+    def __init__(self, kv: Disk) -> None:
         self.full = False
         self.hits: Counter[str] = Counter()
         self._moment: Moment | None = None

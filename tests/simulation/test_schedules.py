@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from hcom_replica.testing.checkers import Violation
+from hcom_replica.testing.disk import RealDisks
 from hcom_replica.testing.faults import Kind
 from hcom_replica.testing.schedule import ACTS, Schedule
 from hcom_replica.testing.stage import Stage
@@ -54,6 +55,15 @@ def test_schedule_run_twice_is_the_same_run() -> None:
     runs = [Schedule(3), Schedule(3)]
     assert runs[0].run() == runs[1].run()
     assert told(runs[0].stage, last=10_000) == told(runs[1].stage, last=10_000)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_schedule_on_real_disks_is_the_same_run(seed: int, tmp_path: Path) -> None:
+    """The store in memory stands for LMDB: what devices do does not depend on which of them they have."""
+    with RealDisks(tmp_path) as disks:
+        runs = [Schedule.short(seed), Schedule.short(seed, disks)]
+        assert runs[0].run() == runs[1].run()
+        assert told(runs[0].stage, last=10_000) == told(runs[1].stage, last=10_000)
 
 
 def test_schedules_do_and_suffer_everything_there_is() -> None:
