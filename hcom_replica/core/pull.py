@@ -206,7 +206,7 @@ class Puller:
         """What came of an origin could not be stored: something else must come first, so do not ask again at once."""
         pace = self._pace(now, origin)
         pace.due_ms = now.mono_ms + self._settings.pull_ms_min
-        self._end(origin)
+        self._cut_short(origin)
 
     def misfit(self, now: Now, knowledge: Knowledge, origin: OriginId, before: int) -> None:
         """A run differs from what is held at or below `before`: ask from further back, twice as far each time (P4.8).
@@ -217,11 +217,22 @@ class Puller:
         back = 2 * (have - hunted) if hunted is not None else 1
         row = knowledge.log.commit_at_or_below(origin, max(0, min(before, have) - back))
         self._hunts[origin] = row.seq if row is not None else 0
+        if self._hunts[origin] == hunted:  # there is no further back: a source that misled us is left for a while
+            self.unplaced(now, origin)
+            return
         self._end(origin)
-        if self._hunts[origin] != hunted:  # where there is no further back, a source that misled us is left for a while
-            pace = self._pace(now, origin)
-            pace.failures.times.clear()
-            pace.due_ms = now.mono_ms
+        pace = self._pace(now, origin)
+        pace.failures.times.clear()
+        pace.due_ms = now.mono_ms
+
+    def _cut_short(self, origin: OriginId) -> None:
+        """Wait no longer for an answer that is of no use; but slots still to be read may be those that are needed.
+
+        Were they not waited for, one that does not come would never be found to fail, and nobody else would be asked.
+        """
+        pull = self._pulls.get(origin)
+        if pull is not None and not pull.slots:
+            self._end(origin)
 
     def others_want(self, now: Now, want: Want) -> None:
         """Somebody asks for ranges: what we lack too will come past, if we listen."""

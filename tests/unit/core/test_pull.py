@@ -316,6 +316,25 @@ def test_slot_that_shows_nothing_is_given_up(boxe: Pulling) -> None:
     assert TOPICS.segment(luna.own.id, 3) not in boxe.filters
 
 
+def test_slot_that_does_not_come_is_given_up_though_others_bring_what_cannot_be_placed(boxe: Pulling) -> None:
+    """P4.8, P7.7: a device is asked then, instead of the same slots for ever"""
+    nova, luna = device("NOVA", events=9), device("LUNA")
+    boxe.online(nova)
+    lines = [line(nova.own.id, 0, 1, 5), line(nova.own.id, 1, 6, 10)]
+    boxe.parts.hear(luna, Kind.INDEX, Index(luna.counter(), WALL, 32, lines), now=at(0))
+    boxe.puller.misfit(at(0), boxe.parts.knowledge, nova.own.id, 5)
+    boxe.tick(0)
+    assert boxe.filters == {TOPICS.segment(luna.own.id, slot) for slot in (0, 1)}
+    wants = []
+    for ms in range(50, 20_000, 50):
+        if TOPICS.segment(luna.own.id, 1) in boxe.filters:
+            boxe.puller.segment(at(ms), TOPICS.segment(luna.own.id, 1))
+            boxe.puller.misfit(at(ms), boxe.parts.knowledge, nova.own.id, 5)
+            boxe.puller.unplaced(at(ms), nova.own.id)
+        wants += boxe.tick(ms)
+    assert {(want.to, want.items[0].first) for want in wants} == {(nova.own.id, 1)}
+
+
 def test_run_that_does_not_fit_is_asked_for_from_further_back_down_to_the_base(boxe: Pulling) -> None:
     """P4.8: twice as far each time"""
     nova = device("NOVA")
