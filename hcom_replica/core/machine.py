@@ -310,6 +310,12 @@ class Machine:
         self._inbox.off_requested = value
 
     @property
+    def buffered_bytes(self) -> int:
+        """What waits in memory: events beyond gaps, or on their way to the store, and parts of large events."""
+        intake = self._c.intake
+        return intake.spooled_bytes + intake.staged_bytes + self._c.assembler.size_bytes
+
+    @property
     def fence_open(self) -> bool:
         """Whether own slots may be written on this connection."""
         return self._c.fence.open

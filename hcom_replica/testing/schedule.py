@@ -150,7 +150,9 @@ class Schedule:
         act = self._rng.choices(list(ACTS), list(ACTS.values()))[0]
         self.acts[act] += 1
         do: Callable[[str], None] = getattr(self, f"_{act}")
-        do(self._rng.choice(sorted(self.stage.devices)))
+        name = self._rng.choice(sorted(self.stage.devices))
+        self.stage.check_claims(name)
+        do(name)
 
     def _append(self, name: str) -> None:
         rng = self._rng

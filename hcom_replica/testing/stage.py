@@ -15,11 +15,12 @@ from hcom_replica.core.hello import Hello, read_system
 from hcom_replica.core.settings import Settings
 from hcom_replica.errors import ProtocolError, UsageError
 from hcom_replica.ids import EventId, OriginId
+from hcom_replica.limits import INFLATED_BYTES_MAX, SPOOL_BYTES_MAX
 from hcom_replica.store.log import Log
 from hcom_replica.store.memory_kv import MemoryKv
 from hcom_replica.testing.broker import SimBroker
 from hcom_replica.testing.brokerconfig import BrokerConfig
-from hcom_replica.testing.checkers import Checkers
+from hcom_replica.testing.checkers import Checkers, Violation
 from hcom_replica.testing.cluster import Cluster
 from hcom_replica.testing.device import Device
 from hcom_replica.testing.disk import Disk
@@ -33,6 +34,9 @@ from hcom_replica.wire.frame import Kind, open_frame
 from hcom_replica.wire.messages import decode_head
 from hcom_replica.wire.signing import DeviceKey, root_hash, short
 from hcom_replica.wire.topics import Topics
+
+BUFFERED_BYTES_MAX: Final = 2 * SPOOL_BYTES_MAX + INFLATED_BYTES_MAX
+"""What a device may keep in memory: beyond gaps, of parts, and one message more on its way to the store."""
 
 _AUTHOR_BYTES: Final = 32 + 12
 """In a kept slot message: key and incarnation stand before the payload."""
@@ -186,6 +190,27 @@ class Stage(Cluster):
             self.checkers.check_log(device)
         for device in devices[1:]:
             self.checkers.check_order(devices[0].log, device.log)
+
+    def check_claims(self, name: str) -> None:
+        """Judge what a device knows and keeps: no less is missing than signed words say, and its memory is bounded.
+
+        Does nothing when it does not run.
+
+        Raises:
+            Violation: S7 or P4.5.
+        """
+        device = self[name]
+        if not device.running:
+            return
+        self.look()
+        held = self.checkers.disks[name].states
+        said = self._announced(name).items()
+        lacking = sum(max(0, seq - (held[origin].seq if origin in held else 0)) for origin, seq in said)
+        claimed = device.machine.wait_result().missing_events
+        if claimed < lacking:
+            raise Violation("S7", f"{name} says that {claimed} events are missing, and has heard of {lacking}")
+        if device.machine.buffered_bytes > BUFFERED_BYTES_MAX:
+            raise Violation("P4.5", f"{name} keeps {device.machine.buffered_bytes} bytes in memory")
 
     def missing(self, name: str) -> int:
         """How many seqs a running device says are missing, those left out that no disk holds any more."""

@@ -16,6 +16,7 @@ from hcom_replica.testing.disk import RealDisks
 from hcom_replica.testing.faults import Kind
 from hcom_replica.testing.schedule import ACTS, Schedule
 from hcom_replica.testing.stage import Stage
+from tests.simulation.mutants_talk import lag_without_heads
 from tests.simulation.search import search
 
 SHORT = "short:"
@@ -64,6 +65,12 @@ def test_schedule_on_real_disks_is_the_same_run(seed: int, tmp_path: Path) -> No
         runs = [Schedule.short(seed), Schedule.short(seed, disks)]
         assert runs[0].run() == runs[1].run()
         assert told(runs[0].stage, last=10_000) == told(runs[1].stage, last=10_000)
+
+
+def test_schedule_of_devices_that_hide_their_lag_is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S7: the checker can fail"""
+    lag_without_heads(monkeypatch)
+    assert any(why.startswith("S7") for why in search(range(5)).failed.values())
 
 
 def test_schedules_do_and_suffer_everything_there_is() -> None:
