@@ -241,6 +241,7 @@ class ChaosProxy:
             await self._passing.wait()  # read just before the hole opened: it waits inside
             if not data:
                 return
+            rate = way.bytes_a_second  # it may have been set since the reading began
             if rate:
                 await asyncio.sleep(len(data) / rate)
             writer.write(data)
