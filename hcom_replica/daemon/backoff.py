@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 FIRST_MS: Final = 1_000
-LONGEST_MS: Final = 60_000
-STEADY_MS: Final = 60_000
-"""A connection that lived this long was a good one: the next pause is short again."""
+LONGEST_MS: Final = 16_000
+"""While there is no way to the broker: whoever comes out of a tunnel waits no longer, and a try costs next to nothing."""
 
-_DOUBLINGS_MAX: Final = 6
+REFUSED_MS: Final = 60_000
+"""After the broker said no: soon again would only be refused again."""
+
+STEADY_MS: Final = 2_000
+"""A connection that lived this long was of use, and not ended by what we did: the next pause is short again."""
+
+_DOUBLINGS_MAX: Final = 4
 
 
 class Random(Protocol):
@@ -20,7 +25,7 @@ class Random(Protocol):
 
 
 class Backoff:
-    """The pauses between connections: 0.5 to 1 s at first, 30 to 60 s at last.
+    """The pauses between connections: 0.5 to 1 s at first, 8 to 16 s at last; 30 to 60 s after a refusal.
 
     Args:
         rng: jitter.
@@ -35,13 +40,11 @@ class Backoff:
 
         Args:
             up_ms: how long it was up; None when it never was.
-            refused: the broker said no: soon again would only be refused again, so the pause is long at once.
+            refused: the broker said no.
         """
         if up_ms is not None and up_ms >= STEADY_MS:
             self._failures = 0
-        if refused:
-            self._failures = _DOUBLINGS_MAX
-        longest = min(FIRST_MS << self._failures, LONGEST_MS)
+        longest = REFUSED_MS if refused else min(FIRST_MS << self._failures, LONGEST_MS)
         self._failures = min(self._failures + 1, _DOUBLINGS_MAX)
         return int(longest * (1 + self._rng.random()) / 2)
 

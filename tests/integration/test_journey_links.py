@@ -19,7 +19,7 @@ from tests.harness.witness import Witness
 pytestmark = pytest.mark.slow
 LID_OPEN_S = 5.0
 LAGGARD_BYTES_S = 250_000
-FLAPPING_BYTES_S = 80_000
+FLAPPING_BYTES_S = 40_000
 
 
 def test_link_that_was_a_black_hole_leaves_nothing_stale_on_the_broker(
@@ -106,6 +106,7 @@ def test_laggard_and_fast_one_at_another_position_catch_up_side_by_side(
         assert slow.network.bytes_down - passed < 2 * 9_000 * 300, "it was sent what others had asked for"
 
 
+@pytest.mark.timeout(300)  # the rate is such that it takes a minute
 def test_import_of_100_000_events_crosses_a_slow_link_that_is_up_and_down_in_turn(
     tmp_path: Path, own_broker: PrivateBroker
 ) -> None:
@@ -118,7 +119,7 @@ def test_import_of_100_000_events_crosses_a_slow_link_that_is_up_and_down_in_tur
         b.network.flap(up_s=4, down_s=3)
         lines = write_lines(tmp_path / "lines.jsonl", range(count))
         assert a.write(lines) == count
-        b.wait_for_events(count, timeout_s=100)
+        b.wait_for_events(count, timeout_s=240)
         assert b.network.connections_total > before, "the link was never down"
         b.network.heal()
         assert_equal_histories([a, b], count)
