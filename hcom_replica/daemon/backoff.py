@@ -6,13 +6,13 @@ from typing import Final, Protocol
 
 FIRST_MS: Final = 1_000
 LONGEST_MS: Final = 16_000
-"""While there is no way to the broker: whoever comes out of a tunnel waits no longer, and a try costs next to nothing."""
+"""While there is no way to the broker: whoever comes out of a tunnel waits no longer. A try costs little."""
 
 REFUSED_MS: Final = 60_000
 """After the broker said no: soon again would only be refused again."""
 
 STEADY_MS: Final = 2_000
-"""A connection that lived this long was of use, and not ended by what we did: the next pause is short again."""
+"""A connection that lived this long was hardly ended by what we said on it."""
 
 _DOUBLINGS_MAX: Final = 4
 
@@ -27,13 +27,17 @@ class Random(Protocol):
 class Backoff:
     """The pauses between connections: 0.5 to 1 s at first, 8 to 16 s at last; 30 to 60 s after a refusal.
 
+    They grow while nothing answers; and, by themselves, while connections come up and end at once, as they do with a
+    broker that does not like what it is told. A link that comes and goes makes neither grow.
+
     Args:
         rng: jitter.
     """
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng
-        self._failures = 0
+        self._dead = 0
+        self._short = 0
 
     def after(self, up_ms: int | None, *, refused: bool) -> int:
         """Return the pause in ms after a connection has ended.
@@ -42,12 +46,15 @@ class Backoff:
             up_ms: how long it was up; None when it never was.
             refused: the broker said no.
         """
-        if up_ms is not None and up_ms >= STEADY_MS:
-            self._failures = 0
-        longest = REFUSED_MS if refused else min(FIRST_MS << self._failures, LONGEST_MS)
-        self._failures = min(self._failures + 1, _DOUBLINGS_MAX)
+        if up_ms is None:
+            doublings, self._dead = self._dead, self._dead + 1
+        else:
+            self._dead = 0
+            self._short = self._short + 1 if up_ms < STEADY_MS else 0
+            doublings = max(0, self._short - 1)
+        longest = REFUSED_MS if refused else min(FIRST_MS << min(doublings, _DOUBLINGS_MAX), LONGEST_MS)
         return int(longest * (1 + self._rng.random()) / 2)
 
     def reset(self) -> None:
-        """Forget the failures: something has changed that makes a new try worth it."""
-        self._failures = 0
+        """Forget what failed: something has changed that makes a new try worth it."""
+        self._dead = self._short = 0

@@ -19,7 +19,7 @@ from tests.harness.witness import Witness
 pytestmark = pytest.mark.slow
 LID_OPEN_S = 5.0
 LAGGARD_BYTES_S = 250_000
-FLAPPING_BYTES_S = 40_000
+FLAPPING_BYTES_S = 25_000
 
 
 def test_link_that_was_a_black_hole_leaves_nothing_stale_on_the_broker(

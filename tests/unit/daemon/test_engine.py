@@ -268,17 +268,33 @@ def test_lost_links_are_followed_by_new_ones_after_growing_pauses() -> None:
     assert len(bench.dialer.links) == 9
 
 
-@pytest.mark.parametrize(("lived_ms", "pause_ms"), [(STEADY_MS - 1, 12_000), (STEADY_MS, 750)])
-def test_link_that_was_of_use_for_a_while_makes_the_next_pause_short(lived_ms: int, pause_ms: int) -> None:
+def lives(bench: Bench, now: int, lived_ms: int) -> tuple[int, int]:
+    """A link comes up, lives so long, and is lost; when it is dialled again, and the pause before that."""
+    bench.dialer.link.queue.append(UP)
+    bench.step(now)
+    pause_ms = bench.lose(now + lived_ms)
+    bench.step(now + lived_ms + pause_ms)
+    return now + lived_ms + pause_ms, pause_ms
+
+
+def test_link_that_came_up_makes_the_next_pause_short() -> None:
     bench = Bench()
     bench.step(0)
     now = 0
     for _ in range(5):
         now += bench.lose(now)
         bench.step(now)
-    bench.dialer.link.queue.append(UP)
-    bench.step(now)
-    assert bench.lose(now + lived_ms) == pause_ms
+    assert lives(bench, now, STEADY_MS)[1] == 750
+
+
+def test_links_that_end_at_once_are_followed_by_growing_pauses_until_one_lives() -> None:
+    bench = Bench()
+    bench.step(0)
+    now, pauses = 0, []
+    for lived_ms in (10, 10, 10, 10, 10, 10, STEADY_MS, 10):
+        now, pause_ms = lives(bench, now, lived_ms)
+        pauses.append(pause_ms)
+    assert pauses == [750, 1500, 3000, 6000, 12000, 12000, 750, 750]
 
 
 def test_refusal_makes_the_pause_long_at_once() -> None:
