@@ -13,7 +13,7 @@ from hcom_replica.core.effects import Now
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.outbox import Outbox
 from hcom_replica.core.ownslots import OwnSlots
-from hcom_replica.core.packer import bundle
+from hcom_replica.core.packer import Bundle, bundle
 from hcom_replica.core.readback import ReadBack
 from hcom_replica.core.ring import RingRun, Step, covered, runs_of
 from hcom_replica.core.ringclock import RingClock
@@ -175,7 +175,10 @@ class Mailbox:
         written: dict[int, bytes] = {}
         for _ in range(4 * self._settings.mailbox_slots):
             step = plan.next(self.runs())
-            sealed = self._put(knowledge, signer, step, room, plan) if step is not None else None
+            if step is None:
+                break
+            ready = bundle(knowledge.log, knowledge.states[step.origin], step.first, room)
+            sealed = self._put(signer, step, ready, plan) if ready is not None else None
             if sealed is None:
                 break
             written.update({one.line.slot: one.payload for one in sealed})
@@ -185,13 +188,10 @@ class Mailbox:
             named = {**self._superseded, **self._ring}
             self._writer.write(now, signer, [named[slot] for slot in sorted(named)], payloads)
 
-    def _put(self, knowledge: Knowledge, signer: Signer, step: Step, room: int, plan: RingPlan) -> list[Sealed] | None:
+    def _put(self, signer: Signer, step: Step, ready: Bundle, plan: RingPlan) -> list[Sealed] | None:
         """Put one run into the ring, and return what goes into its slots; None when it cannot be."""
-        state = knowledge.states.get(step.origin)
-        ready = bundle(knowledge.log, state, step.first, room) if state is not None else None
-        if ready is None:
-            return None
-        if step.drop and step.first <= step.drop[-1].last and ready.last <= step.drop[-1].last:
+        merges = bool(step.drop) and step.drop[0].first == step.first  # else what is dropped only makes way
+        if merges and ready.last <= step.drop[-1].last:
             plan.merging = False  # what does not compress fits no better than before: write it behind the others
             return []
         count, half = max(1, len(ready.parts)), self._settings.mailbox_slots // 2

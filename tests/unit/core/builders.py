@@ -211,3 +211,16 @@ def subscribed(effects: Sequence[Effect]) -> set[str]:
 def raw(data: bytes) -> Packed:
     """A payload as it is."""
     return Packed(0, data)
+
+
+def forked_short() -> tuple[Device, Device]:
+    """A device, and a clone of it whose branch is the shorter one and keeps the name of both."""
+    for draw in range(1, 100):
+        boxe = Device("BOXE")
+        boxe.append()
+        twin = boxe.clone(draw)
+        boxe.append(*[draft(b"here %d" % draw)] * 9)
+        twin.append(draft(b"there"))
+        if twin.log.tip_at(twin.own.id, twin.own.seq) < boxe.log.tip_at(boxe.own.id, twin.own.seq):
+            return boxe, twin
+    raise AssertionError("no clone won")

@@ -11,7 +11,18 @@ from hcom_replica.wire.event import Draft
 from hcom_replica.wire.frame import Kind
 from hcom_replica.wire.messages import Ack, Index, Segment, Standing, WantItem, decode_index
 from hcom_replica.wire.signing import hash32
-from tests.unit.core.builders import ROOM, TOPICS, WALL, Device, Parts, at, draft, noise, opened, subscribed
+from tests.unit.core.builders import (
+    ROOM,
+    TOPICS,
+    WALL,
+    Device,
+    Parts,
+    at,
+    draft,
+    noise,
+    opened,
+    subscribed,
+)
 
 
 class Ring:
@@ -191,6 +202,37 @@ def test_small_segments_merge_so_that_few_slots_hold_many_appends() -> None:
         ring.parts.answer_all()
     assert ring.covered() == ring.device.own.seq
     assert len(ring.mailbox.runs()) < 9
+
+
+def test_ring_that_takes_many_runs_is_written_bit_by_bit() -> None:
+    """Full slots tell how much fits in one; where the rest compresses far worse, more has to be written."""
+    device = device_with([draft(bytes(250_000)), *noise(60, 31_000)])
+    ring = Ring(device, Settings(mailbox_slots=4))
+    reached = []
+    for ms in range(1, 600_000, 60_000):
+        ring.tick(ms)
+        ring.parts.answer_all()
+        reached.append(max(run.last for run in ring.mailbox.runs()))
+    assert reached[0] < device.own.seq
+    assert reached[-1] == device.own.seq
+
+
+def test_serving_half_that_lost_a_segment_takes_a_slot_of_the_newest_run() -> None:
+    """P8.3: the newest run has grown into the slot that was lost; but without the segment nobody gets to the newest."""
+    ring = filled(noise(60, 40_000), Settings(mailbox_slots=8))
+    written = {publish.topic: publish.payload for publish in ring.parts.answer_all()}
+    own, before = ring.device.own, ring.covered()
+    first, *_ = ring.mailbox.runs()
+    ring.mailbox.read_back(ring.device.signer, own.id, 0)
+    for topic, payload in written.items():
+        shown = b"" if topic == TOPICS.segment(own.id, first.slots[0]) else payload
+        ring.mailbox.segment(topic, shown, retain=True)
+    ring.device.append(*noise(1, 40_000, seed=2))
+    assert ring.covered() == 0
+    ring.tick(60_000)
+    ring.parts.answer_all()
+    assert ring.covered() >= before
+    assert ring.mailbox.runs()[-1].last == ring.device.own.seq
 
 
 # --- when ---------------------------------------------------------------------------------------------------------
@@ -396,6 +438,25 @@ def test_refused_ring_is_tried_again_after_half_a_minute_also_when_urgent() -> N
         assert ring.parts.published() == []
     ring.tick(31_000)
     assert ring.parts.published()
+
+
+def test_slot_that_the_broker_did_not_take_is_written_again_after_half_a_minute() -> None:
+    """P8.2: it took the index, and other slots: those stay"""
+    ring = filled(noise(2, 40_000))
+    (index,) = ring.parts.published()
+    ring.parts.outbox.answered(index.token, taken=True)
+    kept, refused = ring.parts.published()
+    ring.parts.outbox.answered(kept.token, taken=True)
+    ring.parts.outbox.answered(refused.token, taken=False)
+    assert ring.mailbox.settled()
+    assert (ring.mailbox.refused, len(ring.mailbox.runs())) == (1, 1)
+    ring.tick(29_000)
+    assert ring.parts.published() == []
+    ring.tick(31_000)
+    again = {publish.topic for publish in ring.parts.answer_all()}
+    assert refused.topic in again
+    assert kept.topic not in again
+    assert ring.covered() == ring.device.own.seq
 
 
 def test_ring_of_a_new_incarnation_is_empty() -> None:
