@@ -133,15 +133,15 @@ class Inbox:
 
     def _own_slot(self, now: Now, topic: str, frame: Frame, payload: bytes, page: int) -> None:
         """Our own signature in our own slot: an echo, an earlier process's word, or the trace of a rollback (P7.2)."""
-        message, author = decode_slot(frame.kind, frame.payload), frame.author
+        message = decode_slot(frame.kind, frame.payload)
         if isinstance(message, Index) and not self._c.slots.written(topic):  # brokers may be late with what they retain
             self._c.mailbox.adopt(message)
-        if author is None:
-            return
         if self._c.slots.wrote(payload):
             if self._c.fence.open:  # an echo, or what stood here before: the will of an earlier connection comes late
                 self._c.slots.seen(now, topic, payload)
             return
+        own = self._c.knowledge.own_origins()[-1]
+        author = Author(own.key, own.incarnation, own.id)
         self._c.peers.accept(frame.kind, author, page, frame.payload, live=False, now=now)
         ahead = message.counter >> 32 >= self._c.outbox.boot
         if ahead or self._beyond(message):
@@ -155,18 +155,18 @@ class Inbox:
             self._c.slots.seen(now, topic, payload)
 
     def _beyond(self, message: SlotMessage) -> bool:
-        """Whether a head or an index of our origin names events that we do not hold, or hold to be others."""
-        self._c.knowledge.reload()
-        own = self._c.knowledge.own
-        if own is None:
-            return False
+        """Whether a head or an index of our origin names events that we do not hold, or hold to be others.
+
+        The log itself is asked: what is known of it here may lag behind. Nor is that brought up to date on the way: an
+        incarnation that another process has opened is for the machine to notice, which then writes other slots.
+        """
+        own = self._c.knowledge.own_origins()[-1].id
+        held = {state.id: state for state in self._c.knowledge.log.origins()}[own]
         if isinstance(message, Index):
-            return any(segment.origin == own.id and segment.last > own.seq for segment in message.segments)
+            return any(segment.origin == own and segment.last > held.seq for segment in message.segments)
         if not isinstance(message, Head):
             return False
-        return (
-            message.seq > own.seq or self._c.knowledge.tip(self._c.knowledge.states[own.id], message.seq) != message.tip
-        )
+        return message.seq > held.seq or self._c.knowledge.tip(held, message.seq) != message.tip
 
     def _on_live(self, now: Now, frame: Frame) -> None:
         batch, taken = self._take(frame.payload)

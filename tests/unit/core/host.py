@@ -35,6 +35,8 @@ class Host:
         traces: names of traces.
         opened: reasons of incarnations opened.
         hold: the broker answers nothing while this is True.
+        refuse: the broker takes no publish while this is True.
+        denied: filters that the broker does not grant.
     """
 
     def __init__(self, device: Device, settings: Settings | None = None, *, boot: int = 1, seed: int = 3) -> None:
@@ -51,6 +53,7 @@ class Host:
         self.disconnects = 0
         self.hold = False
         self.refuse = False
+        self.denied: set[str] = set()
 
     @property
     def now(self) -> Now:
@@ -100,10 +103,11 @@ class Host:
             self.machine.received(self.now, effect.topic, effect.payload, retain=False)
 
     def _subscribe(self, filters: tuple[str, ...]) -> None:
-        self.filters.update(filters)
-        self.machine.subscribed(self.now, filters, ())
+        refused = tuple(name for name in filters if name in self.denied)
+        self.filters.update(set(filters) - self.denied)
+        self.machine.subscribed(self.now, filters, refused)
         for topic in filters:
-            if self.retained.get(topic):
+            if self.retained.get(topic) and topic not in refused:
                 self.machine.received(self.now, topic, self.retained[topic], retain=True)
 
     def _store(self, effect: Effect) -> None:
