@@ -106,10 +106,6 @@ class Intake:
         """What was handed over has been stored, or has failed: the store's state is the truth again."""
         self._ahead.clear()
 
-    def runs_of(self, origin: OriginId) -> list[Run]:
-        """What is staged of an origin."""
-        return [run for run in self._staged if run.origin == origin]
-
     def _held(self, origin: OriginId, batch: Batch) -> bool:
         if batch.last > self._knowledge.have(origin):
             return False

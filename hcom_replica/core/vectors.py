@@ -33,6 +33,7 @@ def page_of(origin: OriginId, pages: int) -> int:
 def pages_of(states: Mapping[OriginId, OriginState]) -> list[bytes]:
     """The packed entries of each page: as few pages as hold at most 128 entries each, a power of two.
 
+    No origin is ever forgotten, so the pages become more and never fewer: none has to be cleared.
     With the most pages there may be, what finds no room in its page is left out, and so not acknowledged.
     """
     count = 1
@@ -69,7 +70,6 @@ class VectorSlots:
         self._settings = settings
         self._published: dict[int, bytes] = {}
         self._asked: list[OriginId] = []
-        self._pages = 0
         self._next_ms = 0
         self._dirty = False
         self._open = False
@@ -113,9 +113,6 @@ class VectorSlots:
         if self._dirty and now.mono_ms >= self._next_ms:
             numbers.update(self._turn(now, pages, devices))
         sent = sum(self._write(now, signer, number, pages) for number in sorted(numbers))
-        for number in range(len(pages), self._pages):
-            self._slots.put(now, self._topics.vector(signer.origin, number), b"")
-        self._pages = len(pages)
         if sent:
             self._next_ms = now.mono_ms + share_ms(self._settings, sent, devices)
             self.page_ms = share_ms(self._settings, sent // len(numbers), devices)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hcom_replica.core import knowledge as module
 from hcom_replica.core.hello import RETIRE, Retire, system_draft
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.origin import OriginState
@@ -38,6 +39,19 @@ def test_signed_head_sets_what_is_missing(parts: Parts, nova: Device) -> None:
     assert parts.knowledge.behind() == {nova.own.id: 10}
     nova.send_to(parts.device)
     parts.knowledge.reload()
+    assert parts.knowledge.behind() == {}
+
+
+def test_what_a_reload_has_found_is_judged_though_a_transaction_follows_it(parts: Parts, nova: Device) -> None:
+    """After a reload any origin may have changed, whichever a transaction names before the next look."""
+    luna = Device("LUNA")
+    luna.append(draft())
+    for peer in (nova, luna):
+        parts.hear(peer, Kind.HEAD, peer.head())
+    assert parts.knowledge.behind() == {nova.own.id: nova.own.seq, luna.own.id: luna.own.seq}
+    luna.send_to(parts.device)
+    parts.knowledge.reload()
+    parts.knowledge.update(parts.device.log.ingest([nova.run()], WALL).states)
     assert parts.knowledge.behind() == {}
 
 
@@ -220,3 +234,12 @@ def test_hint_is_taken_back_by_a_newer_vector_that_claims_less(
     assert parts.knowledge.wanted() == {origin: 5}
     parts.hear(nova, Kind.VECTOR, nova.vector(entries={OriginId(name): ack for name, ack in later.items()}))
     assert parts.knowledge.wanted() == ({origin: 3} if later else {})
+
+
+def test_tips_are_remembered_in_bounded_memory(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Peers choose the seqs that their vectors name."""
+    monkeypatch.setattr(module, "_TIPS_KEPT", 2)
+    own = parts.device.own
+    for seq in [*range(1, own.seq + 1), 1]:
+        assert parts.knowledge.tip(own, seq) == parts.device.log.tip_at(own.id, seq)
+        assert len(parts.knowledge._tips) <= 2

@@ -7,16 +7,22 @@ from itertools import pairwise
 import msgspec
 import pytest
 
+from hcom_replica.core.effects import Now
+from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.settings import Settings
 from hcom_replica.ids import OriginId
+from hcom_replica.store.meta import write_number
+from hcom_replica.store.schema import Meta
 from hcom_replica.wire.codec import encode
 from hcom_replica.wire.frame import Kind, Packed, Signer, close_frame, open_frame, pack
 from hcom_replica.wire.messages import (
+    ASK_OFF,
     Ask,
     Presence,
     Segment,
     Standing,
     WantItem,
+    decode_ask,
     decode_head,
     decode_presence,
     decode_vector,
@@ -77,6 +83,17 @@ def test_machine_behind_its_fence_says_what_it_holds(boxe: Device, host: Host) -
     assert head.promise >= boxe.own.hlc
     assert decode_vector(said[TOPICS.vector(boxe.own.id, 0)]).durable
     assert decode_presence(said[TOPICS.presence(boxe.own.id)]).online
+
+
+def test_machine_that_is_refused_a_subscription_says_so_and_does_without(boxe: Device) -> None:
+    """Rules of a broker may leave out a topic: what is not heard live is asked for."""
+    host = Host(boxe)
+    host.denied = {TOPICS.live}
+    host.connect()
+    assert [trace.fields for trace in host.traces if trace.event == "subscription refused"] == [
+        (("filters", TOPICS.live),)
+    ]
+    assert host.take(Kind.HEAD)
 
 
 # --- hostile and foreign bytes ------------------------------------------------------------------------------------
@@ -162,6 +179,22 @@ def test_live_batch_is_stored_and_acknowledged_by_the_vector(host: Host) -> None
     assert nova.own.id + nova.own.seq.to_bytes(8, "big") + nova.own.tip[:8] in page.entries
 
 
+def test_batch_that_does_not_go_on_in_time_from_what_is_held_is_refused_and_counted(host: Host) -> None:
+    """P3.2: each batch is sound by itself; that its writer has set the clock of its log back shows in the store."""
+    nova = made("NOVA")
+    nova.append(draft(bytes(50_000)))  # a commit alone, so that the next one is served by itself
+    liar = nova.clone()
+    host.hear(*live(nova))
+    with liar.kv.write() as txn:
+        write_number(txn, Meta.HIGH_WATER, 0)
+    liar.append(draft(b"early"), now_ms=WALL - 60_000)
+    batch = liar.batch_bytes(first=nova.own.seq + 1)
+    host.hear(TOPICS.live, liar.sealed(Kind.LIVE, TOPICS.live, batch))
+    assert host.dropped() == {"order": 1}
+    held = host.device.log.origin_state(nova.own.id)
+    assert held == nova.log.origin_state(nova.own.id)
+
+
 def test_batch_repeated_stores_nothing_again(host: Host) -> None:
     nova = made("NOVA", 5)
     host.hear(*live(nova))
@@ -169,6 +202,16 @@ def test_batch_repeated_stores_nothing_again(host: Host) -> None:
     host.hear(*live(nova)).hear(*live(nova))
     assert host.device.log.last_arrival() == arrivals
     assert host.counters["batches held"] == 2
+
+
+def test_what_waits_beyond_a_gap_counts_as_buffered_until_the_gap_is_closed(host: Host) -> None:
+    """P4.5"""
+    nova = made("NOVA", 700)
+    assert host.machine.buffered_bytes == 0
+    for first, waits in ((513, True), (257, True), (1, False)):
+        piece = nova.sealed(Kind.LIVE, TOPICS.live, nova.batch_bytes(first=first, raw_bytes=1))
+        host.hear(TOPICS.live, piece)
+        assert (host.machine.buffered_bytes > 0) is waits
 
 
 def test_own_append_goes_out_live_when_somebody_listens_and_the_head_follows(boxe: Device, host: Host) -> None:
@@ -188,6 +231,39 @@ def test_own_append_with_nobody_there_moves_the_head_only(boxe: Device, host: Ho
     boxe.append(draft(b"new"))
     host.appended().run(1_000)
     assert host.take(Kind.LIVE) == []
+
+
+def test_promise_that_is_durable_after_the_link_has_ended_publishes_nothing(boxe: Device, host: Host) -> None:
+    """S8: the next connection has a fence of its own."""
+    host.disconnect().take()
+    host.machine.closing(host.now)  # a head is due at once, for the next connection
+    tip = boxe.log.promise(host.now.wall_ms)
+    assert tip is not None
+    host.machine.promised(host.now, tip)
+    host.run(1_000)
+    assert host.published == []
+
+
+def test_mailbox_in_a_large_group_is_looked_at_less_often_and_written_all_the_same(
+    boxe: Device, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who lacks what is seen by a look at every device: a busy group must not make that all there is to do."""
+    for number in range(40):
+        other = made(f"D{number}")
+        host.told(other, Kind.HEAD, other.head())
+    looks: list[int] = []
+    mailbox = host.machine._c.mailbox
+    tick = mailbox.tick
+
+    def looked(now: Now, knowledge: Knowledge, signer: Signer, room: int, *, urgent: bool) -> None:
+        looks.append(now.mono_ms)
+        tick(now, knowledge, signer, room, urgent=urgent)
+
+    monkeypatch.setattr(mailbox, "tick", looked)
+    boxe.append(draft(b"new"))
+    host.appended().run(5_000, step_ms=10)
+    assert min(after - before for before, after in pairwise(looks)) >= 40
+    assert host.retained.get(TOPICS.segment(boxe.own.id, 0))
 
 
 # --- rollback and clones ------------------------------------------------------------------------------------------
@@ -213,6 +289,37 @@ def test_own_head_beyond_what_is_held_opens_an_incarnation_first(boxe: Device) -
     written = {publish.topic for publish in host.published if publish.retain and publish.payload}
     assert not written & {TOPICS.head(old), TOPICS.vector(old, 0), TOPICS.presence(old)}
     assert TOPICS.head(boxe.own.id) in written
+
+
+def test_own_head_beyond_what_is_held_that_comes_with_the_end_of_the_fence_goes_before_it(boxe: Device) -> None:
+    """P7.2: in one step the machine learns of it and sees its fence pass; the store has done nothing about it yet."""
+    twin = twin_with_more(boxe)
+    old = boxe.own.id
+    host = Host(boxe, boot=9).run()
+    host.machine.will(host.now)
+    host.machine.link_up(host.now, None)
+    host.run()
+    assert not host.machine.fence_open
+    host.ms += 1_000
+    host.hear(*twin.say(Kind.HEAD, twin.head()), retain=True)
+    assert host.machine.fence_open
+    host.run(1_000)
+    written = {publish.topic for publish in host.published if publish.retain and publish.payload}
+    assert not written & {TOPICS.head(old), TOPICS.vector(old, 0), TOPICS.presence(old)}
+    assert {TOPICS.head(boxe.own.id), TOPICS.presence(boxe.own.id)} <= written
+
+
+def test_incarnation_opened_by_another_process_is_noticed_with_the_promise_at_the_latest(
+    boxe: Device, host: Host
+) -> None:
+    """The promise is of the log as it is: it may be the first to tell."""
+    old = boxe.own.id
+    boxe.log.open_incarnation("another process", WALL)
+    host.run(300_000)
+    assert host.opened == []
+    assert boxe.own.id != old
+    assert {TOPICS.head(boxe.own.id), TOPICS.presence(boxe.own.id)} <= host.retained.keys()
+    assert TOPICS.presence(old) in cleared(host)
 
 
 def test_own_head_that_names_other_events_opens_an_incarnation(boxe: Device) -> None:
@@ -294,6 +401,17 @@ def test_ask_to_another_device_is_not_ours(host: Host) -> None:
     assert not host.machine.off_requested
     host.told(nova, Kind.ASK, Ask(1, None, 2))
     assert host.machine.off_requested
+
+
+def test_others_are_asked_to_stop_when_there_is_somebody_to_hear_it(boxe: Device) -> None:
+    host = Host(boxe).run()
+    host.machine.ask_off(host.now)
+    assert host.run().take(Kind.ASK) == []
+    host.connect().take()
+    host.machine.ask_off(host.now)
+    ((topic, payload),) = host.run().take(Kind.ASK)
+    ask = decode_ask(payload)
+    assert (topic, ask.to, ask.what) == (TOPICS.ask, None, ASK_OFF)
 
 
 def test_segment_in_the_slot_of_another_is_dropped(boxe: Device, host: Host) -> None:

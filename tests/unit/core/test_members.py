@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hcom_replica.core.append import Writer
 from hcom_replica.core.hello import (
     HELLO,
     NAME,
@@ -16,14 +17,21 @@ from hcom_replica.core.hello import (
     system_draft,
 )
 from hcom_replica.core.members import Members, display_names, newest_generation, read_members
+from hcom_replica.core.origin import OriginState
+from hcom_replica.store.log import Log
 from hcom_replica.wire.event import Draft
 from hcom_replica.wire.names import name_of, suffix_of
 from hcom_replica.wire.signing import device_id
-from tests.unit.core.builders import WALL, Device, draft
+from tests.unit.core.builders import KEYS, WALL, Device, draft
 
 
 def device_of(device: Device) -> bytes:
     return device_id(device.key.public)
+
+
+def hello_with_link(device: Device, origin: str) -> Draft:
+    """A hello that states what was held of an origin."""
+    return system_draft(HELLO, Hello(device.key.public.hex(), "00", device.name, Link(origin, 1_000_000, "00")))
 
 
 def test_name_is_the_one_stated_last() -> None:
@@ -69,10 +77,44 @@ def test_link_to_the_log_of_another_device_says_nothing_of_its_length() -> None:
     """P6.4: an origin's length is stated by its own device; or anybody could make all others wait for ever."""
     boxe, nova = Device("BOXE"), Device("NOVA")
     boxe.append(draft())
-    link = Link(boxe.own.id.hex(), 1_000_000, "00")
-    nova.append(system_draft(HELLO, Hello(nova.key.public.hex(), "00", "NOVA", link)))
+    nova.append(hello_with_link(nova, boxe.own.id.hex()))
+    nova.log.open_incarnation("a first one has no link that counts", WALL)
+    nova.append(hello_with_link(nova, boxe.own.id.hex()))
     nova.send_to(boxe)
-    assert read_members(boxe.log).linked == {}
+    assert boxe.own.id not in read_members(boxe.log).linked
+
+
+def test_link_to_what_is_no_origin_is_ignored() -> None:
+    boxe = Device("BOXE")
+    boxe.append()
+    boxe.log.open_incarnation("test", WALL)
+    linked = read_members(boxe.log).linked
+    for name in ("", "00", "no hex"):
+        boxe.append(hello_with_link(boxe, name))
+    assert read_members(boxe.log).linked == linked
+
+
+class Racing(Log):
+    """A log into which another process brings an origin between two reads."""
+
+    coming: Device | None = None
+
+    def origins(self) -> list[OriginState]:
+        before = super().origins()
+        if self.coming is not None:
+            self.ingest([self.coming.run()], WALL)
+            self.coming = None
+        return before
+
+
+def test_origin_that_comes_in_between_two_reads_is_folded_with_the_next() -> None:
+    boxe, nova = Device("BOXE"), Device("NOVA")
+    boxe.append()
+    nova.append()
+    log = Racing(boxe.kv, KEYS.group, Writer(boxe.key, KEYS.group, "BOXE"))
+    log.coming = nova
+    assert read_members(log).names == {device_of(boxe): "BOXE"}
+    assert read_members(log).names == {device_of(boxe): "BOXE", device_of(nova): "NOVA"}
 
 
 def test_system_event_that_is_not_as_it_should_be_is_ignored() -> None:

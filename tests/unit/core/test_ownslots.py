@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hcom_replica.core import ownslots as module
 from hcom_replica.core.ownslots import OwnSlots
 from hcom_replica.wire.frame import Kind
 from hcom_replica.wire.messages import Presence
@@ -78,3 +79,11 @@ def test_message_written_into_a_slot_is_sealed_and_retained(parts: Parts) -> Non
     (publish,) = parts.published()
     assert (publish.retain, len(publish.payload)) == (True, size)
     assert opened(publish)[0] is Kind.PRESENCE
+
+
+def test_echoes_are_known_for_a_while_in_bounded_memory(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes back after many others is judged by its counter, as the word of an earlier process is."""
+    monkeypatch.setattr(module, "_ECHOES_KEPT", 2)
+    for value in (b"1", b"2", b"3"):
+        put(parts, 0, value)
+    assert [parts.slots.wrote(value) for value in (b"1", b"2", b"3")] == [False, True, True]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hcom_replica.core.packer import Bundle, bundle
+from hcom_replica.core.packer import Bundle, bundle, bundle_behind
 from hcom_replica.core.parts import Assembler
 from hcom_replica.core.verify import verify_batch
 from hcom_replica.ids import OriginId
@@ -85,3 +85,15 @@ def test_bundle_that_starts_an_origin_carries_its_descriptor() -> None:
         ready = bundle(device.log, device.own, first, ROOM)
         assert ready is not None
         assert (unpacked(ready).descriptor is not None) is carries
+
+
+def test_bundle_behind_all_that_is_held_is_none() -> None:
+    """P7.6: what is sent live is what has come since, and nothing else."""
+    device = Device("BOXE")
+    device.append()
+    before = device.own
+    assert bundle_behind(device.log, before, ROOM) is None
+    device.append()
+    ready = bundle_behind(device.log, before, ROOM)
+    assert ready is not None
+    assert (ready.first, ready.last) == (before.seq + 1, device.own.seq)

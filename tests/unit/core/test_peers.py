@@ -65,6 +65,13 @@ def test_pages_beyond_the_number_stated_count_no_more(parts: Parts, nova: Device
     assert parts.peers.claims(None) == {}
 
 
+def test_origin_on_two_pages_counts_with_the_higher_of_its_seqs(parts: Parts, nova: Device) -> None:
+    """P7.5: while pages double, the new one stands before the old one is written without what has moved."""
+    for number, seq in ((0, 7), (1, 3)):
+        parts.hear(nova, Kind.VECTOR, page(nova, number, 2, {OTHER: Ack(seq, bytes(8))}, 1 + number), page=number)
+    assert parts.peers.claims(None) == {OTHER: 7}
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -188,3 +195,16 @@ def test_authors_are_bounded(parts: Parts, nova: Device, monkeypatch: pytest.Mon
     with pytest.raises(ProtocolError) as error:
         parts.hear(nova, Kind.PRESENCE, Presence(1, WALL, online=True))
     assert error.value.reason == "limit"
+    parts.peers.left_ring(nova.author, Index(1, WALL, 32, []))
+    assert parts.peers.get(nova.own.id) is None
+
+
+def test_authors_that_were_kept_are_bounded_too(parts: Parts, nova: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P5.4: a version that took more of them may have kept them."""
+    for number in range(3):
+        author = Author(nova.own.key, bytes(12), OriginId(b"%08d" % number))
+        parts.peers.accept(Kind.PRESENCE, author, 0, encode(Presence(1, WALL, online=True)), live=False, now=at(0))
+    notes = parts.peers.take_notes()
+    assert len(notes) == 3
+    monkeypatch.setattr(module, "_PEERS_MAX", 2)
+    assert len(list(Peers(KEYS.group, notes))) == 2

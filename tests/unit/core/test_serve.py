@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hcom_replica.core import serve as module
 from hcom_replica.core.packer import as_batch
 from hcom_replica.core.serve import Server
 from hcom_replica.core.settings import Settings
@@ -14,7 +15,7 @@ from hcom_replica.wire.batch import Batch, decode_batch
 from hcom_replica.wire.frame import Kind, Packed, unpack
 from hcom_replica.wire.messages import Want, WantItem, decode_fill, decode_fill_part
 from hcom_replica.wire.topics import block_of
-from tests.unit.core.builders import KEYS, ROOM, TOPICS, Device, Parts, draft, noise, opened
+from tests.unit.core.builders import KEYS, ROOM, TOPICS, Device, Parts, draft, forked_short, noise, opened
 
 ASKER = OriginId(b"asker---")
 OTHER = OriginId(b"other---")
@@ -155,6 +156,35 @@ def test_wants_of_two_askers_are_answered_in_turn_and_a_newer_one_replaces_the_o
     answers.ask(1, want=3)
     answers.pump()
     assert answers.wants == [3, 2, 3, 2]
+
+
+def test_wants_are_bounded_and_those_that_are_answered_may_be_replaced(
+    boxe: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P5.4: anybody can ask in any name; whoever is not answered asks somebody else."""
+    monkeypatch.setattr(module, "_JOBS_MAX", 1)
+    answers = Answers(boxe)
+    answers.ask(1, want=1)
+    answers.ask(1, want=2, asker=OTHER)
+    answers.ask(1, want=3)
+    answers.pump_all()
+    assert set(answers.wants) == {3}
+
+
+def test_want_for_what_a_fork_has_moved_meanwhile_is_dropped_and_the_next_one_answered() -> None:
+    """P4.6: the origin may end before the seq asked for, by the time it is its turn."""
+    boxe, twin = forked_short()
+    answers = Answers(boxe)
+    asked = boxe.own
+    answers.ask(asked.seq, want=1)
+    answers.ask(1, 1, want=2, asker=OTHER)
+    twin.send_to(boxe)
+    kept = boxe.log.origin_state(asked.id)
+    assert kept is not None
+    assert kept.seq < asked.seq
+    answers.parts.knowledge.reload()
+    answers.pump_all()
+    assert set(answers.wants) == {2}
 
 
 def test_want_is_forgotten_with_the_link(boxe: Device) -> None:

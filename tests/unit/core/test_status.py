@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
 from hcom_replica.core.hello import RETIRE, Retire, system_draft
 from hcom_replica.core.hlc import pack
+from hcom_replica.core.info import LiveInfo
 from hcom_replica.core.status import DaemonStatus, OriginRow, Status, StatusInput, build_status
 from hcom_replica.wire.codec import encode
 from hcom_replica.wire.frame import Kind
@@ -27,13 +30,13 @@ class Asking:
         self.parts.peers.accept(kind, peer.author, 0, encode(message), live=True, now=at(0))
         self.device.log.note_peers(self.parts.peers.take_notes())
 
-    def status(self, now_ms: int = WALL) -> Status:
+    def status(self, now_ms: int = WALL, live: LiveInfo | None = None) -> Status:
         log = self.device.log
         return build_status(
             log,
             StatusInput(
                 KEYS.group, self.device.key.public, "BOXE", [*log.peers()], now_ms, log.event_count(), log.own_tip(),
-                DaemonStatus(running=False, pid=None), None, None, str,
+                DaemonStatus(running=live is not None, pid=None), None, live, str,
             ),
         )  # fmt: skip
 
@@ -153,6 +156,17 @@ def test_superseded_and_forked_origins_are_flagged(asking: Asking, nova: Device)
     assert all("superseded" in row.flags for row in rows)
 
 
+def test_origin_known_by_a_link_alone_is_superseded_by_the_one_that_links_to_it(asking: Asking, nova: Device) -> None:
+    """P6.4: nothing of it is held, and nobody has heard from it"""
+    old = nova.own
+    nova.log.open_incarnation("test", WALL)
+    asking.device.log.ingest([nova.run()], WALL)
+    (row,) = [row for row in asking.status().devices if row.origin == old.id.hex()]
+    assert (row.flags, row.have_seq) == (["superseded"], 0)
+    assert row.missing is not None
+    assert row.missing.last == old.seq
+
+
 def test_drifting_origin_is_flagged(asking: Asking) -> None:
     ahead = Device("AHEAD")
     ahead.append(draft(), now_ms=WALL + 3_600_000)
@@ -177,3 +191,18 @@ def test_promise_about_events_that_are_not_held_moves_nothing(asking: Asking, no
     status = asking.status()
     assert status.stable_frontier is None
     assert status.frontier_held_by == "NOVA"
+
+
+@pytest.mark.parametrize(
+    ("change", "warning"),
+    [
+        ({"own_clock_off_ms": -90_000}, "this device's clock seems off by -90 s"),
+        ({"too_large": 7}, "event 7 is too large for the mailbox"),
+        ({"mailbox_refused": 2}, "the broker refuses the mailbox"),
+    ],
+)
+def test_what_only_a_running_machine_notices_is_warned_of(asking: Asking, change: dict[str, int], warning: str) -> None:
+    well = LiveInfo(True, WALL, {}, 0.0, (), {}, 0, 0, None)
+    assert asking.status(live=well).warnings == []
+    (said,) = asking.status(live=replace(well, **change)).warnings  # type: ignore[arg-type]
+    assert said.startswith(warning)
