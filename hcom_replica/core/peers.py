@@ -110,6 +110,7 @@ class Peers:
         self._current: list[Peer] | None = None
         self._claims: dict[OriginId, int] | None = None
         self._own: OriginId | None = None
+        self._left: set[OriginId] = set()
         self._newest: dict[bytes, int] = {}
         self._moved: dict[OriginId, None] | None = None
         self._segments: dict[OriginId, list[tuple[OriginId, Segment]]] | None = None
@@ -141,13 +142,19 @@ class Peers:
     def new_connection(self) -> None:
         """What an earlier connection said, of who is online and what mailboxes hold, says nothing about now."""
         for peer in self._peers.values():
-            peer.presence = peer.index = peer.standing = peer.heard_mono_ms = None
+            peer.presence = peer.standing = peer.heard_mono_ms = None
+            peer.index = peer.index if peer.origin in self._left else None
         self._claims = self._moved = self._segments = None
 
     def left_ring(self, author: Author, index: Index) -> None:
-        """This device has left a ring behind with its last incarnation; the broker need not tell it of that again."""
+        """This device has left a ring behind with its last incarnation; the broker need not tell it of that again.
+
+        Nor does it believe that the ring is gone because its index is: a clone may have cleared that in between. It
+        stays known until it is cleared.
+        """
         peer = self._peer(author)
         if peer is not None:
+            self._left.add(peer.origin)
             peer.index, self._claims = index, None
 
     def heard(self, author: Author, now: Now) -> Peer | None:
@@ -206,7 +213,7 @@ class Peers:
                 if kind is Kind.VECTOR:
                     peer.pages.clear()
                     peer.acks = {}
-                elif kind in (Kind.INDEX, Kind.STANDING):
+                elif kind is Kind.STANDING or (kind is Kind.INDEX and peer.origin not in self._left):
                     setattr(peer, kind.name.lower(), None)
                 self._note(peer, kind, before)
 

@@ -199,6 +199,17 @@ def test_authors_are_bounded(parts: Parts, nova: Device, monkeypatch: pytest.Mon
     assert parts.peers.get(nova.own.id) is None
 
 
+def test_ring_that_was_left_behind_stays_known_whatever_becomes_of_its_index(parts: Parts, nova: Device) -> None:
+    """P8.5: a clone may clear the index in between; the slots lie there all the same"""
+    index = Index(1, WALL, 32, [])
+    parts.peers.left_ring(nova.author, index)
+    parts.peers.emptied(Kind.INDEX, lambda origin: origin == nova.own.id)
+    parts.peers.new_connection()
+    peer = parts.peers.get(nova.own.id)
+    assert peer is not None
+    assert peer.index == index
+
+
 def test_authors_that_were_kept_are_bounded_too(parts: Parts, nova: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     """P5.4: a version that took more of them may have kept them."""
     for number in range(3):
