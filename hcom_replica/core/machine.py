@@ -164,9 +164,10 @@ class Machine:
         placement = outcome.placement
         if isinstance(placement, Refused):
             self._c.counters[f"dropped.{placement.reason}"] += 1
+        further = False
         if isinstance(placement, Misfit):
-            self._c.puller.misfit(now, self._c.knowledge, outcome.origin, placement.before)
-        if isinstance(placement, Refused | Gap) or (isinstance(placement, Misfit) and outcome.origin != origin):
+            further = self._c.puller.misfit(now, self._c.knowledge, outcome.origin, placement.before)
+        if isinstance(placement, Refused | Gap | Misfit) and not (further and outcome.origin == origin):
             self._c.puller.unplaced(now, origin)
 
     def ingest_failed(self, now: Now) -> None:

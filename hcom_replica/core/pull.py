@@ -208,7 +208,7 @@ class Puller:
         pace.due_ms = now.mono_ms + self._settings.pull_ms_min
         self._cut_short(origin)
 
-    def misfit(self, now: Now, knowledge: Knowledge, origin: OriginId, before: int) -> None:
+    def misfit(self, now: Now, knowledge: Knowledge, origin: OriginId, before: int) -> bool:
         """A run differs from what is held at or below `before`: ask from further back, twice as far each time (P4.8).
 
         The origin may lack nothing by number: what is held of it may be the branch that has another name by now.
@@ -217,13 +217,13 @@ class Puller:
         back = 2 * (have - hunted) if hunted is not None else 1
         row = knowledge.log.commit_at_or_below(origin, max(0, min(before, have) - back))
         self._hunts[origin] = row.seq if row is not None else 0
-        if self._hunts[origin] == hunted:  # there is no further back: a source that misled us is left for a while
-            self.unplaced(now, origin)
-            return
+        if self._hunts[origin] == hunted:
+            return False  # there is no further back
         self._end(origin)
         pace = self._pace(now, origin)
         pace.failures.times.clear()
         pace.due_ms = now.mono_ms
+        return True
 
     def _cut_short(self, origin: OriginId) -> None:
         """Wait no longer for an answer that is of no use; but slots still to be read may be those that are needed.
