@@ -31,6 +31,7 @@ _GUESS_BYTES: Final = 4 << 10
 """What is missing of an origin of which only a hint is known, when a want is filled up."""
 
 _GUESS_MS: Final = 500
+"""The least that a device is given to bring what it is only guessed to have."""
 
 _LOOK_FREELY: Final = 64
 """With more origins than this to ask for, looking at all of them is left alone for an eighth of a ms each."""
@@ -211,14 +212,15 @@ class Puller:
     def misfit(self, now: Now, knowledge: Knowledge, origin: OriginId, before: int) -> bool:
         """A run differs from what is held at or below `before`: ask from further back, twice as far each time (P4.8).
 
-        The origin may lack nothing by number: what is held of it may be the branch that has another name by now.
+        The origin may lack nothing by number: what is held of it may be the branch that has another name by now. False
+        when there is no further back; nothing has changed then.
         """
         have, hunted = knowledge.have(origin), self._hunts.get(origin)
         back = 2 * (have - hunted) if hunted is not None else 1
         row = knowledge.log.commit_at_or_below(origin, max(0, min(before, have) - back))
         self._hunts[origin] = row.seq if row is not None else 0
         if self._hunts[origin] == hunted:
-            return False  # there is no further back
+            return False
         self._end(origin)
         pace = self._pace(now, origin)
         pace.failures.times.clear()
