@@ -42,6 +42,10 @@ BLOCK_BITS: Final = 12
 """A fill topic covers 2**12 seqs of an origin (protocol-v1 section 7)."""
 
 VECTOR_PAGE_ENTRIES: Final = 128
+
+EPOCH_BOXES_MAX: Final = 1000
+"""Devices that one epoch record tells of a new secret: so many boxes still fit one message."""
+
 TOPIC_SLASHES_MAX: Final = 7
 CLIENT_ID_CHARS_MAX: Final = 23
 SUBSCRIBE_FILTERS_MAX: Final = 8

@@ -24,6 +24,7 @@ from hcom_replica.limits import COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX
 from hcom_replica.store.schema import pack_commit, pack_peer, seq_key, u64
 from hcom_replica.wire.batch import Batch, Commit, Descriptor, ForkPoint, encode_batch
 from hcom_replica.wire.codec import encode
+from hcom_replica.wire.epoch import EpochRecord, Notice, certify, encode_notice, make_record
 from hcom_replica.wire.event import Draft, encode_event
 from hcom_replica.wire.frame import Kind, Packed, Signer, close_frame
 from hcom_replica.wire.keys import GroupKeys
@@ -36,6 +37,7 @@ from hcom_replica.wire.messages import (
     Index,
     Part,
     Presence,
+    Rekey,
     Segment,
     Standing,
     VectorPage,
@@ -65,8 +67,9 @@ Json = dict[str, Any]
 KEYS: Final = GroupKeys(bytes(range(16)), bytes(range(32)))
 SECOND_EPOCH: Final = GroupKeys(bytes(range(16)), bytes(range(32, 64)), 2)
 TOPICS: Final = Topics(KEYS)
-DEVICE: Final = DeviceKey(bytes(range(100, 132)))
-STRANGER: Final = DeviceKey(bytes(range(200, 232)))
+SEEDS: Final = (bytes(range(100, 132)), bytes(range(200, 232)))
+DEVICE: Final = DeviceKey(SEEDS[0])
+STRANGER: Final = DeviceKey(SEEDS[1])
 NONCE: Final = bytes(range(24))
 NOW_MS: Final = 1_700_000_000_000
 COUNTER: Final = 3 << 32 | 7
@@ -83,7 +86,7 @@ DRAFTS: Final = [
 
 def _log() -> tuple[OriginState, list[bytes], list[int], list[CommitRow]]:
     """A small log: a hello and five plain events in one commit, a rename in a second one."""
-    writer = Writer(DEVICE, KEYS.group, "BOXE")
+    writer = Writer(DEVICE, KEYS.group, "BOXE", KEYS.check)
     first = append(writer, WriterState(None, 0), DRAFTS[:5], NOW_MS, bytes(range(8)))
     renamed = [system_draft("_name", Rename("LUNA"))]
     second = append(writer, WriterState(first.origin, first.high_water), renamed, NOW_MS + 5, bytes(8))
@@ -396,6 +399,56 @@ def envelope() -> Json:
     }
 
 
+def record() -> EpochRecord:
+    """A record of epoch 2 for two devices, that revokes a third."""
+    devices = (DEVICE.public, STRANGER.public)
+    gone = DeviceKey(bytes(range(64, 96))).public
+    return make_record(SECOND_EPOCH, DEVICE, devices, [gone], lambda count: bytes(range(count)))
+
+
+def notice() -> Notice:
+    """The record, with a certificate."""
+    return Notice(record(), (certify(KEYS.group, DEVICE, 1, STRANGER.public),))
+
+
+def epochs() -> Json:
+    """Certificates, epoch records and notices."""
+    one, sealed, told = certify(KEYS.group, DEVICE, 7, STRANGER.public), record(), notice()
+    elsewhere = GroupKeys(bytes(16), SECOND_EPOCH.secret, 2)
+    foreign = make_record(elsewhere, DEVICE, (DEVICE.public,), (), lambda count: bytes(range(count)))
+    return {
+        "group": KEYS.group.hex(),
+        "author": DEVICE.public.hex(),
+        "certificate": {
+            "device": STRANGER.public.hex(),
+            "number": 7,
+            "signature": one.signature.hex(),
+        },
+        "record": {
+            "encoded": sealed.encoded.hex(),
+            "number": 2,
+            "secret": SECOND_EPOCH.secret.hex(),
+            "check": SECOND_EPOCH.check.hex(),
+            "revoked": [key.hex() for key in sealed.revoked],
+            "ephemeral": sealed.ephemeral.hex(),
+            "devices": [{"seed": seed.hex(), "key": DeviceKey(seed).public.hex()} for seed in SEEDS],
+        },
+        "notice": encode_notice(told).hex(),
+        "invalid": [
+            {"what": "empty", "data": "", "reason": "format"},
+            {"what": "signature changed", "data": sealed.encoded[:-1].hex() + "00", "reason": "signature"},
+            {"what": "a byte of a box changed", "data": _flipped(sealed.encoded, -70).hex(), "reason": "signature"},
+            {"what": "of another group", "data": foreign.encoded.hex(), "reason": "topic"},
+        ],
+    }
+
+
+def _flipped(data: bytes, at: int) -> bytes:
+    changed = bytearray(data)
+    changed[at] ^= 1
+    return bytes(changed)
+
+
 def messages() -> Json:
     """Every kind of message, as a whole sealed frame."""
     origin, tip, row = STATE.id, STATE.tip, COMMITS[-1]
@@ -421,6 +474,7 @@ def messages() -> Json:
         (Kind.SEGMENT_PART, TOPICS.segment(origin, 1), encode(part), True),
         (Kind.ASK, TOPICS.ask, encode(Ask(4, None, 1)), False),
         (Kind.FENCE, TOPICS.fence(bytes(range(16))), bytes(range(16)), False),
+        (Kind.REKEY, TOPICS.rekeyed(origin), encode(Rekey(COUNTER, NOW_MS, encode_notice(notice()))), True),
     ]
     return {
         "group": KEYS.group.hex(),
@@ -458,7 +512,7 @@ def _bad_frames(head: Head) -> list[Json]:
     cases = [
         ("no codec", b"\x06", "format"),
         ("kind 0", b"\x00\x00", "kind"),
-        ("kind 14", b"\x0e\x00", "kind"),
+        ("kind 15", b"\x0f\x00", "kind"),
         ("author cut off", b"\x01\x00" + author, "format"),
         ("signature of another topic", b"\x01\x00" + author + elsewhere + payload, "signature"),
         ("payload changed", b"\x01\x00" + author + signature + payload + b"x", "signature"),
@@ -493,9 +547,9 @@ def parts() -> Json:
 def tokens() -> Json:
     """Join tokens."""
     brokers = ("mqtts://broker.example:8883", "mqtt://127.0.0.1:1883")
-    token = JoinToken(KEYS, brokers).encode()
+    token = JoinToken(KEYS, brokers, DEVICE.public).encode()
     hcom = "BAABAgMEBQYHCAkKCwwNDg8AAQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHw"
-    newer = JoinToken(KEYS, brokers)
+    newer = JoinToken(KEYS, brokers, DEVICE.public)
     return {
         "valid": [
             {
@@ -503,13 +557,15 @@ def tokens() -> Json:
                 "group": KEYS.group.hex(),
                 "secret": KEYS.secret.hex(),
                 "epoch": 1,
+                "founder": DEVICE.public.hex(),
                 "brokers": list(brokers),
             },
             {
-                "token": JoinToken(SECOND_EPOCH, ()).encode(),
+                "token": JoinToken(SECOND_EPOCH, (), DEVICE.public).encode(),
                 "group": KEYS.group.hex(),
                 "secret": SECOND_EPOCH.secret.hex(),
                 "epoch": 2,
+                "founder": DEVICE.public.hex(),
                 "brokers": [],
             },
             {
@@ -517,6 +573,7 @@ def tokens() -> Json:
                 "group": KEYS.group.hex(),
                 "secret": KEYS.secret.hex(),
                 "epoch": 1,
+                "founder": DEVICE.public.hex(),
                 "brokers": list(brokers),
             },
         ],
@@ -583,6 +640,7 @@ FILES: Final[dict[str, Callable[[], Json]]] = {
     "messages": messages,
     "parts": parts,
     "tokens": tokens,
+    "epochs": epochs,
     "storage": storage,
 }
 

@@ -51,7 +51,7 @@ def refuse_second_group(folder: Folder, joining: JoinToken | None = None) -> Non
 def name_brokers(folder: Folder, brokers: tuple[str, ...]) -> JoinToken:
     """Make the folder's group one that others can join: its token names brokers now. Returns the token."""
     held = keys.local_group(folder)
-    token = JoinToken(held.keys, brokers)
+    token = JoinToken(held.keys, brokers, held.founder)
     keys.set_group(folder, token)
     return token
 
@@ -101,7 +101,7 @@ def _append_again(folder: Folder, held: JoinToken, token: JoinToken) -> int:
     """Build the log of the new group beside the old one."""
     device = keys.device_key(folder)
     group = token.keys.group
-    writer = Writer(device, group, device_name(folder, load_config(folder.config), device))
+    writer = Writer(device, group, device_name(folder, load_config(folder.config), device), token.keys.check)
     moved = 0
     old = LmdbKv(folder.log)
     try:

@@ -81,7 +81,7 @@ def open_parts(folder: Folder, *, name: str | None = None, sync: bool | None = N
         shown = device_name(folder, config, device)
         kv = LmdbKv(folder.log, sync=config.sync if sync is None else sync)
         try:
-            log = Log(kv, token.keys.group, Writer(device, token.keys.group, shown))
+            log = Log(kv, token.keys.group, Writer(device, token.keys.group, shown, token.keys.check))
         except BaseException:
             kv.close()
             raise

@@ -35,7 +35,7 @@ from hcom_replica.wire.token import JoinToken, decode_token
 
 _ANSWER_POLL_S: Final = 0.05
 _NO_GROUP_HINT: Final = "hcom-replica relay new makes a group, relay connect TOKEN joins one"
-_NO_GROUP: Final = JoinToken(GroupKeys(bytes(16), bytes(32)), ())
+_NO_GROUP: Final = JoinToken(GroupKeys(bytes(16), bytes(32)), (), bytes(32))
 """Stands for the token where only the settings count."""
 
 Tried = Callable[[str], None]
@@ -156,7 +156,7 @@ def connect_group(folder: Folder, text: str, access: Access, *, timeout_s: float
     address = _first_reachable(candidates, _credentials(folder, changes), lambda _why: None)
     if access.broker:
         changes["relay.broker"] = address.url
-        token = token if token.brokers else JoinToken(token.keys, (address.url,))
+        token = token if token.brokers else JoinToken(token.keys, (address.url,), token.founder)
     folder.make()
     process.stop(folder)
     moved = groups.join(folder, token)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from hcom_replica.core.context import Context
+from hcom_replica.core.earlierinbox import EarlierInbox
 from hcom_replica.core.effects import Now
 from hcom_replica.core.intake import Taken
 from hcom_replica.core.peers import SlotMessage, decode_slot
@@ -31,6 +32,7 @@ from hcom_replica.wire.messages import (
     decode_want,
 )
 from hcom_replica.wire.seal import OVERHEAD_BYTES
+from hcom_replica.wire.topics import Topics
 
 _SLOT_KINDS: Final = frozenset((Kind.HEAD, Kind.VECTOR, Kind.INDEX, Kind.STANDING, Kind.PRESENCE))
 _ANSWERS: Final = 8
@@ -42,12 +44,19 @@ _SLOT_GROUPS: Final = {kind.name[0].lower(): kind for kind in _SLOT_KINDS}
 class Inbox:
     """Routes what is received.
 
+    Args:
+        context: of the machine.
+        turned: called when word of another epoch has come.
+
     Attributes:
         off_requested: a member has asked all devices to stop syncing.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, turned: Callable[[], None]) -> None:
         self._c = context
+        self._earlier = EarlierInbox(
+            context.knowledge, context.earlier, context.puller, context.mailbox, self._take_segment, turned
+        )
         self.off_requested = False
         self._handlers: dict[Kind, Callable[[Now, Frame], None]] = {
             Kind.LIVE: self._on_live,
@@ -64,31 +73,41 @@ class Inbox:
         Raises:
             ProtocolError: it is not a sound message of this group; it was dropped, and nothing was changed.
         """
-        group, _ = self._c.topics.parse(topic)
+        topics = self._c.topics.of(topic)
         if not payload:
-            self._emptied(now, topic)
+            self._emptied(now, topic, topics)
             return
-        if not group:
+        if not topics.parse(topic)[0]:
             raise ProtocolError("topic")
         if len(payload) > max(self._c.settings.message_bytes_max, self._c.room + AUTHOR_BYTES + OVERHEAD_BYTES + 2):
             raise ProtocolError("size")
-        frame = open_frame(self._c.keys, topic, payload)
+        frame = open_frame(topics.keys, topic, payload)
         self._c.counters[frame.kind.name.lower()] += 1
+        if frame.kind is not Kind.REKEY and frame.author is not None and self._c.knowledge.is_revoked(frame.author.key):
+            raise ProtocolError("revoked")
+        if topics is not self._c.topics:
+            self._earlier.receive(now, topics, topic, frame, payload)
+            return
         if frame.author is not None and not retain and not self._c.is_own(frame.author):
             self._c.peers.heard(frame.author, now)
         if frame.kind in _SLOT_KINDS:
             self._on_slot(now, topic, frame, payload, retain=retain)
         elif frame.kind in (Kind.SEGMENT, Kind.SEGMENT_PART):
             self._on_segment(now, topic, frame, payload, retain=retain)
+        elif frame.kind is Kind.REKEY:
+            self._earlier.notice(topics, topic, frame)
         else:
             self._handlers[frame.kind](now, frame)
 
-    def _emptied(self, now: Now, topic: str) -> None:
+    def _emptied(self, now: Now, topic: str, topics: Topics) -> None:
         """A slot was cleared."""
         if self._c.slots.written(topic):
             self._c.slots.seen(now, topic, b"")
         self._c.puller.segment(now, topic)
-        self._peers_emptied(topic)
+        if topics is self._c.topics:
+            self._peers_emptied(topic)
+        else:
+            self._earlier.emptied(topics, topic)
 
     def _peers_emptied(self, topic: str) -> None:
         group, leaves = self._c.topics.parse(topic)
@@ -98,7 +117,7 @@ class Inbox:
 
     def _on_slot(self, now: Now, topic: str, frame: Frame, payload: bytes, *, retain: bool) -> None:
         author = frame.author
-        page = self._slot_page(topic, frame.kind, author)
+        page = author and self._c.topics.slot_page(topic, frame.kind.name[0].lower(), author.origin)
         if author is None or page is None:
             raise ProtocolError("topic")
         if self._c.is_own(author):
@@ -112,24 +131,6 @@ class Inbox:
                 self._c.dispute(now, self._c.disputes.of_peer(peer))
         else:
             self._c.counters["dropped.counter"] += 1
-
-    def _slot_page(self, topic: str, kind: Kind, author: Author | None) -> int | None:
-        """The page a slot's topic names, when the topic is its author's slot of that kind; else None (P6.1)."""
-        group, leaves = self._c.topics.parse(topic)
-        if (
-            author is None
-            or group != kind.name[0].lower()
-            or not leaves
-            or leaves[0] != self._c.topics.leaf(author.origin)
-        ):
-            return None
-        if kind is not Kind.VECTOR:
-            return 0 if len(leaves) == 1 else None
-        return (
-            int(leaves[1])
-            if len(leaves) == 2 and leaves[1].isascii() and leaves[1].isdigit() and len(leaves[1]) < 5
-            else None
-        )
 
     def _own_slot(self, now: Now, topic: str, frame: Frame, payload: bytes, page: int) -> None:
         """Our own signature in our own slot: an echo, an earlier process's word, or the trace of a rollback (P7.2)."""
@@ -195,13 +196,16 @@ class Inbox:
         group, leaves = self._c.topics.parse(topic)
         if author is None or group != "m" or leaves[:1] != [self._c.topics.leaf(author.origin)]:
             raise ProtocolError("topic")
+        self._take_segment(frame)
+        self._c.puller.segment(now, topic)
+
+    def _take_segment(self, frame: Frame) -> None:
         if frame.kind is Kind.SEGMENT:
             self._take(frame.payload)
-        else:
-            batch = self._c.assembler.add(author.origin, decode_part(frame.payload))
+        elif frame.author is not None:
+            batch = self._c.assembler.add(frame.author.origin, decode_part(frame.payload))
             if batch is not None:
                 self._take(batch)
-        self._c.puller.segment(now, topic)
 
     def _take(self, data: bytes) -> tuple[Batch, Taken]:
         batch = decode_batch(data)

@@ -86,6 +86,7 @@ class Intake:
             self.duplicates += 1
             return Taken.HELD
         known = self._known(origin)
+        self._check_bound(origin, batch)
         if (known is None and batch.descriptor is None) or batch.first - 1 > max(
             self.have(origin), _base(batch, known)
         ):
@@ -94,6 +95,13 @@ class Intake:
         self._stage(verify_batch(self._outbox.keys.group, batch, known))
         self._release(origin)
         return Taken.STAGED
+
+    def _check_bound(self, origin: OriginId, batch: Batch) -> None:
+        """Nothing is taken of a revoked device beyond its cut (P12.11)."""
+        key = batch.descriptor.key if batch.descriptor is not None else None
+        cut = self._knowledge.cut(origin, key)
+        if cut is not None and batch.last > cut:
+            raise ProtocolError("revoked")
 
     def take(self) -> None:
         """Hand what is staged to the store, as one effect."""

@@ -10,10 +10,12 @@ from collections.abc import Iterable
 
 from hcom_replica.core.effects import Now
 from hcom_replica.core.members import Members, read_members
+from hcom_replica.core.membership import Membership, Viewer, judge
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.peers import Peer, Peers
 from hcom_replica.core.reader import LogReader
 from hcom_replica.ids import OriginId
+from hcom_replica.wire.epoch import Notice
 from hcom_replica.wire.messages import Ack
 from hcom_replica.wire.signing import short
 
@@ -27,15 +29,19 @@ class Knowledge:
         log: the store.
         peers: all authors.
         lease_ms: a device not heard from for so long is no longer waited for by mailboxes.
+        viewer: on whose behalf members and epochs are judged; None for a group without a founder, which has no epochs.
     """
 
-    def __init__(self, log: LogReader, peers: Peers, lease_ms: int) -> None:
+    def __init__(self, log: LogReader, peers: Peers, lease_ms: int, viewer: Viewer | None = None) -> None:
         self.log = log
         self.peers = peers
         self._lease_ms = lease_ms
         self.states: dict[OriginId, OriginState] = {}
         self.own: OriginState | None = None
         self.members = Members()
+        self.membership: Membership | None = None
+        self._viewer = viewer
+        self._heard: dict[bytes, Notice] = {}
         self._branches: dict[OriginId, list[OriginState]] = {}
         self._group = peers.group
         self._system = -1
@@ -65,7 +71,52 @@ class Knowledge:
         if system != self._system:
             self._system = system
             self.members = read_members(self.log)
+            self._judge_members()
         self._own_origins = self._stale = None
+
+    def hear(self, notice: Notice) -> bool:
+        """Take a notice from anyone; return whether it changes anything. Of each author one is kept (P12.14)."""
+        before = self.membership
+        kept = self._heard.get(notice.record.author)
+        if before is None or before.is_noted(notice.record) or (kept and kept.record.number >= notice.record.number):
+            return False
+        self._heard[notice.record.author] = notice
+        self._judge_members()
+        after = self.membership
+        if after is None or notice.record not in after.records:
+            del self._heard[notice.record.author]
+            self._judge_members()
+            return False
+        self._stale = None
+        return True
+
+    def _judge_members(self) -> None:
+        if self._viewer is not None:
+            keys = {state.key for state in self.states.values()}
+            heard = self._heard.values()
+            self.membership = judge(self._viewer, self.members.book, keys, self.members.retired, heard)
+
+    def is_revoked(self, key: bytes) -> bool:
+        """Whether a device is shut out of the group."""
+        return self.membership is not None and key in self.membership.revoked
+
+    def cut(self, origin: OriginId, key: bytes | None = None) -> int | None:
+        """The last seq of a revoked device's origin that is taken; None when it has no such bound (P12.11).
+
+        Args:
+            origin: whose.
+            key: its device's, when nothing is held of it yet.
+        """
+        if self.membership is None or not self.membership.revoked:
+            return None
+        state = self.states.get(origin)
+        key = state.key if state is not None else key
+        return None if key is None else self.membership.cut(key, origin)
+
+    def bound(self, origin: OriginId) -> int | None:
+        """The last seq of an origin that counts, when its device has left or is revoked; None when there is none."""
+        bounds = (self.cut(origin), self.members.cap(origin))
+        return min((one for one in bounds if one is not None), default=None)
 
     def update(self, states: Iterable[OriginState]) -> None:
         """Take over the origins that a transaction has changed; all is read again only where more may have changed."""
@@ -85,6 +136,8 @@ class Knowledge:
         """Whether an origin has grown by plain events, or is the first of a new device, with nothing but its hello."""
         if state.forks or state.id in self._branches or (self.own is not None and state.key == self.own.key):
             return False
+        if before is None and self._viewer is not None:
+            return False
         if before is not None:
             return state.system == before.system
         return state.system == 1 and state.generation == 1 and state.device not in self.members.names
@@ -101,7 +154,7 @@ class Knowledge:
         if peer is not None and peer.head is not None:
             stated.add((peer.head.seq, peer.head.tip))
         known = max((seq for seq, tip in stated if not self._elsewhere(origin, seq, tip)), default=0)
-        cap = self.members.cap(origin)
+        cap = self.bound(origin)
         return known if cap is None else min(known, max(cap, self.have(origin)))
 
     def _claimed(self, origin: OriginId) -> int:
@@ -148,18 +201,20 @@ class Knowledge:
             self._judge(origin, claims.get(origin, 0))
 
     def _judge(self, origin: OriginId, hinted: int) -> None:
-        have, target, cap = self.have(origin), self.target(origin), self.members.cap(origin)
+        have, target, cap = self.have(origin), self.target(origin), self.bound(origin)
         claimed = self._claimed(origin) if origin in self._branches else hinted
         wanted = max(target, claimed if cap is None else min(claimed, cap))
         _set(self._behind, origin, target - have)
         _set(self._wanted, origin, wanted if wanted > have else 0)
 
     def active(self, now: Now) -> list[Peer]:
-        """Current peers that have not left and were heard from within the lease."""
+        """Current peers that have not left, are not revoked, and were heard from within the lease."""
         return [
             peer
             for peer in self.peers.current(self.own)
-            if peer.device not in self.members.retired and now.wall_ms - peer.heard_ms < self._lease_ms
+            if peer.device not in self.members.retired
+            and not self.is_revoked(peer.author.key)
+            and now.wall_ms - peer.heard_ms < self._lease_ms
         ]
 
     def acked(self, peer: Peer, origin: OriginId) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from hcom_replica.core.book import Book
 from hcom_replica.core.hello import Hello, Link, Rename, Retire, Return, read_system
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.reader import LogReader
@@ -23,11 +24,13 @@ class Members:
         names: device id -> the name it last stated.
         retired: device id -> origin -> last seq that counts, for devices that have left.
         linked: origin -> (seq, c) that later incarnations of its device state to have held of it.
+        book: what is said of epochs.
     """
 
     names: dict[bytes, str] = field(default_factory=dict)
     retired: dict[bytes, dict[OriginId, int]] = field(default_factory=dict)
     linked: dict[OriginId, set[tuple[int, bytes]]] = field(default_factory=dict)
+    book: Book = field(default_factory=Book)
 
     def cap(self, origin: OriginId) -> int | None:
         """The last seq of an origin that counts, when its device has left; None when there is no such bound."""
@@ -40,11 +43,12 @@ def read_members(log: LogReader) -> Members:
     members = Members()
     states = {state.id: state for state in log.origins()}
     devices = {state.id: state.device for state in states.values()}
-    for origin, _, event in log.system_events():
+    for origin, seq, event in log.system_events():
         stated = read_system(event.kind, event.body)
         device = devices.get(origin)
         if device is None:
             continue
+        members.book.note(states[origin].key, origin, seq, stated)
         if isinstance(stated, Hello | Rename):
             members.names[device] = stated.name
         if isinstance(stated, Hello) and stated.link is not None and states[origin].generation > 1:  # P2.2

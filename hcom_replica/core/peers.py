@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from hcom_replica.core.effects import Now
 from hcom_replica.core.origin import OriginState
@@ -42,6 +42,20 @@ _NOTHING: Final = Ack(0, b"")
 SlotMessage = Head | VectorPage | Index | Standing | Presence
 
 
+class Place(NamedTuple):
+    """A mailbox segment, and where it stands.
+
+    Attributes:
+        writer: whose ring it is.
+        segment: the line of the index.
+        prefix: of the topics of an earlier epoch; empty in the present one.
+    """
+
+    writer: OriginId
+    segment: Segment
+    prefix: str = ""
+
+
 @dataclass(slots=True)
 class Peer:
     """One incarnation of a device, as it speaks through its slots.
@@ -55,6 +69,7 @@ class Peer:
         pages: vector page -> newest.
         acks: what it says it durably holds, from all pages.
         index: of its mailbox; None when it has none.
+        rings: topic prefix of an earlier epoch -> index of the mailbox that it has there.
         standing: its standing want; None when it has none.
         presence: newest; None when none was seen.
         heard_ms: wall time when it was last heard from (live), or its own statement in a retained message.
@@ -67,6 +82,7 @@ class Peer:
     pages: dict[int, VectorPage] = field(default_factory=dict)
     acks: dict[OriginId, Ack] = field(default_factory=dict)
     index: Index | None = None
+    rings: dict[str, Index] = field(default_factory=dict)
     standing: Standing | None = None
     presence: Presence | None = None
     heard_ms: int = 0
@@ -113,7 +129,7 @@ class Peers:
         self._left: set[OriginId] = set()
         self._newest: dict[bytes, int] = {}
         self._moved: dict[OriginId, None] | None = None
-        self._segments: dict[OriginId, list[tuple[OriginId, Segment]]] | None = None
+        self._segments: dict[OriginId, list[Place]] | None = None
         for kind, origin, page, received, data in notes:
             self._restore(kind, origin, page, received, data)
 
@@ -144,6 +160,7 @@ class Peers:
         for peer in self._peers.values():
             peer.presence = peer.standing = peer.heard_mono_ms = None
             peer.index = peer.index if peer.origin in self._left else None
+            peer.rings.clear()
         self._claims = self._moved = self._segments = None
 
     def left_ring(self, author: Author, index: Index) -> None:
@@ -200,6 +217,29 @@ class Peers:
         self._notes[key] = (*key, peer.heard_ms, author.key + author.incarnation + payload)
         return True
 
+    def ring_at(self, prefix: str, author: Author, payload: bytes) -> bool:
+        """Take the index of a mailbox that another device has under the topics of an earlier epoch (P12.13).
+
+        Raises:
+            ProtocolError: `format` or `limit`; nothing was changed.
+        """
+        index, peer = decode_index(payload), self._peer(author)
+        if peer is None:
+            raise ProtocolError("limit", "too many authors")
+        before = peer.rings.get(prefix)
+        if before is not None and before.counter >= index.counter:
+            return False
+        peer.rings[prefix] = index
+        self._claims = self._moved = self._segments = None
+        return True
+
+    def ring_gone(self, prefix: str, leaf: Callable[[OriginId], bool]) -> None:
+        """A mailbox under the topics of an earlier epoch was cleared; `leaf` as in `emptied`."""
+        for peer in self._peers.values():
+            if prefix in peer.rings and leaf(peer.origin):
+                del peer.rings[prefix]
+                self._claims = self._moved = self._segments = None
+
     def emptied(self, kind: Kind, leaf: Callable[[OriginId], bool]) -> None:
         """A slot was cleared: what its author said there counts no more.
 
@@ -229,15 +269,19 @@ class Peers:
                 _raise(claims, peer.acks)
             for peer in self._peers.values():
                 _raise(claims, _claimed(peer, Kind.INDEX))
+                for index in peer.rings.values():
+                    _raise(claims, _named(index))
         return self._claims
 
-    def segments(self, origin: OriginId) -> list[tuple[OriginId, Segment]]:
-        """(writer, segment) of every mailbox segment of an origin that an index names. Not to be changed."""
+    def segments(self, origin: OriginId) -> list[Place]:
+        """Every mailbox segment of an origin that an index names, and where it stands. Not to be changed."""
         if self._segments is None:
             self._segments = {}
             for peer in self._peers.values():
-                for segment in peer.index.segments if peer.index is not None else ():
-                    self._segments.setdefault(OriginId(segment.origin), []).append((peer.origin, segment))
+                for prefix, index in (("", peer.index), *peer.rings.items()):
+                    for segment in index.segments if index is not None else ():
+                        place = Place(peer.origin, segment, prefix)
+                        self._segments.setdefault(OriginId(segment.origin), []).append(place)
         return self._segments.get(origin, [])
 
     def take_moved(self) -> dict[OriginId, None] | None:
@@ -331,10 +375,16 @@ def _claimed(peer: Peer, kind: Kind) -> dict[OriginId, Ack]:
     elif kind is Kind.VECTOR:
         claimed = peer.acks
     elif kind is Kind.INDEX and peer.index is not None:
-        for segment in peer.index.segments:
-            origin = OriginId(segment.origin)
-            claimed[origin] = Ack(max(segment.last, claimed.get(origin, _NOTHING).seq), b"")
+        claimed = _named(peer.index)
     return claimed
+
+
+def _named(index: Index) -> dict[OriginId, Ack]:
+    named: dict[OriginId, Ack] = {}
+    for segment in index.segments:
+        origin = OriginId(segment.origin)
+        named[origin] = Ack(max(segment.last, named.get(origin, _NOTHING).seq), b"")
+    return named
 
 
 def _raise(claims: dict[OriginId, int], more: dict[OriginId, Ack]) -> None:

@@ -15,9 +15,9 @@ from hcom_replica.core.intake import Intake
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.outbox import Outbox
 from hcom_replica.core.pace import Pace, Waits
-from hcom_replica.core.peers import Peer
+from hcom_replica.core.peers import Peer, Place
 from hcom_replica.core.settings import Settings
-from hcom_replica.core.sources import Place, Source, Sources, claims
+from hcom_replica.core.sources import Source, Sources, claims
 from hcom_replica.ids import ORIGIN_BYTES, OriginId
 from hcom_replica.wire.codec import encode
 from hcom_replica.wire.frame import Author, Kind, Signer, pack
@@ -327,8 +327,8 @@ class Puller:
         return taken
 
     def _read_slots(self, now: Now, origin: OriginId, pace: Pace, first: int, slots: list[Place]) -> None:
-        topics = {self._topics.segment(writer, segment.slot) for writer, segment in slots}
-        sources = [(writer, segment.slot) for writer, segment in slots]
+        topics = {self._topics.at(place.prefix).segment(place.writer, place.segment.slot) for place in slots}
+        sources = [(place.writer, place.segment.slot) for place in slots]
         timeout_ms = max(pace.timeout_ms, self._settings.slot_read_ms)
         flight = _Flight(0, None, now.mono_ms, now.mono_ms)
         have = self._intake.have(origin)

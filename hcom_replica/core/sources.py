@@ -11,18 +11,14 @@ from typing import Final
 from hcom_replica.core.effects import Now
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.outbox import Outbox
-from hcom_replica.core.peers import Peer
+from hcom_replica.core.peers import Peer, Place
 from hcom_replica.core.settings import Settings
 from hcom_replica.ids import OriginId
-from hcom_replica.wire.messages import Segment
 
 _SLOTS_AT_ONCE: Final = 8
 
 Source = tuple[OriginId, int]
 """(holder, -1) for a device that is asked, (writer, slot) for a mailbox slot."""
-
-Place = tuple[OriginId, Segment]
-"""A segment, and the writer in whose ring it stands."""
 
 
 @dataclass(slots=True)
@@ -54,25 +50,21 @@ class Sources:
         named = [
             place
             for place in knowledge.peers.segments(origin)
-            if place[1].last >= first and not failures.recent(now, (place[0], place[1].slot), retry_ms)
+            if place.segment.last >= first and not failures.recent(now, (place.writer, place.segment.slot), retry_ms)
         ]
         chain: list[Place] = []
         while len(chain) < _SLOTS_AT_ONCE:
-            fitting = [place for place in named if place[1].first <= first <= place[1].last]
+            fitting = [place for place in named if place.segment.first <= first <= place.segment.last]
             if not fitting:
                 break
-            writer, best = max(fitting, key=lambda place: place[1].last)
-            group = [
-                place
-                for place in named
-                if place[0] == writer and (place[1].first, place[1].last) == (best.first, best.last)
-            ]
-            whole = {segment.part: (writer, segment) for _, segment in group if segment.parts == best.parts}
-            if len(whole) < best.parts:
+            best = max(fitting, key=lambda place: place.segment.last)
+            group = [place for place in named if _together(place, best)]
+            whole = {p.segment.part: p for p in group if p.segment.parts == best.segment.parts}
+            if len(whole) < best.segment.parts:
                 named = [place for place in named if place not in group]
                 continue
             chain.extend(whole.values())
-            first = best.last + 1
+            first = best.segment.last + 1
         return chain
 
     def holder(
@@ -115,6 +107,16 @@ class Sources:
     def may_ask(self, now: Now, failures: Failures, peer: Peer) -> bool:
         """Whether a device has not failed lately."""
         return not failures.recent(now, (peer.origin, -1), self._settings.source_retry_ms)
+
+
+def _together(one: Place, other: Place) -> bool:
+    """Whether two segments are parts of one run of one ring."""
+    return (one.writer, one.prefix, one.segment.first, one.segment.last) == (
+        other.writer,
+        other.prefix,
+        other.segment.first,
+        other.segment.last,
+    )
 
 
 def claims(peer: Peer, origin: OriginId, first: int) -> bool:

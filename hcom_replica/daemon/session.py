@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol, Self, TypeVar
 from hcom_replica.core.context import Context
 from hcom_replica.core.effects import Now, Trace
 from hcom_replica.core.machine import Machine
+from hcom_replica.core.membership import Viewer
 from hcom_replica.core.settings import Settings
 from hcom_replica.daemon.bell import Bell
 from hcom_replica.daemon.clock import SystemClock
@@ -113,8 +114,7 @@ class Session:
         settings = Settings(mailbox_slots=config.mailbox_slots, durable=log.durable)
         rng = random.SystemRandom()
         context = Context(
-            opened.device,
-            opened.token.keys,
+            Viewer(opened.device, opened.token.keys, opened.token.founder),
             log,
             settings,
             rng,

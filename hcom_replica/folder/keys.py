@@ -60,7 +60,7 @@ def local_group(folder: Folder) -> JoinToken:
     Raises:
         ConfigError: as for `group_token`.
     """
-    fresh = JoinToken(GroupKeys(os.urandom(16), os.urandom(32)), ())
+    fresh = JoinToken(GroupKeys(os.urandom(16), os.urandom(32)), (), device_key(folder).public)
     if not folder.group_key.exists():
         create_once(folder.group_key, (fresh.encode() + "\n").encode())
     return group_token(folder) or fresh

@@ -15,6 +15,7 @@ from hcom_replica.core.append import Writer
 from hcom_replica.core.context import Context
 from hcom_replica.core.effects import Effect, Now, Trace
 from hcom_replica.core.machine import Machine
+from hcom_replica.core.membership import Viewer
 from hcom_replica.core.settings import Settings
 from hcom_replica.daemon.engine import Engine
 from hcom_replica.errors import StoreFull, UsageError
@@ -50,7 +51,8 @@ class World:
         scheduler: virtual time and randomness.
         broker: where they meet.
         faults: what goes wrong on the way there.
-        keys: their group.
+        keys: their group, at its first epoch.
+        founder: key of the device that made it; empty for a group that has one epoch only.
         traces: (virtual ms, device, trace), oldest first.
     """
 
@@ -58,6 +60,7 @@ class World:
     broker: SimBroker
     faults: Faults
     keys: GroupKeys
+    founder: bytes = b""
     traces: list[tuple[int, str, Trace]] = field(default_factory=list)
 
 
@@ -69,9 +72,8 @@ class _Process:
         self._device = device
         self.link: SimLink | None = None
         rng = random.Random(world.scheduler.random.getrandbits(64))
-        self.machine = Machine(
-            Context(device.key, world.keys, log, device.settings, rng, log.next_boot(), [*log.peers()])
-        )
+        viewer = Viewer(device.key, device.joined, world.founder)
+        self.machine = Machine(Context(viewer, log, device.settings, rng, log.next_boot(), [*log.peers()]))
         self.engine = Engine(self.machine, log, self, rng=rng, trace=device.note, before=device.before_effect)
         self.closing_until_ms: int | None = None
 
@@ -115,6 +117,7 @@ class Device:
         effects: how many effects its processes have carried out or begun.
         crashes: how often it has crashed.
         acked: ids of the events that `append` has acknowledged.
+        joined: the epoch that its token told it of; another one counts from its next start on.
         pace_ms: a woken process takes so long to look: what comes meanwhile is taken in the same step.
     """
 
@@ -131,6 +134,7 @@ class Device:
         skew_ms: int = 0,
     ) -> None:
         self.world = world
+        self.joined = world.keys
         self.name = name
         self.key = key
         self.settings = settings or Settings()
@@ -140,7 +144,7 @@ class Device:
         self.crashes = 0
         self.acked: list[EventId] = []
         self.pace_ms = 0
-        self._writer = Writer(key, world.keys.group, member or name)
+        self._member = member or name
         self._process: _Process | None = None
         self._timer: Timer | None = None
         self._effects_left: int | None = None
@@ -158,7 +162,9 @@ class Device:
         """Put another disk in; no process may be running."""
         self.kv = kv
         self.disk = StoreFaults(kv)
-        self.log = Log(kv, self.world.keys.group, self._writer, entropy=self.world.scheduler.random.randbytes)
+        epoch = self.joined.check if self.world.founder else b""
+        writer = Writer(self.key, self.world.keys.group, self._member, epoch)
+        self.log = Log(kv, self.world.keys.group, writer, entropy=self.world.scheduler.random.randbytes)
 
     # --- the process -------------------------------------------------------------------------------------------
 

@@ -34,6 +34,7 @@ class Kind(IntEnum):
     SEGMENT_PART = 11
     ASK = 12
     FENCE = 13
+    REKEY = 14
 
 
 class Author(NamedTuple):

@@ -116,7 +116,7 @@ def signed_batch(draw: st.DrawFn) -> bytes:
     """A batch that verifies, or nearly: system events of any content by a member that knows how to sign."""
     hello = {
         "key": MEMBER.key.public.hex(), "incarnation": INCARNATION.hex(),
-        "name": draw(TEXT)[:16], "link": draw(LINK), "admitted_by": None, "reason": "",
+        "name": draw(TEXT)[:16], "link": draw(LINK), "epoch": "", "reason": "",
     }  # fmt: skip
     drafts = [Draft("_hello", None, None, json.dumps(hello).encode())]
     drafts += [Draft(kind, None, None, json.dumps(body).encode()) for kind, body in draw(st.lists(SYSTEM, max_size=3))]

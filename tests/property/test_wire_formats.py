@@ -235,16 +235,21 @@ def test_vector_entries_of_any_bytes_are_refused_or_read(data: bytes) -> None:
 URLS = st.lists(st.text(st.characters(codec="ascii", min_codepoint=33), min_size=1, max_size=30), max_size=4)
 
 
-@given(st.binary(min_size=16, max_size=16), st.binary(min_size=32, max_size=32), st.integers(1, (1 << 32) - 1), URLS)
-def test_token_comes_back_as_it_was(group: bytes, secret: bytes, epoch: int, brokers: list[str]) -> None:
-    token = JoinToken(GroupKeys(group, secret, epoch), tuple(brokers))
+BYTES32 = st.binary(min_size=32, max_size=32)
+
+
+@given(st.binary(min_size=16, max_size=16), BYTES32, st.integers(1, (1 << 32) - 1), URLS, BYTES32)
+def test_token_comes_back_as_it_was(
+    group: bytes, secret: bytes, epoch: int, brokers: list[str], founder: bytes
+) -> None:
+    token = JoinToken(GroupKeys(group, secret, epoch), tuple(brokers), founder)
     assert decode_token(token.encode()) == token
 
 
 @given(st.data())
 def test_token_mistyped_anywhere_is_refused_or_means_the_same(data: st.DataObject) -> None:
     """The last character has bits that mean nothing."""
-    token = JoinToken(KEYS, ("mqtts://broker.example",))
+    token = JoinToken(KEYS, ("mqtts://broker.example",), bytes(32))
     text = token.encode()
     at = data.draw(st.integers(0, len(text) - 1))
     wrong = text[:at] + data.draw(st.characters(codec="ascii", min_codepoint=33)) + text[at + 1 :]

@@ -29,8 +29,9 @@ from hcom_replica.core.ringclock import RingClock
 from hcom_replica.core.standing import StandingSlot
 from hcom_replica.ids import OriginId
 from hcom_replica.wire import frame
-from hcom_replica.wire.frame import Author, Frame, Kind, Signer
+from hcom_replica.wire.frame import Frame, Kind, Signer
 from hcom_replica.wire.messages import Ack, Payload, Presence, pack_entries
+from hcom_replica.wire.topics import Topics
 
 Mutant = Callable[[pytest.MonkeyPatch], None]
 
@@ -152,11 +153,11 @@ def sender_signature_not_checked(patch: pytest.MonkeyPatch) -> None:
 def slot_of_another_believed(patch: pytest.MonkeyPatch) -> None:
     """What stands in a device's slot counts, whoever has signed it."""
 
-    def slot_page(self: Inbox, topic: str, kind: Kind, author: Author | None) -> int | None:
-        leaves = self._c.topics.parse(topic)[1]
-        return None if author is None or not leaves else int(leaves[1]) if len(leaves) == 2 else 0
+    def slot_page(self: Topics, topic: str, _group: str, _origin: OriginId) -> int | None:
+        leaves = self.parse(topic)[1]
+        return None if not leaves else int(leaves[1]) if len(leaves) == 2 else 0
 
-    patch.setattr(Inbox, "_slot_page", slot_page)
+    patch.setattr(Topics, "slot_page", slot_page)
 
 
 def undurable_acknowledgement_believed(patch: pytest.MonkeyPatch) -> None:

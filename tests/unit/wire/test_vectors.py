@@ -13,6 +13,8 @@ from typing import Any
 import msgspec
 import pytest
 from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_decrypt, crypto_sign_open
+from nacl.public import Box, PublicKey
+from nacl.signing import SigningKey, VerifyKey
 
 from hcom_replica.core.origin import fresh_origin
 from hcom_replica.core.parts import Assembler
@@ -21,6 +23,14 @@ from hcom_replica.errors import ProtocolError, TokenError
 from hcom_replica.ids import OriginId
 from hcom_replica.wire.batch import Descriptor, decode_batch, encode_batch
 from hcom_replica.wire.codec import decoder, encode
+from hcom_replica.wire.epoch import (
+    Certificate,
+    decode_notice,
+    decode_record,
+    encode_notice,
+    is_certified,
+    open_record,
+)
 from hcom_replica.wire.event import Draft, check_event, decode_event, encode_event
 from hcom_replica.wire.frame import Kind, Packed, Signer, close_frame, open_frame
 from hcom_replica.wire.keys import GroupKeys
@@ -32,6 +42,7 @@ from hcom_replica.wire.messages import (
     decode_index,
     decode_part,
     decode_presence,
+    decode_rekey,
     decode_standing,
     decode_vector,
     decode_want,
@@ -270,6 +281,7 @@ DECODERS = {
     Kind.FILL_PART: decode_fill_part,
     Kind.SEGMENT_PART: decode_part,
     Kind.ASK: decode_ask,
+    Kind.REKEY: decode_rekey,
 }
 
 
@@ -323,13 +335,70 @@ def test_parts_give_the_batch() -> None:
     assert results == [None] * (len(case["parts"]) - 1) + [batch]
 
 
+# --- epochs --------------------------------------------------------------------------------------------------------
+
+
+def test_certificate_is_what_the_specification_says() -> None:
+    """P12.1"""
+    case = load("epochs")
+    group, one = unhex(case["group"]), case["certificate"]
+    digest = h(group, one["number"].to_bytes(4, "big"), unhex(one["device"]))
+    VerifyKey(unhex(case["author"])).verify(b"hcr1 admit\x00" + digest, unhex(one["signature"]))
+    certificate = Certificate(unhex(case["author"]), one["number"], unhex(one["device"]), unhex(one["signature"]))
+    assert is_certified(group, certificate)
+    assert not is_certified(bytes(16), certificate)
+    assert not is_certified(group, msgspec.structs.replace(certificate, number=one["number"] + 1))
+
+
+def test_epoch_record_is_what_the_specification_says() -> None:
+    """P12.4, P12.5"""
+    case = load("epochs")
+    group, one = unhex(case["group"]), case["record"]
+    body, signature = msgspec.msgpack.decode(unhex(one["encoded"]))
+    VerifyKey(unhex(case["author"])).verify(b"hcr1 epoch\x00" + h(body), signature)
+    found, number, author, check, ephemeral, revoked, boxes = msgspec.msgpack.decode(body)
+    assert (found, number, author.hex()) == (group, one["number"], case["author"])
+    assert (check.hex(), ephemeral.hex()) == (one["check"], one["ephemeral"])
+    assert [key.hex() for key in revoked] == one["revoked"]
+    data = b"hcr1 check\x00" + group + number.to_bytes(4, "big")
+    assert blake2b(data, key=unhex(one["secret"]), digest_size=32).digest()[:16] == check
+    assert len(boxes) == 56 * len(one["devices"])
+    record = decode_record(group, unhex(one["encoded"]))
+    for device in one["devices"]:
+        key, signing = unhex(device["key"]), SigningKey(unhex(device["seed"]))
+        place = next(at for at in range(0, len(boxes), 56) if boxes[at : at + 8] == h(b"hcr1 device\x00", key)[:8])
+        nonce = h(b"hcr1 box", ephemeral, key)[:24]
+        opened = Box(signing.to_curve25519_private_key(), PublicKey(ephemeral)).decrypt(
+            boxes[place + 8 : place + 56], nonce
+        )
+        assert opened.hex() == one["secret"]
+        assert open_record(group, record, DeviceKey(unhex(device["seed"]))) == GroupKeys(group, opened, number)
+    assert open_record(group, record, DeviceKey(bytes(32))) is None
+
+
+def test_notice_reads_and_is_made_the_same() -> None:
+    """P12.13"""
+    case = load("epochs")
+    notice = decode_notice(unhex(case["group"]), unhex(case["notice"]))
+    assert notice.record.encoded.hex() == case["record"]["encoded"]
+    assert [one.number for one in notice.certificates] == [1]
+    assert encode_notice(notice).hex() == case["notice"]
+
+
+@pytest.mark.parametrize("case", cases("epochs", "invalid"))
+def test_record_that_is_none_is_refused(case: Json) -> None:
+    with pytest.raises(ProtocolError) as error:
+        decode_record(unhex(load("epochs")["group"]), unhex(case["data"]))
+    assert error.value.reason == case["reason"]
+
+
 # --- tokens --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("case", cases("tokens", "valid"))
 def test_token_reads_and_is_made_the_same(case: Json) -> None:
     token = decode_token(case["token"])
-    assert token == JoinToken(keys_of(case, case["epoch"]), tuple(case["brokers"]))
+    assert token == JoinToken(keys_of(case, case["epoch"]), tuple(case["brokers"]), unhex(case["founder"]))
     assert token.encode() == "".join(case["token"].split()), "tokens handed out before could not be used any more"
     assert case["secret"] not in repr(token)
 
