@@ -6,12 +6,14 @@ import msgspec
 
 from hcom_replica.api.appending import wall_ms
 from hcom_replica.api.control import wake
+from hcom_replica.api.keyepochs import membership_of
 from hcom_replica.api.replica import Replica
 from hcom_replica.api.times import iso_ms
 from hcom_replica.core.hello import RETIRE, Retire, system_draft
 from hcom_replica.core.members import read_members
 from hcom_replica.core.origin import OriginState
 from hcom_replica.errors import UsageError
+from hcom_replica.wire.signing import device_id
 
 
 class DeviceRow(msgspec.Struct, frozen=True):
@@ -23,7 +25,7 @@ class DeviceRow(msgspec.Struct, frozen=True):
         origins: its incarnations, oldest first.
         events: held here, system events left out.
         last_written: hlc time of its newest event held here; None when there is none.
-        flags: `this`, `retired`, `name claimed twice`.
+        flags: `this`, `retired`, `revoked`, `not admitted`, `name claimed twice`.
     """
 
     device: str
@@ -37,13 +39,17 @@ class DeviceRow(msgspec.Struct, frozen=True):
 def list_devices(replica: Replica) -> list[DeviceRow]:
     """All devices known here, by name."""
     by_device = _states(replica)
-    members = read_members(replica.log)
+    members, membership = read_members(replica.log), membership_of(replica.parts)
+    revoked = {device_id(key) for key in membership.revoked}
+    strangers = {device_id(key) for key in membership.unadmitted()} if any(replica.parts.token.founder) else set()
     rows = []
     for device, shown in replica.names.all().items():
         states = by_device.get(device, [])
         name = replica.device if device == replica.names.own else shown
         flags = ["this"] if device == replica.names.own else []
         flags += ["retired"] if device in members.retired else []
+        flags += ["revoked"] if device in revoked else []
+        flags += ["not admitted"] if device in strangers else []
         flags += ["name claimed twice"] if members.names.get(device, shown) != shown else []
         newest = max((state.hlc for state in states), default=0)
         rows.append(

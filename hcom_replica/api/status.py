@@ -6,6 +6,7 @@ import msgspec
 
 from hcom_replica.api.appending import wall_ms
 from hcom_replica.api.control import ask
+from hcom_replica.api.keyepochs import viewer_of
 from hcom_replica.api.opening import Parts
 from hcom_replica.api.times import iso_ms
 from hcom_replica.core.status import DaemonStatus, Status, StatusInput, build_status
@@ -20,8 +21,7 @@ def read_status(parts: Parts) -> Status:
     pid, info = ask(parts.folder)
     url, problem = _broker(parts)
     given = StatusInput(
-        group=parts.token.keys.group,
-        device_key=parts.device.public,
+        viewer=viewer_of(parts),
         name=parts.name,
         notes=parts.log.peers(),
         now_ms=wall_ms(),

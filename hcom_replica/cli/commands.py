@@ -36,6 +36,8 @@ COMMANDS: Final = {
     ("relay", "off"): "relay:off",
     ("relay", "forget"): "relay:forget",
     ("relay", "token"): "relay:token",
+    ("relay", "revoke"): "relay:revoke",
+    ("relay", "rotate"): "relay:rotate",
     ("relay", "daemon"): "daemon:status",
     ("relay", "daemon", "start"): "daemon:start",
     ("relay", "daemon", "stop"): "daemon:stop",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from hcom_replica.cli.options import Arg, Opt
 from hcom_replica.cli.print import escape, facts, json_line, line, note, table
 from hcom_replica.cli.session import Session
 from hcom_replica.cli.write import read_stdin
+
+if TYPE_CHECKING:
+    from hcom_replica.api.keyepochs import NewKey
 
 Broker = Annotated[
     str | None, Opt("--broker", metavar="URL", help="mqtt://host[:port], mqtts://host[:port]; host:port is TLS")
@@ -193,3 +196,38 @@ def token(session: Session, json: Json = False) -> int | None:
     else:
         line(shown)
     return 0
+
+
+def revoke(
+    session: Session,
+    device: Annotated[str, Arg("DEVICE", help="name or id of the device, as `devices` shows it")],
+    json: Json = False,
+) -> int | None:
+    """Shut a device out: change the group's key, and tell the new one to all others."""
+    from hcom_replica.api.relay import change_group_key
+
+    changed = change_group_key(session.folder, device)
+    if json:
+        json_line(changed)
+        return 0
+    line(f"revoked {escape(changed.revoked[0])}: it reads and writes nothing newer; what it has read, it has read")
+    _show_key(changed)
+    return 0
+
+
+def rotate(session: Session, json: Json = False) -> int | None:
+    """Change the group's key: tokens handed out before are good for nothing any more."""
+    from hcom_replica.api.relay import change_group_key
+
+    changed = change_group_key(session.folder)
+    if json:
+        json_line(changed)
+    else:
+        _show_key(changed)
+    return 0
+
+
+def _show_key(changed: NewKey) -> None:
+    facts([("key epoch", changed.epoch), ("given to", ", ".join(changed.devices))])
+    note("devices that are away take the new key when they come back; `status` names them")
+    note("a device in the list that you do not know? revoke it, too")

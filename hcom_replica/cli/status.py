@@ -62,6 +62,7 @@ def show(now: Status, *, lag: bool) -> None:
             ("inbound", _inbound(now)),
             ("outbound", _outbound(now)),
             ("stable up to", _frontier(now)),
+            *_key(now),
         ]
     )
     for warning in now.warnings:
@@ -69,6 +70,13 @@ def show(now: Status, *, lag: bool) -> None:
     if lag:
         line()
         show_rows(now.devices)
+
+
+def _key(now: Status) -> list[tuple[str, str]]:
+    if now.key_epoch == 1 and not now.awaiting_key:
+        return []
+    waits = f"; {', '.join(now.awaiting_key)} yet to take it" if now.awaiting_key else ""
+    return [("key", f"epoch {now.key_epoch}{waits}")]
 
 
 def broker_text(now: Status) -> str:

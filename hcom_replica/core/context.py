@@ -75,7 +75,7 @@ class Context:
         self.topics = topics = Topics(keys, topic_path)
         self.outbox = outbox = Outbox(keys, rng, boot)
         self.peers = Peers(keys.group, notes)
-        self.knowledge = Knowledge(log, self.peers, settings.lease_ms, viewer if viewer.founder else None)
+        self.knowledge = Knowledge(log, self.peers, settings.lease_ms, viewer if any(viewer.founder) else None)
         self.rekey = Rekey(outbox, settings, self.knowledge)
         self.disputes = Disputes(self.knowledge)
         self.slots = slots = OwnSlots(outbox, settings)

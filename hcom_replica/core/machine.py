@@ -317,6 +317,8 @@ class Machine:
             -skews[len(skews) // 2] if most_off else 0,
             self._c.mailbox.refused,
             self._c.mailbox.too_large,
+            self.epoch.epoch,
+            self._shut_out,
         )
 
     @property

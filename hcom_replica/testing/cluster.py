@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final
 
-from hcom_replica.core.membership import Viewer, read_membership
+from hcom_replica.core.membership import read_membership
 from hcom_replica.core.newepoch import epoch_drafts
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.settings import Settings
@@ -122,7 +122,7 @@ class Cluster:
     def revoke(self, name: str, *victims: str) -> None:
         """Begin a new key epoch on a device, as its command line does; without victims it is a rotation."""
         device = self[name]
-        membership = read_membership(device.log, Viewer(device.key, device.joined, self.world.founder))
+        membership = read_membership(device.log, device.viewer)
         keys = [self[victim].key.public for victim in victims]
         device.append(epoch_drafts(membership, device.log.origins(), keys, self.scheduler.random.randbytes))
 

@@ -72,8 +72,7 @@ class _Process:
         self._device = device
         self.link: SimLink | None = None
         rng = random.Random(world.scheduler.random.getrandbits(64))
-        viewer = Viewer(device.key, device.joined, world.founder)
-        self.machine = Machine(Context(viewer, log, device.settings, rng, log.next_boot(), [*log.peers()]))
+        self.machine = Machine(Context(device.viewer, log, device.settings, rng, log.next_boot(), [*log.peers()]))
         self.engine = Engine(self.machine, log, self, rng=rng, trace=device.note, before=device.before_effect)
         self.closing_until_ms: int | None = None
 
@@ -165,6 +164,11 @@ class Device:
         epoch = self.joined.check if self.world.founder else b""
         writer = Writer(self.key, self.world.keys.group, self._member, epoch)
         self.log = Log(kv, self.world.keys.group, writer, entropy=self.world.scheduler.random.randbytes)
+
+    @property
+    def viewer(self) -> Viewer:
+        """On whose behalf members and epochs are judged."""
+        return Viewer(self.key, self.joined, self.world.founder)
 
     # --- the process -------------------------------------------------------------------------------------------
 

@@ -131,7 +131,7 @@ class Views:
 
     def _status(self, name: str) -> Status:
         device = self._stage[name]
-        return build_status(device.log, _given(device, self._stage.world.keys.group))
+        return build_status(device.log, _given(device))
 
     def _row_name(self, row: OriginRow) -> str:
         return self._stage.name_of(OriginId(bytes.fromhex(row.origin)))
@@ -167,11 +167,10 @@ class Views:
         return str(value)
 
 
-def _given(device: Device, group: bytes) -> StatusInput:
+def _given(device: Device) -> StatusInput:
     live = device.machine.live_info() if device.running else None
     return StatusInput(
-        group=group,
-        device_key=device.key.public,
+        viewer=device.viewer,
         name=device.name,
         notes=[*device.log.peers()],
         now_ms=device.now.wall_ms,

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hcom_replica.core.chain import walk
 from hcom_replica.core.effects import Now
+from hcom_replica.core.membership import Viewer
 from hcom_replica.core.settings import Settings
 from hcom_replica.core.status import DaemonStatus, StatusInput, build_status
 from hcom_replica.wire.batch import Batch, Commit, Descriptor, encode_batch
@@ -186,7 +187,7 @@ def hostile(draw: st.DrawFn) -> tuple[str, bytes]:
 def status_input(host: Host, now: Now) -> StatusInput:
     log = host.device.log
     return StatusInput(
-        KEYS.group, host.device.key.public, "BOXE", [*log.peers()], now.wall_ms, log.event_count(), log.own_tip(),
+        Viewer(host.device.key, KEYS, b""), "BOXE", [*log.peers()], now.wall_ms, log.event_count(), log.own_tip(),
         DaemonStatus(running=True, pid=1), None, host.machine.live_info(), str,
     )  # fmt: skip
 
