@@ -187,7 +187,7 @@ def forget(
 
 
 def token(session: Session, json: Json = False) -> int | None:
-    """Print the join token. Treat it like a private key."""
+    """Print the join token of the present key epoch. Treat it like a private key."""
     from hcom_replica.api.relay import join_token
 
     shown = join_token(session.folder)
