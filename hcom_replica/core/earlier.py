@@ -108,5 +108,5 @@ class EarlierEpochs:
 
 def _written_before(state: OriginState, membership: Membership) -> int:
     """How far an own origin went when the present epoch was adopted; all of it when that stands in another."""
-    origin, seq = membership.book.adopted.get(state.key, (state.id, 0))
-    return seq if origin == state.id else state.seq
+    adoption = membership.book.adopted.get(state.key)
+    return adoption.seq if adoption is not None and adoption.origin == state.id else state.seq

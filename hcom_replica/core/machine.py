@@ -332,6 +332,11 @@ class Machine:
         return self._c.topics.keys
 
     @property
+    def epochs(self) -> list[GroupKeys]:
+        """The key epochs under whose topics this device speaks: the present one, then earlier ones."""
+        return [self.epoch, *(topics.keys for topics in self._c.topics.earlier.values())]
+
+    @property
     def off_requested(self) -> bool:
         """A member has asked all devices to stop syncing; set it to False when that was done."""
         return self._inbox.off_requested

@@ -48,7 +48,7 @@ def read_members(log: LogReader) -> Members:
         device = devices.get(origin)
         if device is None:
             continue
-        members.book.note(states[origin].key, origin, seq, stated)
+        members.book.note(states[origin], seq, stated)
         if isinstance(stated, Hello | Rename):
             members.names[device] = stated.name
         if isinstance(stated, Hello) and stated.link is not None and states[origin].generation > 1:  # P2.2

@@ -58,7 +58,8 @@ class Membership:
         certificates: those that count.
         keyring: every epoch that the viewer knows the secret of, by its check.
         current: the epoch that the viewer is to be in.
-        adopted: the one that its log says it is in.
+        adopted: the one that it is in.
+        said: check of the one that its log says it is in; empty when the log says none.
         shut_out: why the viewer has no part in the group any more; empty as long as it has.
     """
 
@@ -73,8 +74,14 @@ class Membership:
     keyring: Mapping[bytes, GroupKeys]
     current: GroupKeys
     adopted: GroupKeys
+    said: bytes
     shut_out: str
     book: Book = field(repr=False)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the log says that the viewer is where it is to be."""
+        return self.said == self.current.check
 
     @property
     def record(self) -> EpochRecord | None:
@@ -166,8 +173,10 @@ def judge(
     keyring = _keyring(viewer, records)
     valid = tuple(_valid(records, ranks, revoked))
     current = _current(viewer, valid, keyring)
-    own = book.epochs.get(viewer.device.public, [])
-    adopted = next((keyring[check] for check in reversed(own) if check in keyring), viewer.joined)
+    own = book.adopted.get(viewer.device.public)
+    adopted = keyring.get(own.check, viewer.joined) if own is not None else viewer.joined
+    joined = viewer.joined.check if viewer.joined.check in book.epochs.get(viewer.device.public, ()) else b""
+    said = own.check if own is not None else joined
     gone = set(left)
     present = frozenset(key for key in hellos if device_id(key) not in gone)
     shut_out = _shut_out(viewer, valid, ranks, revoked, current)
@@ -183,6 +192,7 @@ def judge(
         keyring,
         current,
         adopted,
+        said,
         shut_out,
         book,
     )

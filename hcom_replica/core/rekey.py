@@ -44,7 +44,7 @@ class Rekey:
         membership = self._knowledge.membership
         if membership is None:
             return False
-        return self.pending or bool(membership.shut_out) or membership.current.check != membership.adopted.check
+        return self.pending or bool(membership.shut_out) or not membership.is_settled
 
     def settled(self) -> None:
         """The log has moved, or the link has: what was decided is in the log, or is decided anew."""
@@ -60,7 +60,7 @@ class Rekey:
         membership, self._wake_ms = self._knowledge.membership, None
         if membership is None or self.pending or membership.shut_out:
             return
-        if membership.current.check != membership.adopted.check or self._exceeds(membership):
+        if not membership.is_settled or self._exceeds(membership):
             self._append(_adopt_draft(membership, self._knowledge))
         elif is_open and membership.viewer.device.public in membership.ranks:
             strangers = membership.unadmitted()

@@ -16,9 +16,10 @@ from hcom_replica.core.origin import OriginState
 from hcom_replica.ids import OriginId
 from hcom_replica.store.kv import Table
 from hcom_replica.store.log import Log
+from hcom_replica.store.schema import StoredEvent
 from hcom_replica.testing.device import Device
 from hcom_replica.testing.disk import Disk
-from hcom_replica.wire.event import decode_event
+from hcom_replica.wire.event import decode_event, is_system
 from hcom_replica.wire.signing import COMMIT, commit_digest, verify
 
 _RUN_BYTES: Final = 1 << 20
@@ -40,9 +41,15 @@ class Violation(AssertionError):
         self.rule = rule
 
 
-def fingerprint(record: bytes) -> bytes:
-    """What stands for an event in the model; all events of a simulated world differ."""
-    return blake2b(record, digest_size=16).digest()
+def fingerprint(record: bytes, incarnation: bytes = b"") -> bytes:
+    """What stands for an event in the model; all events of a simulated world differ.
+
+    Args:
+        record: encoded.
+        incarnation: of its origin: two may say the same of members and epochs in the same moment.
+    """
+    own = incarnation if is_system(decode_event(record).kind) else b""
+    return blake2b(record, digest_size=16, key=own).digest()
 
 
 @dataclass(slots=True)
@@ -123,7 +130,7 @@ class Checkers:
                     raise Violation("S1", f"{device.name}: arrival {row.number} follows {watch.arrival}")
                 watch.arrival = row.number
                 place = (row.event.origin, row.event.seq)
-                print_ = fingerprint(row.event.record)
+                print_ = _print(device.log, row.event)
                 if print_ in watch.held:
                     raise Violation("S2", f"{device.name} stored {_name(place)} twice")
                 watch.held[print_] = place
@@ -191,7 +198,7 @@ class Checkers:
             if event.key <= previous:
                 raise Violation("P3.2", f"{device.name}: two events with one place in the order")
             previous = event.key
-            found[fingerprint(event.record)] = (event.origin, event.seq)
+            found[_print(device.log, event)] = (event.origin, event.seq)
         gone = set(self.disks[device.name].held) - set(found)
         if gone:
             raise Violation("S1", f"{device.name} has lost {len(gone)} events it held")
@@ -233,7 +240,12 @@ class Checkers:
 
 
 def _order(log: Log) -> list[bytes]:
-    return [fingerprint(event.record) for event in log.events()]
+    return [_print(log, event) for event in log.events()]
+
+
+def _print(log: Log, event: StoredEvent) -> bytes:
+    state = log.origin_state(event.origin)
+    return fingerprint(event.record, state.incarnation if state is not None else b"")
 
 
 def _name(place: Place) -> str:

@@ -50,7 +50,19 @@ ACTS: Final = {
 }
 """What may be done, and how often beside the others."""
 
-_HARMLESS: Final = {"append", "stop", "start", "keep_disk", "keep_broker", "join", "append refused", "start refused"}
+_HARMLESS: Final = {
+    "append",
+    "stop",
+    "start",
+    "keep_disk",
+    "keep_broker",
+    "join",
+    "append refused",
+    "start refused",
+    "rotate",
+    "revoke",
+    "key change refused",
+}
 """Acts that are no faults."""
 
 
@@ -110,6 +122,7 @@ class Schedule:
         self._broker_past: list[dict[str, bytes]] = [{}]
         self._disk_past: list[tuple[str, Disk]] = []
         self._twins = 0
+        self._weights = ACTS
 
     @classmethod
     def short(cls, seed: int, disks: Callable[[], Disk] = MemoryKv) -> Schedule:
@@ -147,7 +160,7 @@ class Schedule:
     # --- what happens ------------------------------------------------------------------------------------------
 
     def _act(self) -> None:
-        act = self._rng.choices(list(ACTS), list(ACTS.values()))[0]
+        act = self._rng.choices(list(self._weights), list(self._weights.values()))[0]
         self.acts[act] += 1
         do: Callable[[str], None] = getattr(self, f"_{act}")
         name = self._rng.choice(sorted(self.stage.devices))

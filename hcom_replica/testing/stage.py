@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Final
 
+from hcom_replica.core.book import Book
 from hcom_replica.core.effects import Effect, Publish
 from hcom_replica.core.hello import Hello, read_system
+from hcom_replica.core.membership import Membership, judge, read_membership
 from hcom_replica.core.settings import Settings
 from hcom_replica.errors import ProtocolError, UsageError
 from hcom_replica.ids import EventId, OriginId
@@ -101,6 +103,25 @@ class Stage(Cluster):
         self._names: dict[OriginId, str] = {}
         self._keys: dict[str, bytes] = {}
         self._topics = Topics(self.world.keys)
+
+    def found(self) -> None:
+        """The first device to join is the group's founder."""
+        self._founded = True
+
+    def membership(self, device: Device) -> Membership:
+        """Who is a member by a device's log, and by what a running one has heard."""
+        heard = device.machine.membership if device.running else None
+        return heard or read_membership(device.log, device.viewer)
+
+    def said_by_all(self) -> Membership:
+        """Who is a member by all that stands in any log."""
+        book, keys = Book(), set[bytes]()
+        for device in self.devices.values():
+            states = {state.id: state for state in device.log.origins()}
+            keys.update(state.key for state in states.values())
+            for origin, seq, event in device.log.system_events():
+                book.note(states[origin], seq, read_system(event.kind, event.body))
+        return judge(next(iter(self.devices.values())).viewer, book, keys, ())
 
     # --- devices -----------------------------------------------------------------------------------------------
 
@@ -228,13 +249,16 @@ class Stage(Cluster):
         """
         log, known = self[name].log, dict[OriginId, int]()
         said = list[tuple[OriginId, int, bytes]]()
+        membership = self.membership(self[name])
         for kind, author, _, _, data in log.peers():
-            if kind == Kind.HEAD:
+            if kind == Kind.HEAD and data[:32] not in membership.revoked:
                 head = decode_head(data[_AUTHOR_BYTES:])
                 said.append((author, head.seq, head.tip))
         for _, _, event in log.system_events():
             stated = read_system(event.kind, event.body)
             if isinstance(stated, Hello) and stated.link is not None:
+                if bytes.fromhex(stated.key) in membership.revoked:
+                    continue
                 link = stated.link
                 said.append((OriginId(bytes.fromhex(link.origin)), link.seq, bytes.fromhex(link.c)))
         for origin, seq, tip in said:

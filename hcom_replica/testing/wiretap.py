@@ -21,7 +21,7 @@ from hcom_replica.wire.messages import Ack, Segment, decode_head, decode_index, 
 from hcom_replica.wire.signing import hash32
 from hcom_replica.wire.topics import Topics
 
-_OWN_SLOTS: Final = frozenset("hvispm")
+_OWN_SLOTS: Final = frozenset("hvispmr")
 
 
 @dataclass(slots=True)
@@ -54,8 +54,8 @@ class Wiretap:
     """
 
     def __init__(self, keys: GroupKeys, checkers: Checkers, faults: Faults) -> None:
-        self._keys = keys
         self._topics = Topics(keys)
+        self._later: dict[str, Topics] = {}
         self._checkers = checkers
         self._faults = faults
         self._voices: dict[str, _Voice] = {}
@@ -67,7 +67,7 @@ class Wiretap:
 
     def arrived(self, topic: str, payload: bytes) -> None:
         """The broker was given a message."""
-        group, _ = self._topics.parse(topic)
+        group, _ = self._of(topic).parse(topic)
         if group == "f":
             self._echoed.add(topic)
         elif group == "i":
@@ -81,7 +81,8 @@ class Wiretap:
         Raises:
             Violation: S4, S6, S8, P6.3 or P8.1.
         """
-        group, leaves = self._topics.parse(effect.topic)
+        self._learn(device)
+        group, leaves = self._of(effect.topic).parse(effect.topic)
         voice = self._voices.get(device.name)
         if voice is None or voice.boot is not link:
             voice = self._voices[device.name] = _Voice(link, lost=self._lost(device))
@@ -93,9 +94,19 @@ class Wiretap:
             return
         self._judge(device, voice, effect, group, leaves)
 
+    def _learn(self, device: Device) -> None:
+        """Learn of the epochs that a device speaks in."""
+        for keys in device.machine.epochs:
+            if keys.prefix != self._topics.prefix and keys.prefix not in self._later:
+                self._later[keys.prefix] = Topics(keys)
+
+    def _of(self, topic: str) -> Topics:
+        return self._later.get(topic.split("/", 1)[0], self._topics)
+
     def _judge(self, device: Device, voice: _Voice, effect: Publish, group: str, leaves: list[str]) -> None:
-        frame = open_frame(self._keys, effect.topic, effect.payload)
-        if frame.author is None or leaves[0] != self._topics.leaf(frame.author.origin):
+        topics = self._of(effect.topic)
+        frame = open_frame(topics.keys, effect.topic, effect.payload)
+        if frame.author is None or leaves[0] != topics.leaf(frame.author.origin):
             raise Violation("P6.1", f"{device.name} writes a slot that is not its own")
         if frame.kind is Kind.HEAD:
             self._judge_head(device, frame.author.origin, frame.payload)
