@@ -15,6 +15,7 @@ HELLO: Final = "_hello"
 NAME: Final = "_name"
 RETIRE: Final = "_retire"
 RETURN: Final = "_return"
+REPLACE: Final = "_replace"
 
 
 Seq = Annotated[int, msgspec.Meta(ge=0)]
@@ -59,13 +60,20 @@ class Return(msgspec.Struct, frozen=True):
     device: str
 
 
-System = Hello | Rename | Retire | Return
+class Replace(msgspec.Struct, frozen=True):
+    """Body of `_replace`: asks the other members to retire a device whose name the writer claims, too."""
+
+    device: str
+
+
+System = Hello | Rename | Retire | Return | Replace
 
 _DECODE: Final[dict[str, Callable[[bytes], System]]] = {
     HELLO: msgspec.json.Decoder(Hello).decode,
     NAME: msgspec.json.Decoder(Rename).decode,
     RETIRE: msgspec.json.Decoder(Retire).decode,
     RETURN: msgspec.json.Decoder(Return).decode,
+    REPLACE: msgspec.json.Decoder(Replace).decode,
 }
 
 
