@@ -81,7 +81,8 @@ class Continuity:
     def finding(self, txn: ReadTxn, group: bytes) -> Finding:
         """What there is to say of it."""
         found, mark = self._find(txn, group)
-        return Finding(found, mark, self._here, self._marks.trouble)
+        missing = "it is missing" if mark is None and _kept(txn) is not None else ""
+        return Finding(found, mark, self._here, self._marks.trouble or missing)
 
     def close(self) -> None:
         """Give the marker's file back. Idempotent."""
