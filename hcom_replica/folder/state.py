@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
-from uuid import UUID
 
 STATE_VARIABLE: Final = "HCOM_REPLICA_STATE"
 MACHINE_VARIABLE: Final = "HCOM_REPLICA_MACHINE_ID"
@@ -66,7 +65,8 @@ def boot_id(environ: Mapping[str, str]) -> bytes:
     """16 bytes that differ from boot to boot; zero bytes when the system does not tell."""
     text = environ[BOOT_VARIABLE] if BOOT_VARIABLE in environ else _boot()
     with suppress(ValueError):
-        return UUID(text.strip()).bytes
+        found = bytes.fromhex(text.strip().replace("-", ""))
+        return found if len(found) == _ID_BYTES else bytes(_ID_BYTES)
     return bytes(_ID_BYTES)
 
 

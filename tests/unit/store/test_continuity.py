@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -10,68 +9,13 @@ import pytest
 from hcom_replica.core.append import CLOCK, FIRST, Writer
 from hcom_replica.core.continuity import COPIED, ROLLED_BACK, Mark, Place
 from hcom_replica.core.hello import HELLO, Hello, read_system
-from hcom_replica.core.origin import OriginState
 from hcom_replica.errors import StoreFull
-from hcom_replica.store.continuity import Continuity
 from hcom_replica.store.ingest import FORKED
-from hcom_replica.store.kv import Table
 from hcom_replica.store.log import Log
 from hcom_replica.store.marker import MarkerFolder
-from hcom_replica.store.memory_kv import MemoryKv, Moment
-from hcom_replica.store.schema import Meta
-from hcom_replica.wire.signing import DeviceKey
-from tests.unit.store.devices import GROUP, NOW, Device, counter_entropy, draft, send
-
-HERE = Place(1, 1_000)
-ELSEWHERE = Place(2, 2_000)
-KEY = DeviceKey(b"BOXE".ljust(32, b"."))
-
-
-class Died(Exception):
-    """A process was killed at this moment."""
-
-
-@dataclass
-class Machine:
-    """A machine with a disk and a state folder; `open` is a process on it.
-
-    Attributes:
-        state: its state folder; None for a process without one.
-        kv: the disk.
-        place: where the log lies.
-        system: ids of machine and boot.
-    """
-
-    state: Path | None
-    kv: MemoryKv = field(default_factory=MemoryKv)
-    place: Place = HERE
-    system: tuple[bytes, bytes] = (b"m" * 16, b"b" * 16)
-    opened: int = 0
-
-    def open(self) -> Log:
-        """A process opens the log."""
-        self.opened += 1
-        held_to = Continuity(
-            lambda: self.place,
-            lambda: self.system,
-            MarkerFolder(self.state),
-            entropy=counter_entropy(self.place.inode << 16 | self.opened),
-        )
-        entropy = counter_entropy(1 << 20 | self.opened)
-        return Log(self.kv, GROUP, Writer(KEY, GROUP, "BOXE"), entropy=entropy, continuity=held_to)
-
-    def emit(self, count: int = 1) -> OriginState:
-        """A process appends so many events, one by one, and ends."""
-        log = self.open()
-        for number in range(count):
-            log.append([draft(str(number))], NOW)
-        own = log.own_origin()
-        assert own is not None
-        return own
-
-    def backup(self) -> MemoryKv:
-        """A copy of the disk."""
-        return self.kv.clone()
+from hcom_replica.store.memory_kv import Moment
+from tests.unit.store.devices import GROUP, NOW, Device, draft, send
+from tests.unit.store.machines import ELSEWHERE, HERE, KEY, Died, Machine, die, home_of, marker_of
 
 
 @pytest.fixture
@@ -281,10 +225,6 @@ def test_death_between_commit_and_marker_is_normal(machine: Machine) -> None:
     """T7.6"""
     first = machine.emit()
 
-    def die(moment: Moment) -> None:
-        if moment is Moment.AFTER_COMMIT:
-            raise Died
-
     for _ in range(3):
         machine.kv.fault = die
         with pytest.raises(Died):
@@ -401,17 +341,6 @@ def test_log_that_another_file_has_replaced_is_noticed(machine: Machine) -> None
 def machine_slot(data: bytes | bytearray, at: int) -> int:
     """The counter of a slot; 0 for an empty one."""
     return int.from_bytes(data[at + 4 : at + 12], "big")
-
-
-def home_of(kv: MemoryKv) -> bytes:
-    with kv.read() as txn:
-        return txn.get(Table.META, Meta.HOME) or b""
-
-
-def marker_of(machine: Machine) -> Path:
-    """Its marker's file."""
-    assert machine.state is not None
-    return machine.state / f"{home_of(machine.kv)[:16].hex()}.mark"
 
 
 def newest_mark(machine: Machine) -> Mark:
