@@ -12,7 +12,7 @@ from typing import NamedTuple
 from hcom_replica.core.chain import walk
 from hcom_replica.core.origin import CommitRow, OriginState
 from hcom_replica.core.reader import LogReader
-from hcom_replica.errors import ProtocolError
+from hcom_replica.errors import ProtocolError, StoreCorrupt
 from hcom_replica.wire.signing import COMMIT, commit_digest, verify
 
 _ONE_COMMIT: int = 1
@@ -71,24 +71,22 @@ def fork_proofs(log: LogReader, group: bytes) -> list[ForkProof]:
 
 
 def _proof(log: LogReader, group: bytes, derived: OriginState, states: list[OriginState]) -> ForkProof | None:
-    """The proof of one derived origin; None when nothing is held yet that it leaves."""
+    """The proof of one derived origin; None when nothing is held that it leaves."""
     base, shared = derived.base, log.tip_at(derived.id, derived.base)
-    siblings = (state for state in states if (state.key, state.incarnation) == (derived.key, derived.incarnation))
-    others = [state for state in siblings if state.id != derived.id and state.base <= base < state.seq]
     theirs = _branch(log, group, derived, base, shared)
-    for other in others:
-        if log.tip_at(other.id, base) != shared:
-            continue
-        ours = _branch(log, group, other, base, shared)
-        if ours is not None and theirs is not None and ours.differing < theirs.differing:
-            return ForkProof(base, shared, ours, theirs)
+    for state in states:
+        same = (state.key, state.incarnation) == (derived.key, derived.incarnation)
+        if same and state.base <= base < state.seq and log.tip_at(state.id, base) == shared:
+            ours = _branch(log, group, state, base, shared)
+            if ours.differing < theirs.differing:
+                return ForkProof(base, shared, ours, theirs)
     return None
 
 
-def _branch(log: LogReader, group: bytes, state: OriginState, base: int, shared: bytes) -> Branch | None:
+def _branch(log: LogReader, group: bytes, state: OriginState, base: int, shared: bytes) -> Branch:
     run = log.read_run(state.id, base + 1, _ONE_COMMIT)
     if run is None:
-        return None
+        raise StoreCorrupt(f"origin {state.id.hex()} holds nothing behind {base}")
     commit = run.commits[0]
     at_base, behind = (
         run.records[: base + 1 - run.first],

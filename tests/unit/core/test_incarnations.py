@@ -6,7 +6,7 @@ import pytest
 
 from hcom_replica.core.append import CLOCK, FIRST
 from hcom_replica.core.continuity import COPIED, ROLLED_BACK
-from hcom_replica.core.hello import HELLO, Hello, Link, system_draft
+from hcom_replica.core.hello import HELLO, NAME, Hello, Link, Rename, system_draft
 from hcom_replica.core.incarnations import read_incarnations
 from tests.unit.store.devices import NOW, Device, send
 
@@ -14,6 +14,7 @@ from tests.unit.store.devices import NOW, Device, send
 def test_first_and_corrected_clock_have_no_story() -> None:
     device = Device("BOXE")
     device.emit("a")
+    device.log.append([system_draft(NAME, Rename("LUNA"))], NOW)
     device.log.open_incarnation(CLOCK, NOW)
     found = read_incarnations(device.log)
     assert [(one.reason, one.story, one.fetched_events) for one in found] == [(FIRST, "", 0), (CLOCK, "", 0)]

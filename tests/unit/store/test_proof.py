@@ -7,8 +7,10 @@ from typing import cast
 
 import pytest
 
+from hcom_replica.core.origin import OriginState
 from hcom_replica.core.proof import ForkProof, fork_proofs
 from hcom_replica.core.reader import LogReader, StoredRun
+from hcom_replica.errors import StoreCorrupt
 from hcom_replica.ids import OriginId
 from hcom_replica.store.log import Log
 from hcom_replica.wire.signing import COMMIT, commit_digest, verify
@@ -62,6 +64,8 @@ def test_proofs_are_there_on_all_devices() -> None:
 
 def test_fork_of_a_fork_is_proven_against_the_branch_that_it_leaves() -> None:
     one, two = clones("x", "y")
+    for device in (one, two):
+        device.emit("behind all forks")
     deep = [two.clone(draw=30), two.clone(draw=31), one.clone(draw=32), one]
     for number, device in enumerate(deep):
         device.emit(f"deep{number}")
@@ -72,13 +76,41 @@ def test_fork_of_a_fork_is_proven_against_the_branch_that_it_leaves() -> None:
     proofs = fork_proofs(witness.log, GROUP)
     assert len(proofs) == 3
     assert all(proof.proven for proof in proofs)
-    assert len({proof.base for proof in proofs}) == 3
+    assert len({proof.base for proof in proofs}) >= 2
+    for proof in proofs:
+        assert witness.log.tip_at(proof.kept.state.id, proof.base) == proof.shared
 
 
 def test_no_fork_has_no_proof() -> None:
     device = Device("BOXE")
     device.emit("a")
     assert fork_proofs(device.log, GROUP) == []
+
+
+class Cut:
+    """A log that lacks something, as no log does that keeps its promises."""
+
+    def __init__(self, log: Log, *, kept: bool) -> None:
+        self._log = log
+        self._kept = kept
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._log, name)
+
+    def origins(self) -> list[OriginState]:
+        return [state for state in self._log.origins() if self._kept or state.forks]
+
+    def read_run(self, origin: OriginId, first: int, raw_bytes_max: int) -> StoredRun | None:
+        return None if self._kept else self._log.read_run(origin, first, raw_bytes_max)
+
+
+def test_branch_without_the_one_that_it_leaves_has_no_proof() -> None:
+    witness = Device("NOVA")
+    for twin in clones("x", "y"):
+        send(twin, witness)
+    assert fork_proofs(cast("LogReader", Cut(witness.log, kept=False)), GROUP) == []
+    with pytest.raises(StoreCorrupt, match="holds nothing behind 2"):
+        fork_proofs(cast("LogReader", Cut(witness.log, kept=True)), GROUP)
 
 
 class Tampered:
