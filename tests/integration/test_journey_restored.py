@@ -140,6 +140,29 @@ def test_older_folder_restored_offline_is_seen_before_the_first_append(
         assert "5 events were fetched back" in a.cli.run("doctor").stdout
 
 
+def test_daemon_on_an_older_folder_opens_an_incarnation_before_it_says_anything(
+    tmp_path: Path, own_broker: PrivateBroker
+) -> None:
+    """T7.5"""
+    with Group(tmp_path, own_broker) as group:
+        a, b = group.add("BOXA"), group.add("BOXB")
+        a.emit("1")
+        a.stop()
+        backup, first = Backup(a, tmp_path / "backup"), origin(a)
+        a.start()
+        a.emit("2")
+        b.wait_for_events(2)
+        a.stop()
+        backup.restore(state=False, in_place=False)
+        a.network.cut()
+        a.start()
+        assert origin(a) != first
+        assert reasons(a) == ["first", "rolled back"]
+        a.network.heal()
+        a.wait_for_events(2)
+        assert_equal_histories([a, b], 2)
+
+
 def test_home_folder_restored_as_new_files_is_seen_although_the_marker_was_restored_too(
     tmp_path: Path, own_broker: PrivateBroker
 ) -> None:
