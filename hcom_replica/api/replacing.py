@@ -23,10 +23,16 @@ _POLL_S: Final = 0.05
 
 
 class Namesake(NamedTuple):
-    """Another device that claims this one's name, as it is shown, and its id in hexadecimal."""
+    """Another device that claims this one's name, as it is shown, and what confirms that it is gone."""
 
     device: str
-    id: str
+    confirm: str
+
+
+def confirmation(shown: str, device: bytes) -> str:
+    """The command that retires a device; by its id where its name could mean something to a shell."""
+    safe = shown.isascii() and shown.replace("-", "").isalnum() and not shown.startswith("-")
+    return f"hcom-replica devices retire {shown if safe else device.hex()}"
 
 
 def ask_to_replace(folder: Folder, *, timeout_s: float) -> list[Namesake]:
@@ -52,7 +58,7 @@ def ask_to_replace(folder: Folder, *, timeout_s: float) -> list[Namesake]:
             wake(folder)
         replica.names.refresh()
         shown = replica.names.all()
-        return [Namesake(shown[device], device.hex()) for device in found]
+        return [Namesake(shown[device], confirmation(shown[device], device)) for device in found]
 
 
 def requests(log: LogReader, own_key: bytes) -> list[str]:
@@ -60,7 +66,13 @@ def requests(log: LogReader, own_key: bytes) -> list[str]:
     names = Names(log, own_key)
     shown = names.all()
     asked = [pair for pair in _open(read_members(log)) if {*pair} <= {*shown}]
-    return [_sentence(shown[asker], shown[old], own=asker == names.own) for asker, old in asked]
+    return [
+        f"this device takes the place of {shown[old]} once another member confirms it: {confirmation(shown[old], old)}"
+        if asker == names.own
+        else f"{shown[asker]} asks to take the place of {shown[old]}; if that one is gone, confirm it: "
+        + confirmation(shown[old], old)
+        for asker, old in asked
+    ]
 
 
 def _open(members: Members) -> Iterator[tuple[bytes, bytes]]:
@@ -68,13 +80,6 @@ def _open(members: Members) -> Iterator[tuple[bytes, bytes]]:
     for asker, old in members.replacing.items():
         if asker != old and not {asker, old} & {*members.retired}:
             yield asker, old
-
-
-def _sentence(asker: str, old: str, *, own: bool) -> str:
-    confirm = f"hcom-replica devices retire {old}"
-    if own:
-        return f"this device takes the place of {old} once another member confirms it: {confirm}"
-    return f"{asker} asks to take the place of {old}; if {old} is gone, confirm it: {confirm}"
 
 
 def _namesakes(replica: Replica) -> Iterator[bytes]:

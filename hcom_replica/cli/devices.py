@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from hcom_replica.cli.options import Arg, Opt
-from hcom_replica.cli.print import json_line, line, note, table
+from hcom_replica.cli.print import escape, json_line, line, note, table
 from hcom_replica.cli.session import Session
 
 
@@ -29,7 +29,7 @@ def devices(
     )
     for row in rows:
         if row.note:
-            note(f"{row.device}: {row.note}")
+            note(escape(f"{row.device}: {row.note}"))
     return 0
 
 

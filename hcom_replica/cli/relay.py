@@ -107,14 +107,14 @@ def connect(
 
 def _show_replacing(name: str, found: list[Namesake]) -> None:
     if not found:
-        line(f"no other device of that name is known here: {name} is this device's")
+        line(f"no other device of that name is known here: {escape(name)} is this device's")
     elif len(found) == 1:
-        line(f"asked to take the place of {found[0].device}; confirm it on another member:")
-        line(f"  hcom-replica devices retire {found[0].device}")
+        line(f"asked to take the place of {escape(found[0].device)}; confirm it on another member:")
+        line(f"  {found[0].confirm}")
     else:
         line(f"{len(found)} other devices claim that name; retire the one that is gone on another member:")
         for one in found:
-            line(f"  hcom-replica devices retire {one.device}")
+            line(f"  {one.confirm}")
 
 
 def _prompted(session: Session, username: str | None) -> str | None:

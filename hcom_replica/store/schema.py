@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from hcom_replica.core.continuity import Home, Place
 from hcom_replica.core.origin import CommitRow
+from hcom_replica.errors import StoreCorrupt
 from hcom_replica.ids import OriginId
 
 FORMAT: Final = 1
@@ -140,6 +141,8 @@ def pack_home(home: Home) -> bytes:
 
 
 def unpack_home(value: bytes) -> Home:
-    """Value of `home` in `meta`."""
+    """Value of `home` in `meta`; raises StoreCorrupt."""
+    if len(value) != _HOME.size:
+        raise StoreCorrupt("the home of this log cannot be read")
     name, inode, born_ns = _HOME.unpack(value)
     return Home(name, Place(inode, born_ns))
