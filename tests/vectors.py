@@ -16,12 +16,14 @@ import msgspec
 
 from hcom_replica.core.append import Writer, WriterState, append
 from hcom_replica.core.chain import walk
+from hcom_replica.core.continuity import Home, Mark, Place
 from hcom_replica.core.hello import Rename, system_draft
 from hcom_replica.core.hlc import pack as pack_hlc
 from hcom_replica.core.origin import CommitRow, OriginState, encode_state
 from hcom_replica.ids import OriginId, order_key
 from hcom_replica.limits import COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX
-from hcom_replica.store.schema import pack_commit, pack_peer, seq_key, u64
+from hcom_replica.store.marker import STRIDE_BYTES, newest, pack_mark
+from hcom_replica.store.schema import pack_commit, pack_home, pack_peer, seq_key, u64
 from hcom_replica.wire.batch import Batch, Commit, Descriptor, ForkPoint, encode_batch
 from hcom_replica.wire.codec import encode
 from hcom_replica.wire.epoch import EpochRecord, Notice, certify, encode_notice, make_record
@@ -627,7 +629,68 @@ def storage() -> Json:
         },
         "commits": {"seq": row.seq, "key": seq_key(STATE.id, row.seq).hex(), "value": pack_commit(row).hex()},
         "peers": {"key": peer[0].hex(), "value": peer[1].hex()},
+        "home": {
+            "id": HOME.id.hex(),
+            "inode": HOME.place.inode,
+            "born_ns": HOME.place.born_ns,
+            "key": b"home".hex(),
+            "value": pack_home(HOME).hex(),
+        },
     }
+
+
+HOME: Final = Home(bytes(range(16)), Place(2_146_851, NOW_MS * 1_000_000 + 1))
+
+
+def marker() -> Json:
+    """Slots and whole files of a continuity marker, sound and not."""
+    older = Mark(
+        7, HOME.id, KEYS.group, STATE.incarnation, STATE.id, STATE.seq - 1, HLCS[-2], bytes(range(16, 32)), bytes(16)
+    )
+    newer = older._replace(counter=8, seq=STATE.seq, hlc=HLCS[-1])
+    slots = {mark: pack_mark(mark) for mark in (older, newer)}
+    slot, gap = slots[newer], bytes(STRIDE_BYTES - len(slots[newer]))
+    files = [
+        ("both sound, the second newer", slots[older] + gap + slots[newer]),
+        ("both sound, the first newer", slots[newer] + gap + slots[older]),
+        ("the first alone", slots[older]),
+        ("the first torn", slots[newer][:60] + bytes(68) + gap + slots[older]),
+        ("the second torn", slots[older] + gap + slots[newer][:64] + slots[older][64:]),
+        ("the second cut off", slots[older] + gap + slots[newer][:127]),
+        ("empty", b""),
+        ("zero bytes", bytes(640)),
+    ]
+    return {
+        "slots": [
+            {**{name: _plain(value) for name, value in mark._asdict().items()}, "slot": data.hex()}
+            for mark, data in slots.items()
+        ],
+        "invalid": [
+            {"what": "empty", "slot": ""},
+            {"what": "zero bytes", "slot": bytes(128).hex()},
+            {"what": "cut short", "slot": slot[:127].hex()},
+            {"what": "a later form", "slot": (b"hcm2" + slot[4:]).hex()},
+            {"what": "seq changed", "slot": (slot[:71] + bytes([slot[71] ^ 1]) + slot[72:]).hex()},
+            {"what": "sum changed", "slot": (slot[:-1] + bytes([slot[-1] ^ 1])).hex()},
+            {"what": "half of another", "slot": (slot[:64] + slots[older][64:]).hex()},
+        ],
+        "files": [_marker_file(what, data) for what, data in files],
+    }
+
+
+def _marker_file(what: str, data: bytes) -> Json:
+    """A file, the counter of its newest sound slot, and at which offset the next one is written."""
+    following, mark = newest(data)
+    return {
+        "what": what,
+        "file": data.hex(),
+        "newest": mark.counter if mark is not None else None,
+        "next_at": following * STRIDE_BYTES,
+    }
+
+
+def _plain(value: bytes | int) -> str | int:
+    return value.hex() if isinstance(value, bytes) else value
 
 
 FILES: Final[dict[str, Callable[[], Json]]] = {
@@ -642,6 +705,7 @@ FILES: Final[dict[str, Callable[[], Json]]] = {
     "tokens": tokens,
     "epochs": epochs,
     "storage": storage,
+    "marker": marker,
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from hcom_replica.cli.options import Arg, Opt
-from hcom_replica.cli.print import json_line, line, table
+from hcom_replica.cli.print import escape, json_line, line, note, table
 from hcom_replica.cli.session import Session
 
 
@@ -27,6 +27,9 @@ def devices(
         ("device", "id", "events", "incarnations", "last written", ""),
         [(row.device, row.id, row.events, len(row.origins), row.last_written, ", ".join(row.flags)) for row in rows],
     )
+    for row in rows:
+        if row.note:
+            note(escape(f"{row.device}: {row.note}"))
     return 0
 
 

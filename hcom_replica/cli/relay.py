@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
+
 from hcom_replica.cli.options import Arg, Opt
 from hcom_replica.cli.print import escape, facts, json_line, line, note, table
 from hcom_replica.cli.session import Session
 from hcom_replica.cli.write import read_stdin
+from hcom_replica.errors import UsageError
 
 if TYPE_CHECKING:
     from hcom_replica.api.keyepochs import NewKey
+    from hcom_replica.api.replacing import Namesake
 
 Broker = Annotated[
     str | None, Opt("--broker", metavar="URL", help="mqtt://host[:port], mqtts://host[:port]; host:port is TLS")
@@ -64,17 +68,23 @@ def connect(
     ca_file: CaFile = None,
     name: Name = None,
     timeout: Annotated[float, Opt("--timeout", metavar="S", help="how long to wait for a member to answer")] = 5.0,
+    replace: Annotated[bool, Opt("--replace", help="take over --name from a device that is gone")] = False,
     json: Json = False,
 ) -> int | None:
     """Join a group and start syncing."""
     from hcom_replica.api.relay import Access, connect_group
+    from hcom_replica.api.replacing import ask_to_replace
 
+    if replace and name is None:
+        raise UsageError("--replace takes over a name", hint="say which: --name BOXE --replace")
     text = read_stdin().decode(errors="replace") if token == "-" else token
     access = Access(broker, username, password_file or _prompted(session, username), ca_file, name)
     joined = connect_group(session.folder, text, access, timeout_s=timeout)
+    found = ask_to_replace(session.folder, timeout_s=timeout) if replace else []
     session.warn_modes()
     if json:
-        json_line(joined)
+        asked = {"replaces": found[0].device if len(found) == 1 else None} if replace else {}
+        json_line({**msgspec.to_builtins(joined), **asked})
         return 0
     facts(
         [
@@ -91,7 +101,21 @@ def connect(
         line(f"joined: {joined.peers} other device{' is' if joined.peers == 1 else 's are'} known")
     else:
         line("joined, nobody has answered yet; if this group has members, the token may be old")
+    if replace:
+        _show_replacing(joined.device, found)
     return 0
+
+
+def _show_replacing(name: str, found: list[Namesake]) -> None:
+    if not found:
+        line(f"no other device of that name is known here: {escape(name)} is this device's")
+    elif len(found) == 1:
+        line(f"asked to take the place of {escape(found[0].device)}; confirm it on another member:")
+        line(f"  {found[0].confirm}")
+    else:
+        line(f"{len(found)} other devices claim that name; retire the one that is gone on another member:")
+        for one in found:
+            line(f"  {one.confirm}")
 
 
 def _prompted(session: Session, username: str | None) -> str | None:

@@ -18,6 +18,8 @@ RETURN: Final = "_return"
 ADMIT: Final = "_admit"
 EPOCH: Final = "_epoch"
 ADOPT: Final = "_adopt"
+REPLACE: Final = "_replace"
+
 
 Seq = Annotated[int, msgspec.Meta(ge=0)]
 Name = Annotated[str, msgspec.Meta(max_length=NAME_CHARS_MAX)]
@@ -87,7 +89,13 @@ class Adopt(msgspec.Struct, frozen=True):
     notice: bytes | None = None
 
 
-System = Hello | Rename | Retire | Return | Admit | NewEpoch | Adopt
+class Replace(msgspec.Struct, frozen=True):
+    """Body of `_replace`: asks the other members to retire a device whose name the writer claims, too."""
+
+    device: str
+
+
+System = Hello | Rename | Retire | Return | Replace | Admit | NewEpoch | Adopt
 
 _DECODE: Final[dict[str, Callable[[bytes], System]]] = {
     HELLO: msgspec.json.Decoder(Hello).decode,
@@ -97,6 +105,7 @@ _DECODE: Final[dict[str, Callable[[bytes], System]]] = {
     ADMIT: msgspec.json.Decoder(Admit).decode,
     EPOCH: msgspec.json.Decoder(NewEpoch).decode,
     ADOPT: msgspec.json.Decoder(Adopt).decode,
+    REPLACE: msgspec.json.Decoder(Replace).decode,
 }
 
 

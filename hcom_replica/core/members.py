@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from hcom_replica.core.book import Book
-from hcom_replica.core.hello import Hello, Link, Rename, Retire, Return, read_system
+from hcom_replica.core.hello import Hello, Link, Rename, Replace, Retire, Return, read_system
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.reader import LogReader
 from hcom_replica.ids import ORIGIN_BYTES, OriginId
@@ -23,6 +23,7 @@ class Members:
     Attributes:
         names: device id -> the name it last stated.
         retired: device id -> origin -> last seq that counts, for devices that have left.
+        replacing: device id -> the one whose place it asks to take.
         linked: origin -> (seq, c) that later incarnations of its device state to have held of it.
         book: what is said of epochs.
     """
@@ -31,6 +32,7 @@ class Members:
     retired: dict[bytes, dict[OriginId, int]] = field(default_factory=dict)
     linked: dict[OriginId, set[tuple[int, bytes]]] = field(default_factory=dict)
     book: Book = field(default_factory=Book)
+    replacing: dict[bytes, bytes] = field(default_factory=dict)
 
     def cap(self, origin: OriginId) -> int | None:
         """The last seq of an origin that counts, when its device has left; None when there is no such bound."""
@@ -59,6 +61,8 @@ def read_members(log: LogReader) -> Members:
             _note_retired(members, stated)
         elif isinstance(stated, Return):
             members.retired.pop(_hex(stated.device), None)
+        elif isinstance(stated, Replace):
+            members.replacing[device] = _hex(stated.device)
     return members
 
 

@@ -45,6 +45,9 @@ CLOSING_MS_MAX: Final = 5_000
 READERS_MS: Final = 60_000
 """How often readers that died are cleared from the store (storage-v1 T5.7)."""
 
+LOOK_MS: Final = 1_000
+"""How often it is looked whether the folder still holds the log that is open."""
+
 T = TypeVar("T")
 
 
@@ -110,6 +113,7 @@ class Session:
         config, log = opened.config, opened.log
         brokers, credentials = broker_settings(config, opened.token)
         self._log = log
+        log.resume(self._clock.wall_ms())
         self._dialer = BrokerDialer(brokers, credentials, self._bell.ring)
         settings = Settings(mailbox_slots=config.mailbox_slots, durable=log.durable)
         rng = random.SystemRandom()
@@ -133,7 +137,7 @@ class Session:
         )
         self._loop = Loop(self._engine, self._clock, self._bell)
         self._operations = Operations(self, self._engine, self._machine)
-        self._readers_ms = self._clock.monotonic_ms()
+        self._readers_ms = self._looked_ms = self._clock.monotonic_ms()
 
     # --- work --------------------------------------------------------------------------------------------------
 
@@ -202,10 +206,13 @@ class Session:
     # --- beside the engine (the loop's Caretaker, the operations' Host) ------------------------------------------
 
     def poll(self, now: Now) -> None:
-        """Clear dead readers each minute, look for the first broker, read settings, heed the group's wish to stop."""
+        """Look after dead readers, the log's file, the first broker, the settings, the group's wish to stop."""
         if now.mono_ms - self._readers_ms >= READERS_MS:
             self._readers_ms = now.mono_ms
             self._log.check_readers()
+        if now.mono_ms - self._looked_ms >= LOOK_MS:
+            self._looked_ms = now.mono_ms
+            self._look()
         if self._dialer.away and (self._engine.lived_ms(now) or 0) >= HOME_AFTER_MS:
             self._engine.renew(now, "back to the first broker")
         if self._reload_asked:
@@ -219,6 +226,12 @@ class Session:
             self._trace(Trace("asked to stop syncing"))
             change_config(self._folder.config, {"relay.enabled": False})
             self._engine.enable(now, enabled=False)
+
+    def _look(self) -> None:
+        """Stop when what is open here is not what the folder holds any more (storage-v1 T7.8)."""
+        if not self._stopping and self._log.replaced():
+            self._trace(Trace("stopping: another log has taken the place of the one that is open"))
+            self.stop()
 
     def wake_at(self) -> int | None:
         """The loop's own look each second is enough."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from hcom_replica.core.append import Appended, Writer
+from hcom_replica.core.continuity import Doubt
 from hcom_replica.core.hlc import pack
 from hcom_replica.core.origin import CommitRow, OriginState
 from hcom_replica.core.reader import OwnTip, StoredRun
@@ -21,9 +22,10 @@ from hcom_replica.errors import StoreCorrupt, StoreError
 from hcom_replica.ids import EventId, OriginId
 from hcom_replica.store import cursors, meta, pages, peers, serve
 from hcom_replica.store.commits import commit_below, point_at
+from hcom_replica.store.continuity import Continuity, Finding
 from hcom_replica.store.drafts import check_drafts
 from hcom_replica.store.ingest import Ingest
-from hcom_replica.store.kv import Kv, ReadTxn
+from hcom_replica.store.kv import Kv, ReadTxn, WriteTxn
 from hcom_replica.store.ledger import Ledger
 from hcom_replica.store.schema import Arrival, Meta, PeerNote, StoredEvent
 from hcom_replica.store.writer import append_drafts, open_incarnation
@@ -52,18 +54,30 @@ class Log:
         group: 16 bytes; an empty Kv is set up for it.
         writer: who appends; None for a log that is only read.
         entropy: gives fresh random bytes; a simulation passes its seeded one.
+        continuity: what tells that the log is an old one; None trusts it.
+
+    Attributes:
+        resumed: why this object began a new incarnation before its first append; empty when it did not.
 
     Raises:
         StoreFormat: the Kv has a newer format or belongs to another group; nothing was changed.
     """
 
     def __init__(
-        self, kv: Kv, group: bytes, writer: Writer | None = None, *, entropy: Callable[[int], bytes] = os.urandom
+        self,
+        kv: Kv,
+        group: bytes,
+        writer: Writer | None = None,
+        *,
+        entropy: Callable[[int], bytes] = os.urandom,
+        continuity: Continuity | None = None,
     ) -> None:
         self._kv = kv
         self._group = group
         self._writer = writer
         self._entropy = entropy
+        self._continuity = continuity
+        self.resumed = ""
         meta.adopt(kv, group)
 
     # --- writing ---------------------------------------------------------------------------------------
@@ -102,8 +116,10 @@ class Log:
                 cursors.move_import(txn, *imported)
             if drafts:
                 ledger = Ledger(txn, now_ms)
+                self._resume(txn, ledger, now_ms)
                 appended = append_drafts(txn, ledger, writer, drafts, now_ms, nonce)
                 ledger.close()
+                self._note(txn, appended.origin)
         return [] if appended is None else _ids(appended)
 
     def append_import(
@@ -126,7 +142,10 @@ class Log:
             ingest = Ingest(txn, self._group, now_ms)
             for run in runs:
                 ingest.add(run)
-            return ingest.close(self._writer, self._entropy(8))
+            report = ingest.close(self._writer, self._entropy(8))
+            if report.reopened is not None:
+                self._note(txn, report.reopened)
+            return report
 
     def open_incarnation(self, reason: str, now_ms: int) -> OriginState:
         """Begin a new origin of this device, durably; return its state. `reason` goes into its hello."""
@@ -135,7 +154,40 @@ class Log:
             ledger = Ledger(txn, now_ms)
             state = open_incarnation(txn, ledger, writer, now_ms, nonce, reason)
             ledger.close()
+            self._note(txn, state)
         return state
+
+    def resume(self, now_ms: int) -> None:
+        """Begin a new incarnation if this log is an old or a copied one, before anything is said of it (T7.5).
+
+        Raises:
+            StoreError: nothing was changed.
+        """
+        with self._kv.read() as txn:
+            if self._doubt(txn) is None:
+                return
+        with self._kv.write() as writing:
+            ledger = Ledger(writing, now_ms)
+            self._resume(writing, ledger, now_ms)
+            ledger.close()
+
+    def _doubt(self, txn: ReadTxn) -> Doubt | None:
+        if self._continuity is None or self._continuity.settled:
+            return None
+        return self._continuity.examine(txn, self._group)
+
+    def _resume(self, txn: WriteTxn, ledger: Ledger, now_ms: int) -> None:
+        """Look again, now that no other process can change anything, and begin a new incarnation in doubt."""
+        found = self._doubt(txn)
+        if found is not None:
+            nonce = self._entropy(8)
+            state = open_incarnation(txn, ledger, self._need_writer(), now_ms, nonce, found.reason, found.generation)
+            self.resumed = found.reason
+            self._note(txn, state)
+
+    def _note(self, txn: WriteTxn, own: OriginState) -> None:
+        if self._continuity is not None:
+            self._continuity.note(txn, self._group, own)
 
     def promise(self, now_ms: int) -> OwnTip | None:
         """Promise, durably, that no later event of the own origin is at or before now; None when it has no event.
@@ -282,6 +334,17 @@ class Log:
     def last_txn(self) -> int:
         """A number that grows with each transaction of any process."""
         return self._kv.last_txn()
+
+    def continuity(self) -> Finding | None:
+        """What home and marker say of this log; None for one that is trusted."""
+        if self._continuity is None:
+            return None
+        with self._kv.read() as txn:
+            return self._continuity.finding(txn, self._group)
+
+    def replaced(self) -> bool:
+        """Whether the file that is open here is not the one of its folder any more (T7.8)."""
+        return self._continuity is not None and self._continuity.moved()
 
     def sync_now(self) -> None:
         """Force everything to disk, for a log that is not `durable`."""

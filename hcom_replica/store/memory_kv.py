@@ -113,6 +113,7 @@ class MemoryTxn:
         self._write = write
         self._open = False
         self._undo: list[tuple[Table, bytes, bytes | None]] = []
+        self._then: list[Callable[[], None]] = []
 
     def __enter__(self) -> Self:
         disk = self._disk
@@ -194,6 +195,10 @@ class MemoryTxn:
         self._undo.append((table, key, value))
         return True
 
+    def after_commit(self, action: Callable[[], None]) -> None:
+        """See WriteTxn."""
+        self._then.append(action)
+
     def _check_append(self, table: Table, items: Sequence[Item]) -> None:
         greatest = self.last(table)
         before = greatest[0] if greatest else None
@@ -221,6 +226,8 @@ class MemoryTxn:
         if self._undo:
             self._disk.commits += 1
         self._disk.strike(Moment.AFTER_COMMIT)
+        for action in self._then:
+            action()
 
     def _roll_back(self) -> None:
         for table, key, value in reversed(self._undo):

@@ -9,7 +9,9 @@ import struct
 from enum import Enum
 from typing import Final, NamedTuple
 
+from hcom_replica.core.continuity import Home, Place
 from hcom_replica.core.origin import CommitRow
+from hcom_replica.errors import StoreCorrupt
 from hcom_replica.ids import OriginId
 
 FORMAT: Final = 1
@@ -24,6 +26,7 @@ _U64: Final = struct.Struct(">Q")
 _U32: Final = struct.Struct(">I")
 _COMMIT: Final = struct.Struct(">QQ32s64s")
 _PEER: Final = struct.Struct(">B8sH")
+_HOME: Final = struct.Struct(">16sQQ")
 _AFTER: Final = b"\xff" * 9
 
 
@@ -38,6 +41,7 @@ class Meta(bytes, Enum):
     BOOT = b"boot"
     PROMISE = b"promise"
     EVENTS = b"events"
+    HOME = b"home"
 
 
 class StoredEvent(NamedTuple):
@@ -129,3 +133,16 @@ def unpack_peer(key: bytes, value: bytes) -> PeerNote:
     """A row of `peers`."""
     kind, author, page = _PEER.unpack(key)
     return kind, OriginId(author), page, number(value[:8]), value[8:]
+
+
+def pack_home(home: Home) -> bytes:
+    """Value of `home` in `meta`."""
+    return _HOME.pack(home.id, *home.place)
+
+
+def unpack_home(value: bytes) -> Home:
+    """Value of `home` in `meta`; raises StoreCorrupt."""
+    if len(value) != _HOME.size:
+        raise StoreCorrupt("the home of this log cannot be read")
+    name, inode, born_ns = _HOME.unpack(value)
+    return Home(name, Place(inode, born_ns))

@@ -34,10 +34,20 @@ def append_drafts(
 
 
 def open_incarnation(
-    txn: WriteTxn, ledger: Ledger, writer: Writer, now_ms: int, nonce: bytes, reason: str
+    txn: WriteTxn, ledger: Ledger, writer: Writer, now_ms: int, nonce: bytes, reason: str, generation: int = 0
 ) -> OriginState:
-    """Begin a new origin of this device, linked to its current one, else to its newest held; return its state."""
-    return _open(txn, ledger, writer, (), now_ms, nonce, reason).origin
+    """Begin a new origin of this device, linked to its current one, else to its newest held; return its state.
+
+    Args:
+        txn: the transaction.
+        ledger: its ledger.
+        writer: who appends.
+        now_ms: wall clock.
+        nonce: 8 fresh random bytes.
+        reason: for the hello.
+        generation: the least that it may be of.
+    """
+    return _open(txn, ledger, writer, (), now_ms, nonce, reason, generation).origin
 
 
 def _open(
@@ -48,10 +58,11 @@ def _open(
     now_ms: int,
     nonce: bytes,
     reason: str,
+    least: int = 0,
 ) -> Appended:
     mine = [state for state in read_states(txn) if state.key == writer.device.public]
     newest = max(mine, key=lambda state: (state.generation, state.seq, state.hash), default=None)
-    generation = newest.generation if newest is not None else 0
+    generation = max(least, newest.generation if newest is not None else 0)
     state = WriterState(own_origin(txn) or newest, read_number(txn, Meta.HIGH_WATER), generation)
     appended = pure.open_incarnation(writer, state, drafts, now_ms, nonce, reason)
     origin = appended.origin
