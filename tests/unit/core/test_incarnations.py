@@ -56,7 +56,7 @@ def test_copied_counts_nothing_as_fetched_back() -> None:
 def test_hello_with_a_link_to_nothing_is_read_all_the_same(origin: str) -> None:
     device = Device("BOXE")
     key, incarnation = device.writer.device.public.hex(), "00000001" + "00" * 8
-    hello = Hello(key, incarnation, "BOXE", Link(origin, 1, "00"), None, ROLLED_BACK)
+    hello = Hello(key, incarnation, "BOXE", Link(origin, 1, "00"), "", ROLLED_BACK)
     device.emit("a")
 
     class Log:
