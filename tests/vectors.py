@@ -410,7 +410,7 @@ def record() -> EpochRecord:
 
 def notice() -> Notice:
     """The record, with a certificate."""
-    return Notice(record(), (certify(KEYS.group, DEVICE, 1, STRANGER.public),))
+    return Notice((record(),), (certify(KEYS.group, DEVICE, 1, STRANGER.public),))
 
 
 def epochs() -> Json:

@@ -35,10 +35,16 @@ class EarlierEpochs:
         self._seen: dict[str, None] = {}
         self._told: dict[str, bytes] = {}
         self._tell_until_ms: int | None = None
+        self._answering = False
 
     def turned(self, now: Now) -> None:
         """Another epoch was adopted: those who are shut out by it are told for a while, too."""
         self._tell_until_ms = now.mono_ms + self._settings.tell_ms
+
+    def answer(self, now: Now) -> None:
+        """Somebody speaks of an epoch that counts for nothing: tell under the present topics, too, what does."""
+        self._answering = True
+        self.turned(now)
 
     def wake_at(self) -> int | None:
         """When `tick` is wanted."""
@@ -60,8 +66,8 @@ class EarlierEpochs:
         """Tell those who are to come, or clear. Nothing of ours is cleared while anybody is still to come."""
         membership = knowledge.membership
         if self._tell_until_ms is not None and self._tell_until_ms <= now.mono_ms:
-            self._tell_until_ms = None
-        if membership is None or not self._topics.earlier:
+            self._tell_until_ms, self._answering = None, False
+        if membership is None:
             return
         if membership.awaited() or self._tell_until_ms is not None:
             self._tell(now, signer, membership)
@@ -72,7 +78,8 @@ class EarlierEpochs:
         notice = membership.notice()
         if notice is None:
             return
-        for topics in self._topics.earlier.values():
+        present = (self._topics,) if self._answering else ()
+        for topics in (*self._topics.earlier.values(), *present):
             topic = topics.rekeyed(signer.origin)
             if self._told.get(topic) != notice.record.check:
                 message = pack(encode(Rekey(self._outbox.counter(), now.wall_ms, encode_notice(notice))))

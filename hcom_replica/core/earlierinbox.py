@@ -8,12 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from hcom_replica.core.earlier import EarlierEpochs
+from hcom_replica.core.context import Context
 from hcom_replica.core.effects import Now
-from hcom_replica.core.knowledge import Knowledge
-from hcom_replica.core.mailbox import Mailbox
 from hcom_replica.core.peers import Peers
-from hcom_replica.core.pull import Puller
 from hcom_replica.errors import ProtocolError
 from hcom_replica.wire.epoch import decode_notice
 from hcom_replica.wire.frame import Author, Frame, Kind
@@ -27,33 +24,19 @@ class EarlierInbox:
     """Takes what an open frame under earlier topics says, as far as that still counts.
 
     Args:
-        knowledge: what this device knows.
-        earlier: its own slots there.
-        puller: waits for mailbox segments.
-        mailbox: serves standing wants.
+        context: of the machine.
         segment: takes a frame that came from a mailbox slot.
         turned: called when a notice has changed something.
     """
 
-    def __init__(
-        self,
-        knowledge: Knowledge,
-        earlier: EarlierEpochs,
-        puller: Puller,
-        mailbox: Mailbox,
-        segment: Callable[[Frame], None],
-        turned: Callable[[], None],
-    ) -> None:
-        self._knowledge = knowledge
-        self._earlier = earlier
-        self._puller = puller
-        self._mailbox = mailbox
+    def __init__(self, context: Context, segment: Callable[[Frame], None], turned: Callable[[], None]) -> None:
+        self._c = context
         self._segment = segment
         self._turned = turned
 
     @property
     def _peers(self) -> Peers:
-        return self._knowledge.peers
+        return self._c.peers
 
     def receive(self, now: Now, topics: Topics, topic: str, frame: Frame, payload: bytes) -> None:
         """Take a frame whose author is not revoked, or a notice from anyone.
@@ -65,39 +48,51 @@ class EarlierInbox:
         if author is None:
             raise ProtocolError("topic")
         if self._is_own(author):
-            self._earlier.saw(topic, payload)
-        elif frame.kind is Kind.REKEY:
-            self.notice(topics, topic, frame)
+            self._c.earlier.saw(topic, payload)
+        if frame.kind is Kind.REKEY:
+            self.notice(now, topics, topic, frame, payload)
+        elif self._is_own(author):
+            return
         elif frame.kind in (Kind.SEGMENT, Kind.SEGMENT_PART):
             group, leaves = topics.parse(topic)
             if group != "m" or leaves[:1] != [topics.leaf(author.origin)]:
                 raise ProtocolError("topic")
             self._segment(frame)
-            self._puller.segment(now, topic)
+            self._c.puller.segment(now, topic)
         else:
             self._slot(now, topics, topic, frame, author)
 
     def emptied(self, topics: Topics, topic: str) -> None:
         """A slot was cleared there."""
         group, leaves = topics.parse(topic)
-        if any(topics.leaf(state.id) in leaves[:1] for state in self._knowledge.own_origins()):
-            self._earlier.saw(topic, b"")
+        if any(topics.leaf(state.id) in leaves[:1] for state in self._c.knowledge.own_origins()):
+            self._c.earlier.saw(topic, b"")
         elif group == "i" and leaves:
             self._peers.ring_gone(topics.prefix, lambda origin: topics.leaf(origin) == leaves[0])
 
     def _is_own(self, author: Author) -> bool:
-        return any(author.origin == state.id for state in self._knowledge.own_origins())
+        return any(author.origin == state.id for state in self._c.knowledge.own_origins())
 
-    def notice(self, topics: Topics, topic: str, frame: Frame) -> None:
+    def notice(self, now: Now, topics: Topics, topic: str, frame: Frame, payload: bytes) -> None:
         """Take a notice from anyone: what it says proves itself.
+
+        In our own slot and in our name, but not by this process, it is the word of a clone (P7.2).
 
         Raises:
             ProtocolError: it stands in nobody's slot, or is none; nothing was changed.
         """
         if frame.author is None or topics.slot_page(topic, "r", frame.author.origin) is None:
             raise ProtocolError("topic")
-        if self._knowledge.hear(decode_notice(topics.keys.group, decode_rekey(frame.payload).notice)):
+        if self._c.slots.wrote(payload):
+            return
+        message = decode_rekey(frame.payload)
+        if self._c.is_own(frame.author) and message.counter >> 32 >= self._c.outbox.boot:
+            self._c.reopen("our slot was written by somebody else")
+        told = decode_notice(topics.keys.group, message.notice)
+        if self._c.knowledge.hear(told):
             self._turned()
+        elif not self._c.knowledge.counts(told.record):
+            self._c.earlier.answer(now)
 
     def _slot(self, now: Now, topics: Topics, topic: str, frame: Frame, author: Author) -> None:
         page = topics.slot_page(topic, frame.kind.name[0].lower(), author.origin)
@@ -110,5 +105,5 @@ class EarlierInbox:
         else:
             news = False
         if news:
-            self._puller.news(now)
-            self._mailbox.moved(now)
+            self._c.puller.news(now)
+            self._c.mailbox.moved(now)

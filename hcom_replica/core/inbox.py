@@ -54,9 +54,7 @@ class Inbox:
 
     def __init__(self, context: Context, turned: Callable[[], None]) -> None:
         self._c = context
-        self._earlier = EarlierInbox(
-            context.knowledge, context.earlier, context.puller, context.mailbox, self._take_segment, turned
-        )
+        self._earlier = EarlierInbox(context, self._take_segment, turned)
         self.off_requested = False
         self._handlers: dict[Kind, Callable[[Now, Frame], None]] = {
             Kind.LIVE: self._on_live,
@@ -95,7 +93,7 @@ class Inbox:
         elif frame.kind in (Kind.SEGMENT, Kind.SEGMENT_PART):
             self._on_segment(now, topic, frame, payload, retain=retain)
         elif frame.kind is Kind.REKEY:
-            self._earlier.notice(topics, topic, frame)
+            self._earlier.notice(now, topics, topic, frame, payload)
         else:
             self._handlers[frame.kind](now, frame)
 

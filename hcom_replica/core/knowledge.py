@@ -15,11 +15,12 @@ from hcom_replica.core.origin import OriginState
 from hcom_replica.core.peers import Peer, Peers
 from hcom_replica.core.reader import LogReader
 from hcom_replica.ids import OriginId
-from hcom_replica.wire.epoch import Notice
+from hcom_replica.wire.epoch import EpochRecord, Notice
 from hcom_replica.wire.messages import Ack
 from hcom_replica.wire.signing import short
 
 _TIPS_KEPT = 4096
+_HEARD_KEPT = 4
 
 
 class Knowledge:
@@ -75,20 +76,35 @@ class Knowledge:
         self._own_origins = self._stale = None
 
     def hear(self, notice: Notice) -> bool:
-        """Take a notice from anyone; return whether it changes anything. Of each author one is kept (P12.14)."""
+        """Take a notice from anyone; return whether it changes anything (P12.14).
+
+        Of those by one author the newest few are kept: clones may have made epochs of one number.
+        """
         before = self.membership
-        kept = self._heard.get(notice.record.author)
-        if before is None or before.is_noted(notice.record) or (kept and kept.record.number >= notice.record.number):
+        if before is None or all(before.is_noted(record) for record in notice.records):
             return False
-        self._heard[notice.record.author] = notice
+        if notice.record.encoded in self._heard:
+            return False
+        self._heard[notice.record.encoded] = notice
         self._judge_members()
         after = self.membership
         if after is None or notice.record not in after.records:
-            del self._heard[notice.record.author]
+            del self._heard[notice.record.encoded]
             self._judge_members()
             return False
+        self._drop_old(notice.record.author)
         self._stale = None
-        return True
+        return (before.current, before.revoked, before.shut_out) != (after.current, after.revoked, after.shut_out)
+
+    def _drop_old(self, author: bytes) -> None:
+        """Keep few of an author's notices, those of the highest numbers."""
+        own = [notice.record for notice in self._heard.values() if notice.record.author == author]
+        for record in sorted(own, key=lambda record: record.number)[:-_HEARD_KEPT]:
+            del self._heard[record.encoded]
+
+    def counts(self, record: EpochRecord) -> bool:
+        """Whether a record is among the valid ones."""
+        return self.membership is not None and record in self.membership.records
 
     def _judge_members(self) -> None:
         if self._viewer is not None:
@@ -109,8 +125,9 @@ class Knowledge:
         """
         if self.membership is None or not self.membership.revoked:
             return None
-        state = self.states.get(origin)
-        key = state.key if state is not None else key
+        state, peer = self.states.get(origin), self.peers.get(origin)
+        if state is not None or peer is not None:
+            key = state.key if state is not None else peer.author.key if peer is not None else key
         return None if key is None else self.membership.cut(key, origin)
 
     def bound(self, origin: OriginId) -> int | None:

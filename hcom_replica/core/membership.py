@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from hcom_replica.core.book import Book
 from hcom_replica.core.members import read_members
@@ -27,6 +27,9 @@ from hcom_replica.wire.epoch import (
 )
 from hcom_replica.wire.keys import GroupKeys
 from hcom_replica.wire.signing import DeviceKey, device_id
+
+_NOTICE_BYTES: Final = 40_000
+"""Records beside the current one are told as far as they fit into so many bytes with it."""
 
 
 class Viewer(NamedTuple):
@@ -130,7 +133,13 @@ class Membership:
         record = self.record
         if record is None:
             return None
-        return Notice(record, chain_to(self.viewer.founder, record.author, self.certificates))
+        told, room = [record], _NOTICE_BYTES - len(record.encoded)
+        for other in self.records:
+            room -= len(other.encoded)
+            if other is not record and other.revoked and room > 0:
+                told.append(other)
+        chains = [chain_to(self.viewer.founder, one.author, self.certificates) for one in told]
+        return Notice(tuple(told), tuple(dict.fromkeys(certificate for chain in chains for certificate in chain)))
 
     def is_noted(self, record: EpochRecord) -> bool:
         """Whether the log holds a record."""
@@ -160,12 +169,12 @@ def judge(
     """
     group = viewer.joined.group
     logged = _notices(group, book.notices)
-    records = [*_records(group, book.records), *(notice.record for notice in logged)]
+    records = [*_records(group, book.records), *(record for notice in logged for record in notice.records)]
     certificates = {*book.certificates, *(one for notice in logged for one in notice.certificates)}
     certificates = {one for one in certificates if is_certified(group, one)}
     revoked = counting(ranks_of(viewer.founder, certificates), _revocations(records))
     for notice in heard:
-        records.append(notice.record)
+        records.extend(notice.records)
         certificates.update(one for one in notice.certificates if one.admitter not in revoked)
     ranks = ranks_of(viewer.founder, certificates)
     stated = _revocations(records)

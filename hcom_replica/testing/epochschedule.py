@@ -92,12 +92,12 @@ class EpochSchedule(Schedule):
         return ""
 
     def _lying(self, name: str, topics: Topics) -> list[str]:
-        leaves = {
-            topics.leaf(state.id)
-            for state in self.stage[name].log.origins()
-            if state.key == self.stage[name].key.public
-        }
-        return [topic for topic, _ in self.stage.broker.retained(f"{topics.prefix}/#") if topic.split("/")[2] in leaves]
+        """What a device has left there; mail stays for incarnations that may come back (see `Stage.ghosts`)."""
+        device = self.stage[name]
+        leaves = {topics.leaf(state.id) for state in device.log.origins() if state.key == device.key.public}
+        kinds = "hvspr" if self.stage.ghosts() else "hvisprm"
+        lying = [topic for topic, _ in self.stage.broker.retained(f"{topics.prefix}/#")]
+        return [topic for topic in lying if topic.split("/")[2] in leaves and topic.split("/")[1] in kinds]
 
     def _hand_out_tokens(self, judged: dict[str, Membership], staying: list[str]) -> None:
         """Whoever hears nobody is given the token of the most senior device that stays."""

@@ -66,7 +66,7 @@ class _Signed(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_field
 
 
 class _Notice(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    record: bytes
+    records: Annotated[list[bytes], msgspec.Meta(min_length=1, max_length=_CHAIN_MAX)]
     certificates: Annotated[list[Certificate], msgspec.Meta(max_length=_CHAIN_MAX)]
 
 
@@ -93,10 +93,20 @@ class EpochRecord(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """A record and the certificates that lead from the founder to its author, the first admitter first (P12.13)."""
+    """What those who are to come, or are shut out, are told (P12.13).
 
-    record: EpochRecord
+    Attributes:
+        records: the current one; then others that revoke somebody.
+        certificates: they lead from the founder to the authors, admitters first.
+    """
+
+    records: tuple[EpochRecord, ...]
     certificates: tuple[Certificate, ...]
+
+    @property
+    def record(self) -> EpochRecord:
+        """The current one."""
+        return self.records[0]
 
 
 _decode_body: Final = decoder(_Body)
@@ -190,7 +200,7 @@ def _open(group: bytes, data: bytes, device: DeviceKey) -> GroupKeys | None:
 
 def encode_notice(notice: Notice) -> bytes:
     """A notice as it travels."""
-    return encode(_Notice(notice.record.encoded, list(notice.certificates)))
+    return encode(_Notice([record.encoded for record in notice.records], list(notice.certificates)))
 
 
 def decode_notice(group: bytes, data: bytes) -> Notice:
@@ -201,7 +211,7 @@ def decode_notice(group: bytes, data: bytes) -> Notice:
     """
     raw = _decode_notice(data)
     sound = tuple(certificate for certificate in raw.certificates if is_certified(group, certificate))
-    return Notice(decode_record(group, raw.record), sound)
+    return Notice(tuple(decode_record(group, record) for record in raw.records), sound)
 
 
 def _admission(group: bytes, number: int, device: bytes) -> bytes:
