@@ -14,7 +14,7 @@ from hcom_replica.api.appending import wall_ms
 from hcom_replica.api.control import wake
 from hcom_replica.api.opening import Parts
 from hcom_replica.api.replica import Replica
-from hcom_replica.core.membership import Membership, Viewer, read_membership
+from hcom_replica.core.membership import Membership, read_membership
 from hcom_replica.core.newepoch import epoch_drafts
 from hcom_replica.errors import ConfigError, UsageError
 from hcom_replica.wire.signing import device_id
@@ -35,14 +35,9 @@ class NewKey(msgspec.Struct, frozen=True):
     devices: list[str]
 
 
-def viewer_of(parts: Parts) -> Viewer:
-    """On whose behalf an open folder judges."""
-    return Viewer(parts.device, parts.token.keys, parts.token.founder)
-
-
 def membership_of(parts: Parts) -> Membership:
     """Who is a member, in which epoch, by the log of an open folder."""
-    return read_membership(parts.log, viewer_of(parts))
+    return read_membership(parts.log, parts.viewer)
 
 
 def current_token(parts: Parts) -> JoinToken:

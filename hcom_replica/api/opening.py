@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from hcom_replica.core.append import Writer
+from hcom_replica.core.membership import Viewer
 from hcom_replica.errors import ConfigError
 from hcom_replica.folder import keys
 from hcom_replica.folder.config import Config, load_config
@@ -26,6 +27,7 @@ from hcom_replica.store.lmdb_kv import LmdbKv
 from hcom_replica.store.log import Log
 from hcom_replica.store.marker import MarkerFolder
 from hcom_replica.store.place import place_of
+from hcom_replica.wire.keys import GroupKeys
 from hcom_replica.wire.names import name_of
 from hcom_replica.wire.signing import DeviceKey, device_id
 from hcom_replica.wire.token import JoinToken
@@ -41,6 +43,7 @@ class Parts:
         device: this device's key.
         name: this device's name, as the folder has it.
         token: the group; without brokers while it is this folder's own.
+        earlier: key epochs that earlier tokens told of.
         log: for reading and appending.
     """
 
@@ -49,10 +52,16 @@ class Parts:
     device: DeviceKey
     name: str
     token: JoinToken
+    earlier: tuple[GroupKeys, ...]
     log: Log
     _kv: LmdbKv
     _lock: FolderLock
     _continuity: Continuity
+
+    @property
+    def viewer(self) -> Viewer:
+        """On whose behalf members and key epochs are judged."""
+        return Viewer(self.device, self.token.keys, self.token.founder, self.earlier)
 
     def close(self) -> None:
         """Close the store, then give the folder back. Idempotent."""
@@ -94,7 +103,7 @@ def open_parts(folder: Folder, *, name: str | None = None, sync: bool | None = N
         except BaseException:
             kv.close()
             raise
-        return Parts(folder, config, device, shown, token, log, kv, lock, held_to)
+        return Parts(folder, config, device, shown, token, keys.earlier_epochs(folder), log, kv, lock, held_to)
     except BaseException:
         lock.close()
         raise

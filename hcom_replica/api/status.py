@@ -7,7 +7,6 @@ import msgspec
 from hcom_replica.api.appending import wall_ms
 from hcom_replica.api.control import ask
 from hcom_replica.api.incarnations import WARNED_MS, own_story
-from hcom_replica.api.keyepochs import viewer_of
 from hcom_replica.api.opening import Parts
 from hcom_replica.api.replacing import requests
 from hcom_replica.api.times import iso_ms
@@ -23,7 +22,7 @@ def read_status(parts: Parts) -> Status:
     pid, info = ask(parts.folder)
     url, problem = _broker(parts)
     given = StatusInput(
-        viewer=viewer_of(parts),
+        viewer=parts.viewer,
         name=parts.name,
         notes=parts.log.peers(),
         now_ms=wall_ms(),

@@ -128,11 +128,13 @@ class Machine:
         self._c.knowledge.reload()
         own = self._c.knowledge.own
         self._c.rekey.settled()
-        if own is None or self._turned():
+        if own is None:
             return
         self._c.reopening = False
         if before is None or before.id != own.id:
             self._new_origin(now, before)
+        if self._turned():
+            return
         if any(held.get(state.id) != state for state in self._c.knowledge.states.values() if state.id != own.id):
             self._c.vector.moved()  # own appends alone are told by the head
         if before is None or (before.id, before.seq) != (own.id, own.seq):

@@ -6,7 +6,7 @@ differs from device to device is only which boxes it can open.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -39,11 +39,13 @@ class Viewer(NamedTuple):
         device: this device.
         joined: the epoch that its token told it of.
         founder: 32-byte key; none of a device for a group without one.
+        known: epochs that earlier tokens told it of.
     """
 
     device: DeviceKey
     joined: GroupKeys
     founder: bytes
+    known: tuple[GroupKeys, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -237,7 +239,7 @@ def _revocations(records: Iterable[EpochRecord]) -> dict[bytes, list[bytes]]:
 def _keyring(viewer: Viewer, records: Iterable[EpochRecord]) -> dict[bytes, GroupKeys]:
     """Whoever made them: an epoch that does not count any more may have been in use."""
     opened = (open_record(viewer.joined.group, record, viewer.device) for record in records)
-    return {keys.check: keys for keys in (viewer.joined, *opened) if keys is not None}
+    return {keys.check: keys for keys in (*viewer.known, viewer.joined, *opened) if keys is not None}
 
 
 def _valid(
@@ -248,9 +250,14 @@ def _valid(
     return sorted(found.values(), key=lambda r: (-r.number, ranks[r.author], r.check))
 
 
-def _current(viewer: Viewer, valid: Iterable[EpochRecord], keyring: Mapping[bytes, GroupKeys]) -> GroupKeys:
+def _current(viewer: Viewer, valid: Sequence[EpochRecord], keyring: Mapping[bytes, GroupKeys]) -> GroupKeys:
     best = next((record for record in valid if record.check in keyring), None)
-    return viewer.joined if best is None or best.number < viewer.joined.epoch else keyring[best.check]
+    if best is None or best.number < viewer.joined.epoch:
+        return viewer.joined
+    joined = any(record.check == viewer.joined.check for record in valid)
+    if best.number == viewer.joined.epoch and not joined:  # a newer token was taken: its record is still to come
+        return viewer.joined
+    return keyring[best.check]
 
 
 def _shut_out(

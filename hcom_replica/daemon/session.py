@@ -71,6 +71,10 @@ class Opened(Protocol):
         """The group."""
 
     @property
+    def viewer(self) -> Viewer:
+        """On whose behalf members and key epochs are judged."""
+
+    @property
     def log(self) -> Log:
         """For reading and appending."""
 
@@ -118,7 +122,7 @@ class Session:
         settings = Settings(mailbox_slots=config.mailbox_slots, durable=log.durable)
         rng = random.SystemRandom()
         context = Context(
-            Viewer(opened.device, opened.token.keys, opened.token.founder),
+            opened.viewer,
             log,
             settings,
             rng,

@@ -116,7 +116,7 @@ class Device:
         effects: how many effects its processes have carried out or begun.
         crashes: how often it has crashed.
         acked: ids of the events that `append` has acknowledged.
-        joined: the epoch that its token told it of; another one counts from its next start on.
+        tokens: the epochs that its tokens told it of, the newest last; another one counts from its next start on.
         pace_ms: a woken process takes so long to look: what comes meanwhile is taken in the same step.
     """
 
@@ -133,7 +133,7 @@ class Device:
         skew_ms: int = 0,
     ) -> None:
         self.world = world
-        self.joined = world.keys
+        self.tokens = [world.keys]
         self.name = name
         self.key = key
         self.settings = settings or Settings()
@@ -161,14 +161,14 @@ class Device:
         """Put another disk in; no process may be running."""
         self.kv = kv
         self.disk = StoreFaults(kv)
-        epoch = self.joined.check if self.world.founder else b""
+        epoch = self.tokens[-1].check if self.world.founder else b""
         writer = Writer(self.key, self.world.keys.group, self._member, epoch)
         self.log = Log(kv, self.world.keys.group, writer, entropy=self.world.scheduler.random.randbytes)
 
     @property
     def viewer(self) -> Viewer:
         """On whose behalf members and epochs are judged."""
-        return Viewer(self.key, self.joined, self.world.founder)
+        return Viewer(self.key, self.tokens[-1], self.world.founder, tuple(self.tokens[:-1]))
 
     # --- the process -------------------------------------------------------------------------------------------
 

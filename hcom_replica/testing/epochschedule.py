@@ -108,5 +108,5 @@ class EpochSchedule(Schedule):
         for name in staying:
             device = self.stage[name]
             if device.machine.epoch != token:
-                device.joined = token
+                device.tokens.append(token)
                 self.stage.restart(name)

@@ -224,7 +224,7 @@ def test_newcomer_with_a_token_from_before_is_told_so_and_comes_in_with_a_new_on
     cluster.run(MINUTE_MS)
     assert membership(cluster, "D").shut_out == "old token"
     cluster["D"].crash()
-    cluster["D"].joined = cluster.token("A")
+    cluster["D"].tokens.append(cluster.token("A"))
     cluster["D"].start()
     assert cluster.run_until(lambda: cluster.converged("ABD"), 5 * MINUTE_MS)
 
