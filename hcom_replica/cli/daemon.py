@@ -29,7 +29,7 @@ def run(session: Session) -> int | None:
         replica.introduce()
 
         def ready() -> None:
-            line(f"running: device {replica.device}, pid {os.getpid()}, log in {session.folder.daemon_log}")
+            line(escape(f"running: device {replica.device}, pid {os.getpid()}, log in {session.folder.daemon_log}"))
             flush()
 
         run_daemon(replica.parts, ready=ready)

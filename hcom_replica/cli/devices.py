@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from hcom_replica.cli.options import Arg, Opt
-from hcom_replica.cli.print import json_line, line, table
+from hcom_replica.cli.print import escape, json_line, line, table
 from hcom_replica.cli.session import Session
 
 
@@ -45,7 +45,7 @@ def retire(
         json_line({"device": name, "last": last})
     else:
         line(
-            f"retired {name}; of its events count: "
+            f"retired {escape(name)}; of its events count: "
             + ", ".join(f"{origin} up to {seq}" for origin, seq in last.items())
         )
     return 0
@@ -68,5 +68,5 @@ def rename(
     if json:
         json_line({"device": shown})
     else:
-        line(f"this device is {shown}")
+        line(f"this device is {escape(shown)}")
     return 0

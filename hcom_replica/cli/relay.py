@@ -179,7 +179,7 @@ def forget(
     if json:
         json_line({"kept_log": None if kept is None else str(kept)})
     else:
-        line("left the group" + ("" if kept is None else f"; its log is kept in {kept}"))
+        line("left the group" + ("" if kept is None else f"; its log is kept in {escape(str(kept))}"))
     return 0
 
 
