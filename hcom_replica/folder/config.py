@@ -55,12 +55,12 @@ def _text(value: Any) -> str:
 
 def _path(value: Any) -> str:
     text = _text(value)
+    if "\0" in text:
+        raise Expected("a path without zero bytes")
     try:
         Path(text).expanduser()
     except RuntimeError:
         raise Expected("a path; no user of that name has a home folder") from None
-    if "\0" in text:
-        raise Expected("a path without zero bytes")
     return text
 
 

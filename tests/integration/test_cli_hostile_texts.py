@@ -8,7 +8,6 @@ import pty
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -99,7 +98,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def saying(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def saying(monkeypatch: pytest.MonkeyPatch) -> None:
     """The daemon repeats what a hostile broker has said."""
     live = LiveInfo(False, None, {HOSTILE: 1}, 0.0, (), {}, 0, 0, None)
     info = DaemonInfo(1, WALL, enabled=True, broker="mqtt://h:1", problem=HOSTILE, hint=HOSTILE, live=live)
@@ -110,7 +109,6 @@ def saying(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("hcom_replica.api.control.ask", lambda _folder: (1, info))
     monkeypatch.setattr("hcom_replica.api.status.ask", lambda _folder: (1, info))
     monkeypatch.setattr("hcom_replica.api.checkup.reachable", refused)
-    yield
 
 
 def test_every_command_is_here_or_prints_nothing_from_elsewhere() -> None:
