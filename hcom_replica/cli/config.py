@@ -17,7 +17,6 @@ def config(
     from hcom_replica.api.settings import effective
 
     shown = effective(session.folder)
-    session.warn_modes()
     if json:
         values = [
             {"key": name, "value": value, "source": source, "meaning": meaning}

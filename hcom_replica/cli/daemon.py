@@ -41,7 +41,6 @@ def start(session: Session, json: Json = False) -> int | None:
     from hcom_replica.daemon.process import start as start_daemon
 
     _need_group(session)
-    session.warn_modes()
     _show_running(start_daemon(session.folder), json=json)
     return 0
 

@@ -60,7 +60,6 @@ def rename(
     from hcom_replica.api.control import wake
     from hcom_replica.api.replica import Replica
 
-    session.warn_modes()
     with Replica.open(session.place.path, name=name) as replica:
         replica.introduce()
         wake(replica.folder)

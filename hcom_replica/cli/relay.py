@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from hcom_replica.cli.options import Arg, Opt
 from hcom_replica.cli.print import escape, facts, json_line, line, note, table
 from hcom_replica.cli.session import Session
 from hcom_replica.cli.write import read_stdin
+from hcom_replica.limits import KIB
 
 Broker = Annotated[
     str | None, Opt("--broker", metavar="URL", help="mqtt://host[:port], mqtts://host[:port]; host:port is TLS")
 ]
 Username = Annotated[str | None, Opt("--username", metavar="U", help="user name at the broker")]
 PasswordFile = Annotated[str | None, Opt("--password-file", metavar="F", help="its first line is the password")]
+PasswordKeyring = Annotated[
+    str | None, Opt("--password-keyring", metavar="SERVICE", help="the system's keyring has the password under it")
+]
 CaFile = Annotated[str | None, Opt("--ca-file", metavar="F", help="PEM file of the authorities trusted for TLS")]
 Name = Annotated[str | None, Opt("--name", metavar="N", help="name of this device, 2 to 16 of A-Z 0-9 -")]
 Json = Annotated[bool, Opt("--json", help="print JSON")]
+_TOKEN_BYTES_MAX: Final = 64 * KIB
+"""Some two hundred times what a token has."""
 
 
 def new(
@@ -24,6 +30,7 @@ def new(
     broker: Broker = None,
     username: Username = None,
     password_file: PasswordFile = None,
+    password_keyring: PasswordKeyring = None,
     ca_file: CaFile = None,
     name: Name = None,
     json: Json = False,
@@ -31,9 +38,10 @@ def new(
     """Make a group, start syncing, and print the token with which other devices join."""
     from hcom_replica.api.relay import Access, new_group
 
-    access = Access(broker, username, password_file or _prompted(session, username), ca_file, name)
+    file = password_file or _prompted(session, username, password_keyring)
+    access = Access(broker, username, file, ca_file, name, password_keyring)
     made = new_group(session.folder, access, tried=lambda why: note(escape(why)))
-    session.warn_modes()
+    session.warn_access()
     if json:
         json_line({"token": made.token, "group": made.group, "device": made.device, "broker": made.broker})
         return 0
@@ -58,6 +66,7 @@ def connect(
     broker: Broker = None,
     username: Username = None,
     password_file: PasswordFile = None,
+    password_keyring: PasswordKeyring = None,
     ca_file: CaFile = None,
     name: Name = None,
     timeout: Annotated[float, Opt("--timeout", metavar="S", help="how long to wait for a member to answer")] = 5.0,
@@ -66,10 +75,11 @@ def connect(
     """Join a group and start syncing."""
     from hcom_replica.api.relay import Access, connect_group
 
-    text = read_stdin().decode(errors="replace") if token == "-" else token
-    access = Access(broker, username, password_file or _prompted(session, username), ca_file, name)
+    text = read_stdin(_TOKEN_BYTES_MAX, "a join token").decode(errors="replace") if token == "-" else token
+    file = password_file or _prompted(session, username, password_keyring)
+    access = Access(broker, username, file, ca_file, name, password_keyring)
     joined = connect_group(session.folder, text, access, timeout_s=timeout)
-    session.warn_modes()
+    session.warn_access()
     if json:
         json_line(joined)
         return 0
@@ -91,12 +101,12 @@ def connect(
     return 0
 
 
-def _prompted(session: Session, username: str | None) -> str | None:
+def _prompted(session: Session, username: str | None, keyring: str | None) -> str | None:
     """Ask for a password on a terminal and keep it in the folder; a password is never an argument."""
     import sys
     from getpass import getpass
 
-    if username is None or not sys.stdin.isatty():
+    if username is None or keyring is not None or not sys.stdin.isatty():
         return None
     password = getpass(f"password of {escape(username)} (empty: none): ")
     if not password:
@@ -185,6 +195,8 @@ def forget(
 
 def token(session: Session, json: Json = False) -> int | None:
     """Print the join token. Treat it like a private key."""
+    import sys
+
     from hcom_replica.api.relay import join_token
 
     shown = join_token(session.folder)
@@ -192,4 +204,6 @@ def token(session: Session, json: Json = False) -> int | None:
         json_line({"token": shown})
     else:
         line(shown)
+        if sys.stdout.isatty():
+            note("treat it like a private key: whoever has it can read everything, and write as a new device")
     return 0

@@ -109,6 +109,7 @@ KEYS: Final = (
     Key("relay.enabled", _flag, default=True, meaning="false stops syncing and keeps everything (relay on, relay off)"),
     Key("relay.username", _text, None, "user name at the broker"),
     Key("relay.password_file", _path, None, "file whose first line is the password; relative to this folder"),
+    Key("relay.password_keyring", _text, None, "service in the system's keyring under which the password is kept"),
     Key("relay.ca_file", _path, None, "PEM file of the only authorities trusted for TLS; none: the system's"),
     Key("relay.topic_path", _text, None, "topic levels put in front of ours, where a broker's rules ask for them"),
     Key(
@@ -171,6 +172,11 @@ class Config:
     def password_file(self) -> Path | None:
         """Where the password is."""
         return self._path("relay.password_file")
+
+    @property
+    def password_keyring(self) -> str | None:
+        """The keyring's service that has the password."""
+        return self._text("relay.password_keyring")
 
     @property
     def ca_file(self) -> Path | None:

@@ -7,8 +7,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 from hcom_replica.folder.paths import FILE_MODE, unusable
+from hcom_replica.limits import MIB
+
+FILE_BYTES_MAX: Final = 1 * MIB
+"""Keys, settings and names take a few KiB; what is larger is something else, perhaps without an end."""
 
 
 def read_text(path: Path) -> str | None:
@@ -33,11 +38,15 @@ def read_bytes(path: Path) -> bytes | None:
         ConfigError: it cannot be read.
     """
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(FILE_BYTES_MAX + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise unusable(path, error) from None
+    if len(data) > FILE_BYTES_MAX:
+        raise unusable(path, OSError(f"it has more than {FILE_BYTES_MAX:,} bytes"))
+    return data
 
 
 def create_once(path: Path, data: bytes) -> bool:

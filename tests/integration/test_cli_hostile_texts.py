@@ -67,9 +67,8 @@ OTHERS = {
 }  # fmt: skip
 """Print numbers, paths and what this device itself made."""
 
-ALL = [
-    pytest.param([*words, *more], id=repr(" ".join([*words, *more]))) for words in READING for more in READING[words]
-]
+CALLS = [[*words, *more] for words, calls in READING.items() for more in calls]
+ALL = [pytest.param(call, id=repr(" ".join(call))) for call in CALLS]
 
 
 @pytest.fixture(scope="module")

@@ -100,6 +100,12 @@ def test_connect_with_a_wrong_token_says_what_is_wrong(box: Cli, token: str, why
     assert not box.folder.exists()
 
 
+def test_connect_with_a_token_without_an_end_does_not_read_it_all(box: Cli) -> None:
+    done = box.run("relay", "connect", "-", stdin="hcr1_" + "A" * 70_000)
+    assert done.returncode == 2
+    assert "more bytes than a join token" in done.stderr
+
+
 def test_new_on_a_folder_of_a_group_is_refused_with_the_way_out(box: Cli, tuk: Cli, broker: PrivateBroker) -> None:
     make(box, broker)
     other = make(tuk, broker)["token"]

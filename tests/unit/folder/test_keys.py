@@ -85,3 +85,10 @@ def test_group_of_every_folder_is_drawn_anew(tmp_path: Path) -> None:
     keys = [local_group(folder).keys for folder in folders]
     assert {(len(each.group), len(each.secret), each.epoch) for each in keys} == {(16, 32, 1)}
     assert len({each.group for each in keys} | {each.secret[:16] for each in keys}) == 4
+
+
+def test_file_that_is_far_too_large_is_refused_before_it_is_read(folder: Folder) -> None:
+    """A link to something without an end must not eat the memory."""
+    folder.group_key.symlink_to("/dev/zero")
+    with pytest.raises(ConfigError, match="more than"):
+        group_token(folder)
