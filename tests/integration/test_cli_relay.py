@@ -137,7 +137,7 @@ def test_off_stops_syncing_and_on_goes_on(box: Cli, tuk: Cli, broker: PrivateBro
     pid = box.daemon_pid()
     box.ok("relay", "off")
     assert pid is not None
-    assert not is_alive(pid)
+    wait_until(lambda: not is_alive(pid), 20, "the daemon's process is gone")
     assert box.json("relay")["enabled"] is False
     box.ok("emit", "k")
     assert box.run("flush", "--timeout", "1").returncode == 4
