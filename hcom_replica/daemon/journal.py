@@ -80,4 +80,4 @@ def line(trace: Trace) -> str:
 def _value(value: str | int | bool | None) -> str:
     if isinstance(value, str) and value.isascii() and value.replace("-", "").replace(".", "").isalnum():
         return value
-    return json.dumps(value).replace("\x7f", "\\u007f")  # the only control that JSON in ASCII lets stand
+    return json.dumps(value)

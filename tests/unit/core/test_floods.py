@@ -330,3 +330,14 @@ def test_unpacked_batches_of_a_flood_are_counted_with_what_they_cost(host: Host)
         sealed = close_frame(KEYS, TOPICS.live, Kind.LIVE, None, payload, flooder.rng.randbytes(24))
         host.machine.received(host.now, TOPICS.live, sealed, retain=False)
         assert host.machine.buffered_bytes <= 64_000
+
+
+def test_false_claims_are_remembered_up_to_a_bound(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P4.9: each is looked into once; to make one costs nothing."""
+    monkeypatch.setattr(disputes, "JUDGED_MAX", 8)
+    own = host.device.own
+    for number in range(20):
+        liar = Device(f"D{number}")
+        liar.append()
+        host.told(liar, Kind.VECTOR, liar.vector(entries={own.id: Ack(3, b"made up!")}))
+        assert 0 < len(host.machine._c.disputes._judged) <= 8
