@@ -38,6 +38,10 @@ INFLATED_BYTES_MAX: Final = 8 * MIB
 BATCH_COMMITS_MAX: Final = 4096
 """Commits in one batch: bounds the signature checks that one message can cost."""
 
+BATCH_EVENTS_MAX: Final = 1 << 16
+"""Events in one batch: bounds the objects that a message of nothing but tiny events becomes. 256 KiB of the smallest
+are 17,000."""
+
 BLOCK_BITS: Final = 12
 """A fill topic covers 2**12 seqs of an origin (protocol-v1 section 7)."""
 

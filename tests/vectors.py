@@ -523,6 +523,8 @@ def _bad_frames(head: Head) -> list[Json]:
         ("unknown codec", b"\x01\x09" + author + by_codec[9] + payload, "codec"),
         ("claims to inflate to a tebibyte", b"\x01\x01" + author + by_codec[1] + bomb, "size"),
         ("not zstd", b"\x06\x01junk", "codec"),
+        ("a zstd frame to be skipped, of 4 GiB", b"\x06\x01\x50\x2a\x4d\x18\xff\xff\xff\xff" + bytes(8), "codec"),
+        ("a zstd frame of nothing", b"\x06\x01\x28\xb5\x2f\xfd\x20\x00\x01\x00\x00", "size"),
     ]
     return [
         {"what": what, "topic": topic, "data": seal(KEYS, topic, plain, NONCE).hex(), "reason": reason}

@@ -20,6 +20,7 @@ from hcom_replica.core.continuity import ROLLED_BACK
 from hcom_replica.daemon.session import broker_settings
 from hcom_replica.errors import ReplicaError
 from hcom_replica.folder import keys
+from hcom_replica.folder.access import warnings
 from hcom_replica.folder.config import load_config
 from hcom_replica.folder.paths import Folder
 from hcom_replica.limits import MESSAGE_BYTES_MAX, MIB
@@ -65,10 +66,10 @@ def _folder(folder: Folder) -> Iterator[Finding]:
     if not folder.exists():
         yield Finding("folder", "note", f"{folder.root} is not there yet", "the first emit, or relay new, makes it")
         return
-    warnings = folder.warnings()
-    for warning in warnings:
+    found = warnings(folder)
+    for warning in found:
         yield Finding("folder", "warning", warning)
-    if not warnings:
+    if not found:
         yield Finding("folder", "ok", f"{folder.root}, for its user alone")
 
 

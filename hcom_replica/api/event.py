@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from hcom_replica.api.body import decoded, spliced
+from hcom_replica.api.body import decoded, disarmed, spliced
 from hcom_replica.api.times import iso_ms, iso_us
 from hcom_replica.ids import EventId, order_key
 from hcom_replica.wire import event as wire
@@ -114,12 +114,12 @@ class Event:
         }
 
     def json(self, *, arrival: bool = False) -> bytes:
-        """One line of JSON, without the newline; the body as it is stored.
+        """One line of JSON, without the newline; the body as it is stored, but for controls that it spells out.
 
         Args:
             arrival: add how it came here, which is local; without it the bytes are the same on every device.
         """
-        line = _json(self.fields)[:-1] + b"," + spliced(self.body)
+        line = disarmed(_json(self.fields))[:-1] + b"," + spliced(self.body)
         if arrival and self.arrival is not None:
             line += b"," + _json(self.arrival.fields)[1:-1]
         return line + b"}"

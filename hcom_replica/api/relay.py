@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -23,7 +24,7 @@ from hcom_replica.core.status import BrokerStatus, DaemonStatus
 from hcom_replica.daemon import process
 from hcom_replica.daemon.client import DaemonClient
 from hcom_replica.daemon.session import broker_settings
-from hcom_replica.errors import BrokerError, ConfigError, TokenError
+from hcom_replica.errors import BrokerError, ConfigError, TokenError, UsageError
 from hcom_replica.folder import keys
 from hcom_replica.folder.config import Config, Value, load_config
 from hcom_replica.folder.config_edit import change_config
@@ -54,6 +55,7 @@ class Access(NamedTuple):
             and lies there.
         ca_file: authorities trusted for TLS.
         name: of this device.
+        password_keyring: service of the system's keyring that has the password.
     """
 
     broker: str | None = None
@@ -61,12 +63,14 @@ class Access(NamedTuple):
     password_file: str | None = None
     ca_file: str | None = None
     name: str | None = None
+    password_keyring: str | None = None
 
 
-class Made(NamedTuple):
-    """A group that was made."""
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A group that was made. The token is not in the repr: it is as good as a private key."""
 
-    token: str
+    token: str = field(repr=False)
     group: str
     device: str
     broker: str
@@ -291,8 +295,14 @@ def _changes(folder: Folder, access: Access) -> dict[str, Value]:
         changes["device.name"] = check_device_name(access.name)
     if access.username is not None:
         changes["relay.username"] = access.username
+    if access.password_file is not None and access.password_keyring is not None:
+        raise UsageError("--password-file and --password-keyring", hint="the password is kept in one place: choose one")
     if access.password_file is not None:
         changes["relay.password_file"] = _kept_path(folder, access.password_file)
+        changes["relay.password_keyring"] = None
+    if access.password_keyring is not None:
+        changes["relay.password_keyring"] = access.password_keyring
+        changes["relay.password_file"] = None
     if access.ca_file is not None:
         changes["relay.ca_file"] = _kept_path(folder, access.ca_file)
     return changes

@@ -48,7 +48,7 @@ def retire(
         json_line({"device": name, "last": last})
     else:
         line(
-            f"retired {name}; of its events count: "
+            f"retired {escape(name)}; of its events count: "
             + ", ".join(f"{origin} up to {seq}" for origin, seq in last.items())
         )
     return 0
@@ -63,7 +63,6 @@ def rename(
     from hcom_replica.api.control import wake
     from hcom_replica.api.replica import Replica
 
-    session.warn_modes()
     with Replica.open(session.place.path, name=name) as replica:
         replica.introduce()
         wake(replica.folder)
@@ -71,5 +70,5 @@ def rename(
     if json:
         json_line({"device": shown})
     else:
-        line(f"this device is {shown}")
+        line(f"this device is {escape(shown)}")
     return 0

@@ -52,7 +52,7 @@ def events(
     with Replica.in_folder(session.folder) as replica:
         for name in device:
             if not replica.names.known(name):
-                warn(f"no device {escape(name)} is known here yet")
+                warn(f"no device {name} is known here yet")
         printer = _Printer(None if json else replica.device, order=_order(order))
         begin: int | None = None
         seen: set[object] = set()

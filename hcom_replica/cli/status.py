@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Annotated, Final
 
 from hcom_replica.cli.options import Opt
-from hcom_replica.cli.print import escape, facts, flush, json_line, line, paint, table, warn
+from hcom_replica.cli.print import facts, flush, json_line, line, table, warn
 from hcom_replica.cli.session import Session
 from hcom_replica.errors import UsageError
 
@@ -66,7 +66,7 @@ def show(now: Status, *, lag: bool) -> None:
         ]
     )
     for warning in now.warnings:
-        warn(escape(warning))
+        warn(warning)
     if lag:
         line()
         show_rows(now.devices)
@@ -149,4 +149,4 @@ def _holders(row: OriginRow) -> str:
     if row.missing is None:
         return ""
     what = f"{row.missing.first}..{row.missing.last}: "
-    return what + (", ".join(row.held_by) or paint("nobody known", "yellow"))
+    return what + (", ".join(row.held_by) or "nobody known")

@@ -59,7 +59,6 @@ def _append(session: Session, kind: str, agent: str | None, body: bytes, *, json
     from hcom_replica.api.opening import open_parts
 
     made = draft(kind, body, agent)
-    session.warn_modes()
     with open_parts(session.folder) as parts:
         name = append_drafts(parts, [made])[0]
         tell_resumed(parts.log)
@@ -83,15 +82,19 @@ def show_id(name: EventId, *, json: bool) -> None:
         line(str(name))
 
 
-def read_stdin() -> bytes:
+def read_stdin(bytes_max: int = _STDIN_BYTES_MAX, what: str = "an event") -> bytes:
     """Read standard input to its end.
 
+    Args:
+        bytes_max: far more than `what` may have.
+        what: is read.
+
     Raises:
-        UsageError: it is far larger than an event may be.
+        UsageError: there is more.
     """
-    data = sys.stdin.buffer.read(_STDIN_BYTES_MAX + 1)
-    if len(data) > _STDIN_BYTES_MAX:
-        raise UsageError("stdin has more bytes than fit in an event", hint="for many events: hcom-replica import -")
+    data = sys.stdin.buffer.read(bytes_max + 1)
+    if len(data) > bytes_max:
+        raise UsageError(f"stdin has more bytes than {what}", hint="for many events: hcom-replica import -")
     return data
 
 

@@ -6,11 +6,16 @@ otherwise never meet. Each claim is looked into once; what comes of it is a fork
 
 from __future__ import annotations
 
+from typing import Final
+
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.peers import Peer
 from hcom_replica.ids import OriginId
 from hcom_replica.wire.messages import Ack
+
+JUDGED_MAX: Final = 1 << 16
+"""Claims that are remembered as looked into: false ones cost nothing to make."""
 
 
 class Disputes:
@@ -41,5 +46,7 @@ class Disputes:
         state = self._knowledge.states.get(origin)
         if state is None or not state.base < ack.seq <= state.seq or self._judged.get((peer.origin, origin)) == ack:
             return False
+        if len(self._judged) >= JUDGED_MAX:
+            self._judged.clear()  # false claims are looked into once more, which costs a want each
         self._judged[peer.origin, origin] = ack
         return not self._knowledge.holds(state, ack)

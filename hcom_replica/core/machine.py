@@ -402,8 +402,7 @@ class Machine:
             for name in [*names, *(self._c.topics.vector(peer.origin, page) for page in peer.pages)]:
                 self._c.outbox.publish(name, b"", retain=True)
             peer.presence = peer.standing = None
-            peer.pages.clear()
-            peer.acks.clear()
+            self._c.peers.forget_vector(peer)
 
     def _write_slots(self, now: Now, signer: Signer) -> None:
         knowledge, listeners = self._c.knowledge, self._c.listeners(now)

@@ -38,6 +38,13 @@ Note = tuple[int, OriginId, int, int, bytes]
 
 _AUTHOR_BYTES: Final = 32 + 12
 _PEERS_MAX: Final = 4096
+_ENTRY_BYTES: Final = 24
+_PAGES_MAX: Final = 1024
+"""Pages of a vector (protocol-v1 section 9)."""
+
+CLAIMS_MAX: Final = 1 << 20
+"""Lines of all vectors, indexes and standing wants: what a thousand devices say of a thousand. 300 MiB at most."""
+
 _NOTHING: Final = Ack(0, b"")
 SlotMessage = Head | VectorPage | Index | Standing | Presence
 
@@ -112,7 +119,10 @@ class Peer:
 
 
 class Peers:
-    """All authors heard of.
+    """All authors heard of, in bounded memory.
+
+    Attributes:
+        claims_count: lines of all vectors, indexes and standing wants, at most CLAIMS_MAX.
 
     Args:
         group: 16 bytes.
@@ -121,6 +131,7 @@ class Peers:
 
     def __init__(self, group: bytes, notes: Iterable[Note] = ()) -> None:
         self.group = group
+        self.claims_count = 0
         self._peers: dict[OriginId, Peer] = {}
         self._notes: dict[tuple[int, OriginId, int], Note] = {}
         self._current: list[Peer] | None = None
@@ -162,6 +173,7 @@ class Peers:
             peer.index = peer.index if peer.origin in self._left else None
             peer.rings.clear()
         self._claims = self._moved = self._segments = None
+        self._recount()
 
     def left_ring(self, author: Author, index: Index) -> None:
         """This device has left a ring behind with its last incarnation; the broker need not tell it of that again.
@@ -201,6 +213,7 @@ class Peers:
         message = decode_slot(kind, payload)
         if isinstance(message, Head):
             self._check_head(author, message)
+        self._check_room(author, page, message)
         peer = self._peer(author)
         if peer is None:
             raise ProtocolError("limit", "too many authors")
@@ -210,7 +223,7 @@ class Peers:
         else:
             peer.heard_ms = max(peer.heard_ms, min(message.wall_ms, now.wall_ms))
         before = _claimed(peer, kind)
-        if not _put(peer, page, message):
+        if not self._take(peer, page, message):
             return False
         self._note(peer, kind, before)
         key = (int(kind), author.origin, page)
@@ -256,6 +269,13 @@ class Peers:
                 elif kind is Kind.STANDING or (kind is Kind.INDEX and peer.origin not in self._left):
                     setattr(peer, kind.name.lower(), None)
                 self._note(peer, kind, before)
+                self._recount()
+
+    def forget_vector(self, peer: Peer) -> None:
+        """What a peer said it holds counts no more."""
+        peer.pages.clear()
+        peer.acks.clear()
+        self._recount()
 
     def claims(self, own: OriginState | None) -> dict[OriginId, int]:
         """Origin -> the highest seq that a current device's vector, or any mailbox, is said to hold: hints.
@@ -322,6 +342,24 @@ class Peers:
                 self._newest[peer.device] = peer.generation
         return peer
 
+    def _take(self, peer: Peer, page: int, message: SlotMessage) -> bool:
+        """Put a message in its place, if it is news."""
+        before = _cost(peer)
+        taken = _put(peer, page, message)
+        self.claims_count += _cost(peer) - before
+        return taken
+
+    def _recount(self) -> None:
+        self.claims_count = sum(map(_cost, self._peers.values()))
+
+    def _check_room(self, author: Author, page: int, message: SlotMessage) -> None:
+        """Of a vector that is longer than any may be, or of what finds no room beside all others, nothing is kept."""
+        if isinstance(message, VectorPage) and (page >= _PAGES_MAX or message.pages > _PAGES_MAX):
+            raise ProtocolError("limit", "vector: too many pages")
+        more = _lines(message) - _lines(_held(self._peers.get(author.origin), page, message))
+        if more > 0 and self.claims_count + more > CLAIMS_MAX:
+            raise ProtocolError("limit", "too much is said")
+
     def _check_head(self, author: Author, head: Head) -> None:
         if head.system > head.seq:
             raise ProtocolError("format", "head: more system events than events")
@@ -333,11 +371,12 @@ class Peers:
         author = Author(data[:32], data[32:_AUTHOR_BYTES], OriginId(origin[:ORIGIN_BYTES]))
         try:
             message = decode_slot(Kind(kind), data[_AUTHOR_BYTES:])
+            self._check_room(author, page, message)
         except (ProtocolError, ValueError):
             return
         peer = self._peer(author)
         if peer is not None:
-            _put(peer, page, message)
+            self._take(peer, page, message)
             self._claims = self._moved = None
             peer.heard_ms = max(peer.heard_ms, received)
 
@@ -355,7 +394,7 @@ def decode_slot(kind: Kind, payload: bytes) -> SlotMessage:
 
 
 def _put(peer: Peer, page: int, message: SlotMessage) -> bool:
-    before = peer.pages.get(page) if isinstance(message, VectorPage) else getattr(peer, _FIELD[type(message)])
+    before = _held(peer, page, message)
     if before is not None and before.counter >= message.counter:
         return False
     if isinstance(message, VectorPage):
@@ -365,6 +404,29 @@ def _put(peer: Peer, page: int, message: SlotMessage) -> bool:
     else:
         setattr(peer, _FIELD[type(message)], message)
     return True
+
+
+def _held(peer: Peer | None, page: int, message: SlotMessage) -> SlotMessage | None:
+    """What a message takes the place of."""
+    if peer is None:
+        return None
+    if isinstance(message, VectorPage):
+        return peer.pages.get(page)
+    held: SlotMessage | None = getattr(peer, _FIELD[type(message)])
+    return held
+
+
+def _lines(message: SlotMessage | None) -> int:
+    """How much a message says; a page of a vector is one line more than its entries."""
+    if isinstance(message, VectorPage):
+        return 1 + len(message.entries) // _ENTRY_BYTES
+    if isinstance(message, Index):
+        return len(message.segments)
+    return len(message.items) if isinstance(message, Standing) else 0
+
+
+def _cost(peer: Peer) -> int:
+    return sum(map(_lines, [peer.index, peer.standing, *peer.pages.values()]))
 
 
 def _claimed(peer: Peer, kind: Kind) -> dict[OriginId, Ack]:

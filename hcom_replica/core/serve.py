@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 
 from hcom_replica.core.knowledge import Knowledge
@@ -61,12 +61,23 @@ class Server:
             state = knowledge.states.get(origin)
             if state is None or not state.hash.startswith(item.hash) or item.first > state.seq:
                 continue
-            if len(self._jobs) < _JOBS_MAX or (asker, origin) in self._jobs:
+            if (asker, origin) in self._jobs or self._has_room(asker):
                 first = max(item.first, state.base + 1)
                 heard = ((block_of(first) + 2) << BLOCK_BITS) - 1  # the asker listens to two blocks
                 last = min(item.last or state.seq, state.seq, heard)
                 skipped = block_of(first) - block_of(item.first)
                 self._jobs[asker, origin] = _Job(want.id, origin, first, last, share, skipped)
+
+    def _has_room(self, asker: OriginId) -> bool:
+        """Whether one more job fits; the asker with the most gives one up for one that has fewer."""
+        if len(self._jobs) < _JOBS_MAX:
+            return True
+        counts = Counter(one for one, _ in self._jobs)
+        greediest, most = counts.most_common(1)[0]
+        if counts[asker] + 1 >= most:
+            return False
+        del self._jobs[next(key for key in reversed(self._jobs) if key[0] == greediest)]
+        return True
 
     def pump(self, knowledge: Knowledge, signer: Signer, room: int) -> None:
         """Send what may be in flight, one bundle of each job in turn."""

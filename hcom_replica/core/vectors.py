@@ -69,7 +69,8 @@ class VectorSlots:
         self._topics = topics
         self._settings = settings
         self._published: dict[int, bytes] = {}
-        self._asked: list[OriginId] = []
+        self._asked: dict[OriginId, None] = {}
+        self._unanswered = 0
         self._next_ms = 0
         self._dirty = False
         self._open = False
@@ -85,6 +86,7 @@ class VectorSlots:
         """The link has ended."""
         self._open = False
         self._asked.clear()
+        self._unanswered = 0
 
     def moved(self) -> None:
         """Something new is held."""
@@ -96,20 +98,29 @@ class VectorSlots:
         self._dirty, self._greeted, self._next_ms = True, True, now.mono_ms
 
     def asked(self, origins: list[OriginId]) -> None:
-        """Somebody waits for what we hold of these: publish their pages at the next tick, changed or not."""
-        self._asked += origins
+        """Somebody waits for what we hold of these: publish their pages, changed or not.
+
+        At the next tick, or when the broker has taken what was published before: whoever asks without end gets no more
+        than that.
+        """
+        self._asked.update(dict.fromkeys(origins))
 
     def is_due(self, now: Now) -> bool:
         """Whether `tick` has anything to do."""
-        return self._open and (bool(self._asked) or (self._dirty and now.mono_ms >= self._next_ms))
+        return self._open and (self._answers() or (self._dirty and now.mono_ms >= self._next_ms))
+
+    def _answers(self) -> bool:
+        return bool(self._asked) and not self._unanswered
 
     def tick(self, now: Now, signer: Signer, knowledge: Knowledge, devices: int) -> None:
         """Publish what is due; `devices` share the budget."""
         if not self.is_due(now):
             return
         pages = pages_of(knowledge.states)
-        numbers = {page_of(origin, len(pages)) for origin in self._asked}
-        self._asked.clear()
+        numbers = set[int]()
+        if self._answers():
+            numbers = {page_of(origin, len(pages)) for origin in self._asked}
+            self._asked.clear()
         if self._dirty and now.mono_ms >= self._next_ms:
             numbers.update(self._turn(now, pages, devices))
         sent = sum(self._write(now, signer, number, pages) for number in sorted(numbers))
@@ -121,9 +132,9 @@ class VectorSlots:
 
     def wake_at(self) -> int | None:
         """When `tick` is wanted."""
-        if not self._open or not (self._dirty or self._asked):
+        if not self._open or not (self._dirty or self._answers()):
             return None
-        return 0 if self._asked else self._next_ms
+        return 0 if self._answers() else self._next_ms
 
     def _changed(self, pages: list[bytes]) -> list[int]:
         return [number for number, entries in enumerate(pages) if self._published.get(number) != entries]
@@ -147,4 +158,9 @@ class VectorSlots:
         page = VectorPage(self._outbox.counter(), now.wall_ms, len(pages), self._settings.durable, pages[number])
         self._published.pop(number, None)
         self._published[number] = pages[number]
-        return self._slots.write(now, self._topics.vector(signer.origin, number), Kind.VECTOR, signer, page)
+        self._unanswered += 1
+        topic = self._topics.vector(signer.origin, number)
+        return self._slots.write(now, topic, Kind.VECTOR, signer, page, done=self._taken)
+
+    def _taken(self, _: bool) -> None:
+        self._unanswered -= 1

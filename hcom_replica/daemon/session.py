@@ -34,6 +34,7 @@ from hcom_replica.folder.config import Config, load_config
 from hcom_replica.folder.config_edit import change_config
 from hcom_replica.folder.files import read_text
 from hcom_replica.folder.paths import Folder
+from hcom_replica.folder.system_keyring import password_in_keyring
 from hcom_replica.store.log import Log
 from hcom_replica.transport.url import BrokerAddress, Credentials, parse_broker_url
 from hcom_replica.wire.signing import DeviceKey
@@ -288,12 +289,12 @@ def broker_settings(config: Config, token: JoinToken) -> tuple[tuple[BrokerAddre
     """The brokers to try, in order, and what they are shown: those of config.toml, else those of the token.
 
     Raises:
-        ConfigError: a URL or the password file is not usable.
+        ConfigError: a URL is not usable, or the password cannot be had.
     """
     texts, name = config.brokers or token.brokers, "relay.broker"
     try:
         brokers = tuple(parse_broker_url(text) for text in texts)
-        name = "relay.password_file"
+        name = "relay.password_file" if config.password_keyring is None else "relay.password_keyring"
         password = _password(config)
     except ConfigError as error:
         raise config.refuse(name, error) from None
@@ -301,9 +302,19 @@ def broker_settings(config: Config, token: JoinToken) -> tuple[tuple[BrokerAddre
 
 
 def _password(config: Config) -> str | None:
+    if config.password_keyring is not None:
+        return _from_keyring(config.password_keyring, config)
     if config.password_file is None:
         return None
     text = read_text(config.password_file)
     if text is None:
         raise ConfigError(f"there is no file {config.password_file}", hint="its first line is the password")
     return text.partition("\n")[0]
+
+
+def _from_keyring(service: str, config: Config) -> str:
+    if config.password_file is not None:
+        raise ConfigError("relay.password_file is set, too", hint="keep the password in one place: remove one of them")
+    if config.username is None:
+        raise ConfigError("a password without relay.username", hint='set username = "..." under [relay]')
+    return password_in_keyring(service, config.username)

@@ -7,6 +7,7 @@ that show its author's place in the group. Nothing here judges whether a record 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import lru_cache
 from typing import Annotated, Final, NamedTuple
 
@@ -147,12 +148,11 @@ def make_record(
         randbytes: real randomness; 32 bytes are taken, and forgotten.
     """
     public, secret = crypto_box_seed_keypair(randbytes(32))
-    boxes = {
-        device_id(key): crypto_box_easy(
-            keys.secret, _nonce(public, key), crypto_sign_ed25519_pk_to_curve25519(key), secret
-        )
-        for key in devices
-    }
+    boxes = {}
+    for key in devices:
+        with suppress(CryptoError):  # a key of a kind that nothing can be sealed to
+            curve = crypto_sign_ed25519_pk_to_curve25519(key)
+            boxes[device_id(key)] = crypto_box_easy(keys.secret, _nonce(public, key), curve, secret)
     packed = b"".join(name + box for name, box in sorted(boxes.items()))
     body = encode(_Body(keys.group, keys.epoch, author.public, keys.check, public, tuple(sorted(revoked)), packed))
     return decode_record(keys.group, encode(_Signed(body, author.sign(EPOCH, hash32(body)))))

@@ -119,3 +119,10 @@ def test_damaged_line_of_an_earlier_token_is_skipped(folder: Folder) -> None:
         file.write("hcr1_damaged\n")
     assert group_token(folder) == token
     assert earlier_epochs(folder) == ()
+
+
+def test_file_that_is_far_too_large_is_refused_before_it_is_read(folder: Folder) -> None:
+    """A link to something without an end must not eat the memory."""
+    folder.group_key.symlink_to("/dev/zero")
+    with pytest.raises(ConfigError, match="more than"):
+        group_token(folder)
