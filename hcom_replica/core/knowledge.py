@@ -13,6 +13,7 @@ from hcom_replica.core.members import Members, read_members
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.peers import Peer, Peers
 from hcom_replica.core.reader import LogReader
+from hcom_replica.core.redacted import RedactedPlaces
 from hcom_replica.ids import OriginId
 from hcom_replica.wire.messages import Ack
 from hcom_replica.wire.signing import short
@@ -27,11 +28,15 @@ class Knowledge:
         log: the store.
         peers: all authors.
         lease_ms: a device not heard from for so long is no longer waited for by mailboxes.
+
+    Attributes:
+        redacted: the places of all redactions known.
     """
 
     def __init__(self, log: LogReader, peers: Peers, lease_ms: int) -> None:
         self.log = log
         self.peers = peers
+        self.redacted = RedactedPlaces(log)
         self._lease_ms = lease_ms
         self.states: dict[OriginId, OriginState] = {}
         self.own: OriginState | None = None
@@ -66,9 +71,11 @@ class Knowledge:
             self._system = system
             self.members = read_members(self.log)
         self._own_origins = self._stale = None
+        self.redacted.refresh()
 
     def update(self, states: Iterable[OriginState]) -> None:
         """Take over the origins that a transaction has changed; all is read again only where more may have changed."""
+        self.redacted.refresh()
         for state in states:
             before = self.states.get(state.id)
             if not self._is_simple(before, state):
@@ -183,6 +190,11 @@ class Knowledge:
                 self._tips.clear()
             self._tips[state.id, seq] = found
         return found
+
+    def root_of(self, origin: OriginId) -> OriginId:
+        """The origin that is not derived, of one that may be; itself where nothing is held of it."""
+        state = self.states.get(origin)
+        return origin if state is None or not state.forks else short(state.root(self._group))
 
     def own_origins(self) -> list[OriginState]:
         """All origins written by this device's key, the current one last. Not to be changed."""
