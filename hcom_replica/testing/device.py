@@ -114,7 +114,8 @@ class Device:
         disk: the faults of its disk.
         effects: how many effects its processes have carried out or begun.
         crashes: how often it has crashed.
-        acked: ids of the events that `append` has acknowledged.
+        acked: ids of the events that `append` and `redact` have acknowledged.
+        writer: key, group and name that it appends with.
         pace_ms: a woken process takes so long to look: what comes meanwhile is taken in the same step.
     """
 
@@ -140,7 +141,7 @@ class Device:
         self.crashes = 0
         self.acked: list[EventId] = []
         self.pace_ms = 0
-        self._writer = Writer(key, world.keys.group, member or name)
+        self.writer = Writer(key, world.keys.group, member or name)
         self._process: _Process | None = None
         self._timer: Timer | None = None
         self._effects_left: int | None = None
@@ -158,7 +159,7 @@ class Device:
         """Put another disk in; no process may be running."""
         self.kv = kv
         self.disk = StoreFaults(kv)
-        self.log = Log(kv, self.world.keys.group, self._writer, entropy=self.world.scheduler.random.randbytes)
+        self.log = Log(kv, self.world.keys.group, self.writer, entropy=self.world.scheduler.random.randbytes)
 
     # --- the process -------------------------------------------------------------------------------------------
 
@@ -297,6 +298,23 @@ class Device:
         except Crash:
             ids = []
         self.acked += ids
+        self._poke(poke=poke)
+        return ids
+
+    def redact(self, event: EventId, *, poke: bool = True) -> EventId | None:
+        """Redact an own event as a command line does; arguments and errors as `append`.
+
+        Returns:
+            Id of the system event; None when there was nothing to do, or it died before it could say so.
+        """
+        try:
+            said = self.log.redact(event, self.now.wall_ms)
+        except Crash:
+            said = None
+        self.acked += [said] if said is not None else []
+        self._poke(poke=poke)
+        return said
+
+    def _poke(self, *, poke: bool) -> None:
         if self.running:
             self._plan(self.world.scheduler.now_ms + (0 if poke else LOOK_MS))
-        return ids
