@@ -671,12 +671,19 @@ def _bad_redactions(gone: dict[int, bytes]) -> list[Json]:
         at_3("a length over the limit", told(4 << 20), "limit"),
         at_3("a header over the limit", true[:101] + bytes(1023) + true[-2:], "limit"),
         at_3("a redacted record in the header", true[:101] + true, "format"),
+        at_3("a redacted record without length in the header", gone[5][:101] + gone[5], "format"),
+        at_3("a body of which the end looks like the beginning of another", gone[5][:101] + _two_ends(), "format"),
         at_3("five fields before the body", true[:101] + b"\x96" + true[102:-2] + b"\xc0" + true[-2:], "format"),
         at_3("kind of 65 bytes", long_kind, "limit"),
         _bad("a rename", encode_batch(_with(len(RECORDS), rename)), "format"),
         _bad("a hello", encode_batch(_with(1, hello)), "format"),
         _bad("a commit over 48 KiB of two events", _large_gone([2]), "limit"),
     ]
+
+
+def _two_ends() -> bytes:
+    """An event with a body of two bytes, which are those that stand before an empty one."""
+    return encode_event(HLCS[2], Draft("k", None, None, b"\xc4\x00"))
 
 
 def _idle_statements() -> list[Json]:

@@ -47,7 +47,7 @@ class Mailbox:
         self._superseded: dict[int, Segment] = {}
         self._stale: dict[int, Segment] = {}
         self._emptying = False
-        self._unchecked = True
+        self._unchecked = False
         self._index_seen = False
         self._leftover = False
         self.too_large: int | None = None

@@ -109,6 +109,22 @@ def test_ring_that_another_process_wrote_before_it_knew_is_written_anew() -> Non
     assert later.covered() == ring.device.own.seq
 
 
+def test_ring_that_the_broker_shows_late_is_written_anew_too() -> None:
+    """P8.11, P8.8"""
+    ring, broker = with_secret()
+    redact(ring, 2)
+    later = Ring(ring.device)
+    later.acknowledge("NOVA", 1)
+    later.tick(1, urgent=False)
+    later.mailbox.adopt(broker.index(ring.device))
+    later.tick(2, urgent=False)
+    for topic, payload in broker.retained.items():
+        later.mailbox.segment(topic, payload, retain=True)
+    later.tick(3, urgent=False)
+    broker.take(later)
+    assert not broker.has_secret()
+
+
 def test_body_goes_on_the_next_link_when_this_one_ends_meanwhile() -> None:
     ring, broker = with_secret()
     redact(ring, 2)

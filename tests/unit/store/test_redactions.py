@@ -14,7 +14,7 @@ from hcom_replica.store.kv import Table
 from hcom_replica.store.log import Log
 from hcom_replica.store.memory_kv import MemoryKv, Moment
 from hcom_replica.store.redactions import Redactions
-from hcom_replica.wire.event import Draft, Event, RedactedEvent, decode_event
+from hcom_replica.wire.event import REDACTED, Draft, Event, RedactedEvent, decode_event
 from hcom_replica.wire.redaction import REDACT, Redaction, sign_redaction, statement
 from tests.unit.store.devices import GROUP, NOW, Device, carried, check_log, converge, send
 
@@ -155,6 +155,44 @@ def test_redacted_event_stays_so_when_a_fork_moves_it() -> None:
     assert [body for body in nova.bodies() if "secret" in body] == []
     converge([boxe, twin, nova])
     assert list(boxe.log.events()) == list(twin.log.events()) == list(nova.log.events())
+
+
+def test_event_that_a_fork_has_moved_is_redacted_under_its_new_name() -> None:
+    """P3.8, P4.6: the word names the origin that is not derived, and c finds the branch."""
+    boxe, nova, luna = Device("BOXE"), Device("NOVA"), Device("LUNA")
+    boxe.emit("shared")
+    twin = boxe.clone(9)
+    boxe.emit("here 1", "here 2")
+    twin.emit("there 1", "there 2")
+    converge([boxe, twin, nova])
+    send(nova, luna)
+    moved = next(state for state in boxe.log.origins() if state.forks)
+    kept = next(state for state in boxe.log.origins() if state.hash == moved.root(GROUP))
+    for origin, seq in ((moved.id, 4), (kept.id, 3)):
+        assert boxe.redact(EventId(origin, seq)) is not None
+    luna.log.ingest([carried(boxe, luna, boxe.own.id, 1)], NOW)
+    for device in (boxe, luna):
+        gone = {EventId(row.origin, row.seq) for row in device.log.events() if row.record[:1] == REDACTED}
+        assert gone == {EventId(moved.id, 4), EventId(kept.id, 3)}
+        check_log(device)
+
+
+def test_word_and_fork_of_one_transaction_find_each_other() -> None:
+    """P4.6, T5.9: a word, a fork that moves what is held, and a word for what was moved."""
+    boxe, nova = Device("BOXE"), Device("NOVA")
+    (shared,) = boxe.emit("shared")
+    twin = boxe.clone(9)
+    ours, theirs = boxe.emit("here"), twin.emit("there")
+    root = boxe.own.id
+    known = {device.name + str(n): carried(device, nova, root, 1) for n, device in enumerate((boxe, twin))}
+    words = []
+    for device, name in ((boxe, shared), (boxe, ours[0]), (twin, theirs[0])):
+        device.log.open_incarnation("test", NOW)
+        device.redact(name)
+        words.append(carried(device, nova, device.own.id, 1))
+    nova.log.ingest([known["BOXE0"], words[0], known["BOXE1"], *words[1:]], NOW)
+    check_log(nova)
+    assert nova.bodies() == ["", "", ""]
 
 
 def test_word_that_proves_nothing_is_kept_and_ignored() -> None:
