@@ -177,22 +177,22 @@ def test_event_that_a_fork_has_moved_is_redacted_under_its_new_name() -> None:
         check_log(device)
 
 
-def test_word_and_fork_of_one_transaction_find_each_other() -> None:
-    """P4.6, T5.9: a word, a fork that moves what is held, and a word for what was moved."""
+@pytest.mark.parametrize("draw", range(6))
+def test_word_and_fork_of_one_transaction_find_each_other(draw: int) -> None:
+    """P4.6, T5.9: a word for what is not held, a fork that may move what is, and words for events of both branches."""
     boxe, nova = Device("BOXE"), Device("NOVA")
-    (shared,) = boxe.emit("shared")
-    twin = boxe.clone(9)
-    ours, theirs = boxe.emit("here"), twin.emit("there")
-    root = boxe.own.id
-    known = {device.name + str(n): carried(device, nova, root, 1) for n, device in enumerate((boxe, twin))}
+    boxe.emit("shared")
+    twin = boxe.clone(9 + draw)
+    ours, theirs = boxe.emit("here"), twin.emit(f"there {draw}", "there too")
+    runs = [carried(device, nova, ours[0].origin, 1) for device in (boxe, twin)]
     words = []
-    for device, name in ((boxe, shared), (boxe, ours[0]), (twin, theirs[0])):
+    for device, name in ((twin, theirs[0]), (boxe, ours[0]), (twin, theirs[1])):
         device.log.open_incarnation("test", NOW)
         device.redact(name)
         words.append(carried(device, nova, device.own.id, 1))
-    nova.log.ingest([known["BOXE0"], words[0], known["BOXE1"], *words[1:]], NOW)
+    nova.log.ingest([runs[0], words[0], runs[1], *words[1:]], NOW)
     check_log(nova)
-    assert nova.bodies() == ["", "", ""]
+    assert nova.bodies() == ["shared", "", "", ""]
 
 
 def test_word_that_proves_nothing_is_kept_and_ignored() -> None:
