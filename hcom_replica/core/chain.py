@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final
 
-from hcom_replica.wire.event import Event, RedactedEvent, decode_event
+from hcom_replica.wire.event import Event, RedactedEvent, decode_events
 
 _EMPTY: Final = blake2b(digest_size=32)
 """Copied for each hash: that takes a quarter less time than to make one anew, and nothing is called more often."""
@@ -41,15 +41,13 @@ def links(previous: bytes, records: Sequence[bytes], bodies: Sequence[bytes]) ->
 
 
 def chained(previous: bytes, records: Sequence[bytes], events: Sequence[Event]) -> list[bytes]:
-    """The c after each of a run of records, redacted ones among them.
+    """The c after each of a run of records, redacted ones among them; as `links` does it faster for whole ones.
 
     Args:
         previous: c before the first.
         records: encoded events, redacted or not.
         events: the same, decoded.
     """
-    if RedactedEvent not in set(map(type, events)):
-        return links(previous, records, [event.body for event in events])
     tips: list[bytes] = []
     for record, event in zip(records, events, strict=True):
         if isinstance(event, RedactedEvent):
@@ -64,4 +62,8 @@ def chained(previous: bytes, records: Sequence[bytes], events: Sequence[Event]) 
 
 def walk(previous: bytes, records: list[bytes]) -> bytes:
     """The c after a run of records that this device holds."""
-    return chained(previous, records, list(map(decode_event, records)))[-1] if records else previous
+    if not records:
+        return previous
+    events, whole = decode_events(records)
+    tips = links(previous, records, [event.body for event in events]) if whole else chained(previous, records, events)
+    return tips[-1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from hcom_replica.core.chain import chained
+from hcom_replica.core.chain import chained, links
 from hcom_replica.core.hello import Rename, check_hello, read_system
 from hcom_replica.core.origin import CommitRow, OriginState
 from hcom_replica.errors import ProtocolError
@@ -18,7 +18,7 @@ from hcom_replica.wire.event import (
     Event,
     RedactedEvent,
     check_event,
-    decode_event,
+    decode_events,
     encoded_bytes,
     is_system,
 )
@@ -84,7 +84,7 @@ def verify_batch(group: bytes, batch: Batch, known: OriginState | None) -> Run:
         ProtocolError: `hello`, `limit`, `format`, `order`, `chain` or `signature`; nothing was changed.
     """
     descriptor = _descriptor(group, batch, known)
-    events = list(map(decode_event, batch.records))
+    events, whole = decode_events(batch.records)
     _check_events(events, batch.records)
     system = [(seq, event) for seq, event in enumerate(events, batch.first) if is_system(event.kind)]
     run = Run(
@@ -95,14 +95,16 @@ def verify_batch(group: bytes, batch: Batch, known: OriginState | None) -> Run:
         batch.cum,
         batch.records,
         [event.hlc for event in events],
-        chained(batch.prev, batch.records, events),
+        links(batch.prev, batch.records, [event.body for event in events])
+        if whole
+        else chained(batch.prev, batch.records, events),
         [seq for seq, _ in system],
         [],
         [name for seq, event in system for name in _name(seq, event.kind, event.body, descriptor)],
     )
     _check_start(run)
-    redacted = _redacted(events)
-    run.commits.extend(_commits(group, batch, run, sized=not redacted))
+    redacted = [] if whole else _redacted(events)
+    run.commits.extend(_commits(group, batch, run, whole=whole))
     stated = [event.body for _, event in system if event.kind == REDACT]
     return run._replace(redactions=_redactions(group, run, redacted, stated)) if redacted or stated else run
 
@@ -154,8 +156,6 @@ def _name(seq: int, kind: str, body: bytes, descriptor: Descriptor) -> list[tupl
 
 def _redacted(events: list[Event]) -> list[tuple[int, RedactedEvent]]:
     """The redacted among the events, by index. Each costs a signature check, so a batch holds so many at most."""
-    if RedactedEvent not in set(map(type, events)):
-        return []
     found = [(at, event) for at, event in enumerate(events) if isinstance(event, RedactedEvent)]
     if len(found) > BATCH_REDACTED_MAX:
         raise ProtocolError("limit", "too many redacted records")
@@ -175,8 +175,8 @@ def _redactions(
     return [*carried, *(redaction for redaction in said if redaction is not None)]
 
 
-def _commits(group: bytes, batch: Batch, run: Run, *, sized: bool) -> list[CommitRow]:
-    """Check the commits; `sized` says that every record is as long as its writer made it."""
+def _commits(group: bytes, batch: Batch, run: Run, *, whole: bool) -> list[CommitRow]:
+    """Check the commits; `whole` says that no record is redacted."""
     root = root_hash(group, run.descriptor.key, run.descriptor.incarnation)
     if run.first == 1 and run.prev != root:
         raise ProtocolError("chain", "does not start at its origin")
@@ -184,7 +184,7 @@ def _commits(group: bytes, batch: Batch, run: Run, *, sized: bool) -> list[Commi
     for commit in batch.commits:
         upto = commit.seq - batch.first + 1
         records = batch.records[at:upto]
-        size = sum(map(len, records)) if sized else encoded_bytes(records)
+        size = sum(map(len, records)) if whole else encoded_bytes(records)
         if upto - at > COMMIT_EVENTS_MAX or (size > COMMIT_BYTES_MAX and upto - at > 1):
             raise ProtocolError("limit", "commit covers too much")
         cum += size

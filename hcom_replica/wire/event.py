@@ -98,6 +98,14 @@ def decode_event(record: bytes) -> Event:
         raise ProtocolError("format", f"event: {error}") from None
 
 
+def decode_events(records: Sequence[bytes]) -> tuple[list[Event], bool]:
+    """Decode records, and tell whether each is whole, that is none of them redacted; see `decode_event`."""
+    try:
+        return list(map(_decode, records)), True
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return list(map(decode_event, records)), False
+
+
 def _decode_redacted(record: bytes) -> RedactedEvent:
     """Decode a redacted record (P3.9). What an event of its header and length would not be, it is not either."""
     length, header = int.from_bytes(record[_LENGTH_AT:_BODY_HASH_AT], "big"), record[_HEADER_AT:]

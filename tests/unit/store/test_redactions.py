@@ -183,7 +183,7 @@ def test_word_and_fork_of_one_transaction_find_each_other(draw: int) -> None:
     boxe, nova = Device("BOXE"), Device("NOVA")
     boxe.emit("shared")
     twin = boxe.clone(9 + draw)
-    ours, theirs = boxe.emit("here"), twin.emit(f"there {draw}", "there too")
+    ours, theirs = boxe.emit(f"here {draw}"), twin.emit(f"there {draw}", "there too")
     runs = [carried(device, nova, ours[0].origin, 1) for device in (boxe, twin)]
     words = []
     for device, name in ((twin, theirs[0]), (boxe, ours[0]), (twin, theirs[1])):
