@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -40,6 +41,7 @@ class Violation(AssertionError):
         self.rule = rule
 
 
+@lru_cache(maxsize=1 << 14)
 def fingerprint(record: bytes) -> bytes:
     """What stands for an event in the model, redacted or not; all events of a simulated world differ."""
     event = decode_event(record)
