@@ -41,6 +41,9 @@ BATCH_COMMITS_MAX: Final = 4096
 BATCH_EVENTS_MAX: Final = 1 << 16
 """Events in one batch: bounds the objects that a message of nothing but tiny events becomes. 256 KiB of the smallest
 are 17,000."""
+BATCH_REDACTED_MAX: Final = 2048
+"""Redacted records in one batch, each with a signature to check. No holder packs more: each brings 32 bytes at the
+least that do not compress, and what fits no message is one commit."""
 
 BLOCK_BITS: Final = 12
 """A fill topic covers 2**12 seqs of an origin (protocol-v1 section 7)."""

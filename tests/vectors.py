@@ -27,7 +27,7 @@ from hcom_replica.store.schema import pack_commit, pack_home, pack_peer, seq_key
 from hcom_replica.wire.batch import Batch, Commit, Descriptor, ForkPoint, encode_batch
 from hcom_replica.wire.codec import encode
 from hcom_replica.wire.epoch import EpochRecord, Notice, certify, encode_notice, make_record
-from hcom_replica.wire.event import Draft, encode_event
+from hcom_replica.wire.event import Draft, Event, decode_event, encode_event
 from hcom_replica.wire.frame import Kind, Packed, Signer, close_frame
 from hcom_replica.wire.keys import GroupKeys
 from hcom_replica.wire.messages import (
@@ -48,6 +48,7 @@ from hcom_replica.wire.messages import (
     pack_entries,
 )
 from hcom_replica.wire.names import name_of, suffix_of
+from hcom_replica.wire.redaction import Redaction, redacted, sign_redaction, statement
 from hcom_replica.wire.seal import seal
 from hcom_replica.wire.signing import (
     COMMIT,
@@ -695,6 +696,138 @@ def _plain(value: bytes | int) -> str | int:
     return value.hex() if isinstance(value, bytes) else value
 
 
+def redactions() -> Json:
+    """Redacted records, and the statements of redactions."""
+    gone = {seq: _redacted(seq) for seq in range(2, 7)}
+    records = [gone.get(seq, record) for seq, record in enumerate(RECORDS, 1)]
+    wide = b"\x95" + msgspec.msgpack.encode(HLCS[0] + 1) + b"\xa1k\xc0\xc0" + b"\xc6\x00\x00\x00\x05"
+    return {
+        "group": KEYS.group.hex(),
+        "key": DEVICE.public.hex(),
+        "incarnation": STATE.incarnation.hex(),
+        "c0": STATE.hash.hex(),
+        "valid": [_gone(seq) for seq in gone],
+        "batches": [
+            _good("all but hello and rename", encode_batch(msgspec.structs.replace(BATCH, records=records))),
+            _good("one of them", encode_batch(_with(3, gone[3]))),
+            _good("a length that is written longer than need be", _signed_gone([RECORDS[0], wide + b"hello"], 2)),
+            _good("an event over 48 KiB is a commit alone", _large_gone([1, 2])),
+        ],
+        "invalid": _bad_redactions(gone),
+        "statement": statement(_redaction(3), DEVICE.public, STATE.incarnation).decode(),
+        "statements_that_prove_nothing": _idle_statements(),
+        "row": {
+            "key": (seq_key(STATE.id, 3) + _redaction(3).tip).hex(),
+            "value": _redaction(3).signature.hex(),
+        },
+    }
+
+
+def _redaction(seq: int, key: DeviceKey = DEVICE) -> Redaction:
+    return sign_redaction(key, STATE.hash, seq, walk(STATE.hash, RECORDS[:seq]))
+
+
+def _redacted(seq: int, key: DeviceKey = DEVICE) -> bytes:
+    record = RECORDS[seq - 1]
+    return redacted(record, decode_event(record), _redaction(seq, key))
+
+
+def _gone(seq: int) -> Json:
+    """An event, what its redaction is made of, and its redacted record."""
+    record, redaction = RECORDS[seq - 1], _redaction(seq)
+    body = decode_event(record).body
+    return {
+        "seq": seq,
+        "record": record.hex(),
+        "header": record[: len(record) - len(body)].hex(),
+        "body_hash": hash32(body).hex(),
+        "c": redaction.tip.hex(),
+        "signature": redaction.signature.hex(),
+        "redacted": _redacted(seq).hex(),
+    }
+
+
+def _with(seq: int, record: bytes) -> Batch:
+    """The batch of all, with another record at a place."""
+    return msgspec.structs.replace(BATCH, records=[*RECORDS[: seq - 1], record, *RECORDS[seq:]])
+
+
+def _signed_gone(records: list[bytes], seq: int, commits: list[int] | None = None) -> bytes:
+    """A batch with true commits over the records, of which one is sent without its body."""
+    whole = msgspec.msgpack.decode(_signed(records, commits or [len(records)]))
+    tip = walk(STATE.hash, records[:seq])
+    record = records[seq - 1]
+    redaction = sign_redaction(DEVICE, STATE.hash, seq, tip)
+    whole[4][seq - 1] = redacted(record, decode_event(record), redaction)
+    return encode(whole)
+
+
+def _large_gone(commits: list[int]) -> bytes:
+    large = encode_event(HLCS[0] + 1, Draft("k", None, None, b"x" * COMMIT_BYTES_MAX))
+    return _signed_gone([RECORDS[0], large], 2, commits)
+
+
+def _bad_redactions(gone: dict[int, bytes]) -> list[Json]:
+    true, record, event = gone[3], RECORDS[2], decode_event(RECORDS[2])
+
+    def told(length: int) -> bytes:
+        return true[:1] + length.to_bytes(4, "big") + true[5:]
+
+    def at_3(what: str, made: bytes, reason: str) -> Json:
+        return _bad(what, encode_batch(_with(3, made)), reason)
+
+    other_body = redacted(record, Event(event.hlc, event.kind, event.agent, event.time, b"nope"), _redaction(3))
+    rename = redacted(RECORDS[-1], decode_event(RECORDS[-1]), _redaction(len(RECORDS)))
+    hello = redacted(RECORDS[0], decode_event(RECORDS[0]), _redaction(1))
+    long_kind = redacted(_long_kind(), decode_event(_long_kind()), _redaction(3))
+    return [
+        at_3("signed by another key", _redacted(3, STRANGER), "signature"),
+        at_3("signed for another event", redacted(record, event, _redaction(4)), "signature"),
+        at_3("no signature", true[:37] + bytes(64) + true[101:], "signature"),
+        at_3("hash of another body", other_body, "signature"),
+        at_3("header of another event", true[:101] + gone[2][101:], "format"),
+        at_3("nothing but the first byte", true[:1], "format"),
+        at_3("cut off in the header", true[:-1], "format"),
+        at_3("the body is there all the same", true + event.body, "format"),
+        at_3("another length than the header tells", told(3), "format"),
+        at_3("a length over the limit", told(4 << 20), "limit"),
+        at_3("a header over the limit", true[:101] + bytes(1023) + true[-2:], "limit"),
+        at_3("a redacted record in the header", true[:101] + true, "format"),
+        at_3("a redacted record without length in the header", gone[5][:101] + gone[5], "format"),
+        at_3("a body of which the end looks like the beginning of another", gone[5][:101] + _two_ends(), "format"),
+        at_3("five fields before the body", true[:101] + b"\x96" + true[102:-2] + b"\xc0" + true[-2:], "format"),
+        at_3("kind of 65 bytes", long_kind, "limit"),
+        _bad("a rename", encode_batch(_with(len(RECORDS), rename)), "format"),
+        _bad("a hello", encode_batch(_with(1, hello)), "format"),
+        _bad("a commit over 48 KiB of two events", _large_gone([2]), "limit"),
+    ]
+
+
+def _two_ends() -> bytes:
+    """An event with a body of two bytes, which are those that stand before an empty one."""
+    return encode_event(HLCS[2], Draft("k", None, None, b"\xc4\x00"))
+
+
+def _idle_statements() -> list[Json]:
+    true = json.loads(statement(_redaction(3), DEVICE.public, STATE.incarnation))
+    cases: dict[str, Json] = {
+        "signed by another key": {"signature": _redaction(3, STRANGER).signature.hex()},
+        "key of somebody else": {"key": STRANGER.public.hex()},
+        "another incarnation": {"incarnation": bytes(12).hex()},
+        "another origin": {"origin": bytes(8).hex()},
+        "another seq": {"seq": 4},
+        "seq 0": {"seq": 0},
+        "seq beyond 64 bits": {"seq": 1 << 64},
+        "another c": {"c": STATE.hash.hex()},
+        "c of 31 bytes": {"c": true["c"][2:]},
+        "no hexadecimal": {"c": "x" * 64},
+        "seq is text": {"seq": "3"},
+    }
+    bodies = {what: json.dumps({**true, **changes}) for what, changes in cases.items()}
+    bodies |= {"empty": "", "null": "null"}
+    return [{"what": what, "body": body} for what, body in bodies.items()]
+
+
 FILES: Final[dict[str, Callable[[], Json]]] = {
     "events": events,
     "chain": chain,
@@ -708,6 +841,7 @@ FILES: Final[dict[str, Callable[[], Json]]] = {
     "epochs": epochs,
     "storage": storage,
     "marker": marker,
+    "redactions": redactions,
 }
 
 

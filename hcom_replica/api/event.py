@@ -7,7 +7,7 @@ is kept apart and printed only when asked for.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -17,6 +17,7 @@ from hcom_replica.ids import EventId, order_key
 from hcom_replica.wire import event as wire
 
 _json = msgspec.json.Encoder().encode
+_GONE: Final = b'"data":null,"redacted":true'
 
 
 class Arrival(NamedTuple):
@@ -48,6 +49,7 @@ class Event:
         kind: what it is.
         agent: who did it, as its device wrote it, or None.
         body: stored bytes; see `data`.
+        redacted: its body is gone for good; `body` is empty.
         device: name of the device that wrote it, as it is shown now.
         arrival: how it came here; None when that was not asked for.
     """
@@ -59,6 +61,7 @@ class Event:
         self.agent = event.agent
         self.claimed_us = event.time
         self.body = event.body
+        self.redacted = isinstance(event, wire.RedactedEvent)
         self.device = device
         self.arrival = arrival
 
@@ -94,7 +97,7 @@ class Event:
 
     @cached_property
     def data(self) -> Any:
-        """The body as Python objects; None when it is not JSON."""
+        """The body as Python objects; None when it is not JSON, or redacted."""
         return decoded(self.body)
 
     @property
@@ -119,7 +122,7 @@ class Event:
         Args:
             arrival: add how it came here, which is local; without it the bytes are the same on every device.
         """
-        line = disarmed(_json(self.fields))[:-1] + b"," + spliced(self.body)
+        line = disarmed(_json(self.fields))[:-1] + b"," + (_GONE if self.redacted else spliced(self.body))
         if arrival and self.arrival is not None:
             line += b"," + _json(self.arrival.fields)[1:-1]
         return line + b"}"

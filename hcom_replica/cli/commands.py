@@ -20,6 +20,7 @@ GROUPS: Final = {
 COMMANDS: Final = {
     ("emit",): "write:emit",
     ("send",): "write:send",
+    ("redact",): "redact:redact",
     ("import",): "importing:import_",
     ("flush",): "waiting:flush",
     ("wait",): "waiting:wait",

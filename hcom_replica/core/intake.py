@@ -17,6 +17,7 @@ from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import OriginId
 from hcom_replica.limits import SPOOL_BYTES_MAX
 from hcom_replica.wire.batch import Batch
+from hcom_replica.wire.event import REDACTED
 
 _BATCH_COST_BYTES: Final = 1024
 _ITEM_COST_BYTES: Final = 64
@@ -118,7 +119,14 @@ class Intake:
         if batch.last > self._knowledge.have(origin):
             return False
         row = self._knowledge.log.commit_at_or_below(origin, batch.last)
-        return row is not None and row.seq == batch.last and row.signature == batch.commits[-1].signature
+        same = row is not None and row.seq == batch.last and row.signature == batch.commits[-1].signature
+        return same and not self._takes_bodies(origin, batch)
+
+    def _takes_bodies(self, origin: OriginId, batch: Batch) -> bool:
+        """Whether a batch of what is held has lost bodies that nothing known here says are to go (P3.10)."""
+        gone = [seq for seq, record in enumerate(batch.records, batch.first) if record[:1] == REDACTED]
+        root = self._knowledge.root_of(origin)
+        return any((root, seq) not in self._knowledge.redacted.known for seq in gone)
 
     def _known(self, origin: OriginId) -> OriginState | None:
         ahead = self._ahead.get(origin)

@@ -14,6 +14,7 @@ from hcom_replica.core.membership import Membership, Viewer, judge
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.peers import Peer, Peers
 from hcom_replica.core.reader import LogReader
+from hcom_replica.core.redacted import RedactedPlaces
 from hcom_replica.ids import OriginId
 from hcom_replica.wire.epoch import EpochRecord, Notice
 from hcom_replica.wire.messages import Ack
@@ -31,11 +32,15 @@ class Knowledge:
         peers: all authors.
         lease_ms: a device not heard from for so long is no longer waited for by mailboxes.
         viewer: on whose behalf members and epochs are judged; None for a group without a founder, which has no epochs.
+
+    Attributes:
+        redacted: the places of all redactions known.
     """
 
     def __init__(self, log: LogReader, peers: Peers, lease_ms: int, viewer: Viewer | None = None) -> None:
         self.log = log
         self.peers = peers
+        self.redacted = RedactedPlaces(log)
         self._lease_ms = lease_ms
         self.states: dict[OriginId, OriginState] = {}
         self.own: OriginState | None = None
@@ -74,6 +79,7 @@ class Knowledge:
             self.members = read_members(self.log)
             self._judge_members()
         self._own_origins = self._stale = None
+        self.redacted.refresh()
 
     def hear(self, notice: Notice) -> bool:
         """Take a notice from anyone; return whether it changes anything (P12.14).
@@ -137,6 +143,7 @@ class Knowledge:
 
     def update(self, states: Iterable[OriginState]) -> None:
         """Take over the origins that a transaction has changed; all is read again only where more may have changed."""
+        self.redacted.refresh()
         for state in states:
             before = self.states.get(state.id)
             if not self._is_simple(before, state):
@@ -255,6 +262,11 @@ class Knowledge:
                 self._tips.clear()
             self._tips[state.id, seq] = found
         return found
+
+    def root_of(self, origin: OriginId) -> OriginId:
+        """The origin that is not derived, of one that may be; itself where nothing is held of it."""
+        state = self.states.get(origin)
+        return origin if state is None or not state.forks else short(state.root(self._group))
 
     def own_origins(self) -> list[OriginState]:
         """All origins written by this device's key, the current one last. Not to be changed."""

@@ -24,8 +24,10 @@ from hcom_replica.store.forks import cut, derived_origin, move_branch
 from hcom_replica.store.kv import Table, WriteTxn
 from hcom_replica.store.ledger import Ledger
 from hcom_replica.store.meta import own_origin, read_number, read_state, read_states, write_number, write_state
+from hcom_replica.store.redactions import Redactions
 from hcom_replica.store.schema import Meta, pack_commit, seq_key
 from hcom_replica.store.writer import open_incarnation
+from hcom_replica.wire.event import encoded_bytes
 from hcom_replica.wire.signing import root_hash, short
 
 FORKED: Final = "forked"
@@ -46,6 +48,7 @@ class Ingest:
         self._group = group
         self._now_ms = now_ms
         self._ledger = Ledger(txn, now_ms)
+        self._redactions = Redactions(txn, group)
         self._high_water = self._high_water_before = read_number(txn, Meta.HIGH_WATER)
         self._states: dict[OriginId, OriginState] = {}
         self._changed: dict[OriginId, None] = {}
@@ -55,8 +58,12 @@ class Ingest:
         self._reopen = ""
 
     def add(self, run: Run) -> None:
-        """Place a run and store what is new of it."""
+        """Place a run and store what is new of it; what it proves to be redacted loses its body, wherever it stands."""
         self._outcomes.append(self._add(run))
+        if run.redactions:
+            self._flush()
+            for redaction in run.redactions:
+                self._redactions.note(redaction)
 
     def close(self, writer: Writer | None, nonce: bytes) -> IngestReport:
         """Write what is left; open a new incarnation if the own origin asks for it and there is a writer."""
@@ -141,7 +148,8 @@ class Ingest:
         records, hlcs = (run.records[skip:], run.hlcs[skip:]) if skip else (run.records, run.hlcs)
         system = [seq for seq in run.system if seq > held.seq]
         rows = [row for row in run.commits if row.seq > held.seq] if skip else run.commits
-        self._ledger.add(held.id, held.seq + 1, records, hlcs, system)
+        kept = self._redactions.without_bodies(held, held.seq + 1, records, run.tips[skip:])
+        self._ledger.add(held.id, held.seq + 1, kept, hlcs, system)
         add_commits(self._txn, held, rows)
         self._merge(hlcs)
         names = [name for seq, name in run.names if seq > held.seq]
@@ -178,6 +186,7 @@ class Ingest:
         branch = self._state(fresh.id)
         if branch is None:
             write_anchor(self._txn, fresh)
+            self._redactions.look_again()
             self._forks.append(ForkFound(held.id, fresh.id, fresh.base))
         return branch or fresh, _tail(run, fresh)
 
@@ -188,6 +197,7 @@ class Ingest:
         branch = derived_origin(self._txn, self._group, held, trunk.seq, fork.ours)
         self._set(move_branch(self._txn, held, branch))
         self._ledger.look_again()
+        self._redactions.look_again()
         self._keep_commits(trunk, run)
         self._extend(trunk, run, fork.seq - run.first)
         self._forks.append(ForkFound(held.id, branch.id, trunk.seq))
@@ -244,7 +254,7 @@ def _fault(before: OriginState, run: Run, skip: int) -> Refused | None:
     """Check what no run shows by itself: that it goes on in time, and in bytes, from what is held before it."""
     if run.hlcs[skip] <= before.hlc:
         return Refused("order")
-    if run.cum + sum(map(len, run.records[:skip])) != before.cum:
+    if run.cum + encoded_bytes(run.records[:skip]) != before.cum:
         return Refused("chain")
     return None
 

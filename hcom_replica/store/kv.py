@@ -33,6 +33,7 @@ class Table(StrEnum):
     PEERS = "peers"
     CURSORS = "cursors"
     IMPORTS = "imports"
+    REDACTIONS = "redactions"
     META = "meta"
 
 

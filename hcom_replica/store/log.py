@@ -27,6 +27,7 @@ from hcom_replica.store.drafts import check_drafts
 from hcom_replica.store.ingest import Ingest
 from hcom_replica.store.kv import Kv, ReadTxn, WriteTxn
 from hcom_replica.store.ledger import Ledger
+from hcom_replica.store.redactions import redacted_places, redacting_draft, redaction_count
 from hcom_replica.store.schema import Arrival, Meta, PeerNote, StoredEvent
 from hcom_replica.store.writer import append_drafts, open_incarnation
 from hcom_replica.wire.event import Draft, Event, decode_event
@@ -131,6 +132,38 @@ class Log:
             UsageError: the file is not at `line_from`; nothing was appended.
         """
         return self.append(drafts, now_ms, imported=ImportMark(content, line_from, line_to))
+
+    def redact(self, name: EventId, now_ms: int) -> EventId | None:
+        """Take away the body of an event of this device, and append the system event that tells all others to.
+
+        Both are one transaction, durable when this returns.
+
+        Args:
+            name: of the event.
+            now_ms: wall clock.
+
+        Returns:
+            Id of the system event; None when the event had been redacted already, and nothing was changed.
+
+        Raises:
+            UsageError: the event is not held, another device has written it, or it is a system event.
+            StoreError: as `append`. In either case nothing was changed.
+        """
+        writer, nonce = self._need_writer(), self._entropy(8)
+        with self._kv.write() as txn:
+            draft = redacting_draft(txn, writer, name)
+            if draft is None:
+                return None
+            ledger = Ledger(txn, now_ms)
+            appended = append_drafts(txn, ledger, writer, [draft], now_ms, nonce)
+            ledger.close()
+        return _ids(appended)[0]
+
+    def is_to_redact(self, name: EventId) -> bool:
+        """Whether `redact` would change something; raises what it would raise."""
+        writer = self._need_writer()
+        with self._kv.read() as txn:
+            return redacting_draft(txn, writer, name) is not None
 
     def ingest(self, runs: Iterable[Run], now_ms: int) -> IngestReport:
         """Store verified runs in one transaction: what is held is left out, forks are kept beside each other.
@@ -273,6 +306,16 @@ class Log:
         """(origin, seq, event) of all system events held, in unified order."""
         with self._kv.read() as txn:
             return [(row.origin, row.seq, decode_event(row.record)) for row in pages.system_events(txn)]
+
+    def redaction_count(self) -> int:
+        """How many redactions are known; never less than before."""
+        with self._kv.read() as txn:
+            return redaction_count(txn)
+
+    def redacted_places(self) -> set[tuple[OriginId, int]]:
+        """(origin that is not derived, seq) of all redactions known, whether their events are held or not."""
+        with self._kv.read() as txn:
+            return redacted_places(txn)
 
     # --- reading: people and consumers -----------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from hcom_replica.store.kv import Table, WriteTxn
 from hcom_replica.store.ledger import Ledger
 from hcom_replica.store.meta import own_origin, read_number, read_states, write_number, write_state
 from hcom_replica.store.names import stated_name
+from hcom_replica.store.redactions import note_stated
 from hcom_replica.store.schema import Meta
 from hcom_replica.wire.event import Draft
 
@@ -29,7 +30,7 @@ def append_drafts(
     if drift_ms(high_water, now_ms):
         return _open(txn, ledger, writer, drafts, now_ms, nonce, pure.CLOCK)
     appended = pure.append(writer, WriterState(origin, high_water), drafts, now_ms, nonce)
-    _store(txn, ledger, origin, appended)
+    _store(txn, ledger, writer, origin, appended)
     return appended
 
 
@@ -66,18 +67,21 @@ def _open(
     state = WriterState(own_origin(txn) or newest, read_number(txn, Meta.HIGH_WATER), generation)
     appended = pure.open_incarnation(writer, state, drafts, now_ms, nonce, reason)
     origin = appended.origin
-    _store(txn, ledger, None, appended)
+    _store(txn, ledger, writer, None, appended)
     txn.put(Table.META, Meta.ORIGIN, origin.id)
     write_number(txn, Meta.PROMISE, 0)  # a promise is one origin's
     return appended
 
 
-def _store(txn: WriteTxn, ledger: Ledger, before: OriginState | None, appended: Appended) -> None:
+def _store(txn: WriteTxn, ledger: Ledger, writer: Writer, before: OriginState | None, appended: Appended) -> None:
     after = _renamed(appended)
     ledger.add(after.id, appended.first, appended.records, appended.hlcs, appended.system)
     add_commits(txn, after if before is None else before, appended.commits)
     write_state(txn, after)
     write_number(txn, Meta.HIGH_WATER, appended.high_water)
+    if appended.system:
+        ledger.flush()
+        note_stated(txn, writer.group, [appended.records[seq - appended.first] for seq in appended.system])
 
 
 def _renamed(appended: Appended) -> OriginState:

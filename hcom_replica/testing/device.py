@@ -115,8 +115,9 @@ class Device:
         disk: the faults of its disk.
         effects: how many effects its processes have carried out or begun.
         crashes: how often it has crashed.
-        acked: ids of the events that `append` has acknowledged.
+        acked: ids of the events that `append` and `redact` have acknowledged.
         tokens: the epochs that its tokens told it of, the newest last; another one counts from its next start on.
+        writer: key, group and name that it appends with.
         pace_ms: a woken process takes so long to look: what comes meanwhile is taken in the same step.
     """
 
@@ -143,7 +144,7 @@ class Device:
         self.crashes = 0
         self.acked: list[EventId] = []
         self.pace_ms = 0
-        self._member = member or name
+        self.writer = Writer(key, world.keys.group, member or name)
         self._process: _Process | None = None
         self._timer: Timer | None = None
         self._effects_left: int | None = None
@@ -161,9 +162,8 @@ class Device:
         """Put another disk in; no process may be running."""
         self.kv = kv
         self.disk = StoreFaults(kv)
-        epoch = self.tokens[-1].check if self.world.founder else b""
-        writer = Writer(self.key, self.world.keys.group, self._member, epoch)
-        self.log = Log(kv, self.world.keys.group, writer, entropy=self.world.scheduler.random.randbytes)
+        self.writer = self.writer._replace(epoch=self.tokens[-1].check if self.world.founder else b"")
+        self.log = Log(kv, self.world.keys.group, self.writer, entropy=self.world.scheduler.random.randbytes)
 
     @property
     def viewer(self) -> Viewer:
@@ -307,6 +307,23 @@ class Device:
         except Crash:
             ids = []
         self.acked += ids
+        self._poke(poke=poke)
+        return ids
+
+    def redact(self, event: EventId, *, poke: bool = True) -> EventId | None:
+        """Redact an own event as a command line does; arguments and errors as `append`.
+
+        Returns:
+            Id of the system event; None when there was nothing to do, or it died before it could say so.
+        """
+        try:
+            said = self.log.redact(event, self.now.wall_ms)
+        except Crash:
+            said = None
+        self.acked += [said] if said is not None else []
+        self._poke(poke=poke)
+        return said
+
+    def _poke(self, *, poke: bool) -> None:
         if self.running:
             self._plan(self.world.scheduler.now_ms + (0 if poke else LOOK_MS))
-        return ids

@@ -31,7 +31,7 @@ class EpochSchedule(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._weights = EPOCH_ACTS
+        self.table = EPOCH_ACTS
         self.stage.found()
         self._tokens_due_ms = 0
 

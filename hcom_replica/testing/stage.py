@@ -20,9 +20,10 @@ from hcom_replica.ids import EventId, OriginId
 from hcom_replica.limits import INFLATED_BYTES_MAX, SPOOL_BYTES_MAX
 from hcom_replica.store.log import Log
 from hcom_replica.store.memory_kv import MemoryKv
+from hcom_replica.store.redactions import redacting_draft
 from hcom_replica.testing.broker import SimBroker
 from hcom_replica.testing.brokerconfig import BrokerConfig
-from hcom_replica.testing.checkers import Checkers, Violation
+from hcom_replica.testing.checkers import Checkers, Violation, fingerprint
 from hcom_replica.testing.cluster import Cluster
 from hcom_replica.testing.device import Device
 from hcom_replica.testing.disk import Disk
@@ -162,6 +163,23 @@ class Stage(Cluster):
         self.look()
         return ids
 
+    def redact(self, name: str, event: EventId, *, poke: bool = True) -> EventId | None:
+        """Redact an event that a device has written; see Device.
+
+        Raises:
+            UsageError: it has not, or the event is a system event.
+            StoreFull: the disk is full; nothing was changed.
+        """
+        device = self[name]
+        with device.kv.read() as txn:
+            draft = redacting_draft(txn, device.writer, event)
+        row = device.log.event(event)
+        if draft is not None and row is not None:
+            self.checkers.redactions[draft.body] = fingerprint(row.record)
+        said = device.redact(event, poke=poke)
+        self.look()
+        return said
+
     def clone(self, name: str, twin: str) -> Device:
         """See Cluster."""
         self.checkers.twinned.add(self[name].key.public)
@@ -201,7 +219,7 @@ class Stage(Cluster):
     # --- judging -----------------------------------------------------------------------------------------------
 
     def check_logs(self) -> None:
-        """Walk all logs, and compare the order of each two.
+        """Walk all logs, and compare the order and the bytes of each two.
 
         Raises:
             Violation: see Checkers.
@@ -211,6 +229,7 @@ class Stage(Cluster):
             self.checkers.check_log(device)
         for device in devices[1:]:
             self.checkers.check_order(devices[0].log, device.log)
+            self.checkers.check_bytes(devices[0], device)
 
     def check_claims(self, name: str) -> None:
         """Judge what a device knows and keeps: no less is missing than signed words say, and its memory is bounded.

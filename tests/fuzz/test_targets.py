@@ -75,6 +75,7 @@ TARGETED = {
     "wire/epoch.py",
     "wire/event.py",
     "wire/frame.py",
+    "wire/redaction.py",
     "wire/messages.py",
     "wire/token.py",
 }

@@ -23,6 +23,7 @@ from hcom_replica.wire.epoch import decode_notice, decode_record, open_record
 from hcom_replica.wire.event import check_event, decode_event
 from hcom_replica.wire.frame import Kind, Packed, close_frame, open_frame, pack, unpack
 from hcom_replica.wire.messages import decode_vector, unpack_entries
+from hcom_replica.wire.redaction import stated_redaction
 from hcom_replica.wire.seal import seal
 from hcom_replica.wire.signing import COMMIT, commit_digest, origin_hash
 from hcom_replica.wire.topics import Topics
@@ -35,6 +36,10 @@ _TOPIC: Final = str(vectors("envelope")["topic"])
 _REFUSED: Final = (ProtocolError,)
 _compress = zstandard.ZstdCompressor(level=3, write_content_size=True).compress
 _PARTS: Final = [bytes.fromhex(part) for part in vectors("parts")["parts"]]
+
+
+def _read_redaction(body: bytes) -> None:
+    stated_redaction(KEYS.group, body)
 
 
 def _read_record(encoded: bytes) -> None:
@@ -201,13 +206,16 @@ TARGETS: Final = (
     _message("ASK", messages.decode_ask),
     Target("part", _assembling, tuple(b"a" + part for part in _PARTS), _REFUSED, prefix=1,
            peak_bytes=INFLATING_PEAK_BYTES),
-    Target("batch", stateless(_verified), (*payloads("LIVE"), *data("batches"), *data("batches", group="valid")),
-           _REFUSED, weight=6),
+    Target("batch", stateless(_verified), (*payloads("LIVE"), *data("batches"), *data("batches", group="valid"),
+            *data("redactions", group="batches"), *data("redactions", group="invalid")), _REFUSED, weight=6),
     Target("batch that a member signed", stateless(_signed_batch), (PAYLOAD, *data("batches", group="valid")),
            _REFUSED, weight=2),
     Target("event", stateless(_read_event), (*data("events", "record", "valid"), *data("events")), _REFUSED),
     Target("descriptor", stateless(_read_descriptor),
            (*data("origins", "descriptor", "valid"), *data("origins")), _REFUSED),
+    Target("redaction", stateless(_read_redaction),
+           (vectors("redactions")["statement"].encode(), *(b["body"].encode() for b in
+            vectors("redactions")["statements_that_prove_nothing"])), _REFUSED, words=JSON_WORDS),
     Target("epoch record", stateless(_read_record),
            (bytes.fromhex(vectors("epochs")["record"]["encoded"]), *data("epochs", group="invalid")), _REFUSED),
     Target("notice", stateless(_read_notice), (bytes.fromhex(vectors("epochs")["notice"]),), _REFUSED),

@@ -8,7 +8,7 @@ import pytest
 from hcom_replica.core.effects import Ingest
 from hcom_replica.core.intake import Intake, Taken
 from hcom_replica.errors import ProtocolError
-from hcom_replica.ids import OriginId
+from hcom_replica.ids import EventId, OriginId
 from hcom_replica.limits import COMMIT_EVENTS_MAX, MIB, SPOOL_BYTES_MAX
 from hcom_replica.wire.batch import Batch, Commit
 from tests.unit.core.builders import WALL, Device, Parts, draft
@@ -151,3 +151,20 @@ def test_spool_that_is_full_lets_go_of_what_is_furthest_ahead(nova: Taking) -> N
         nova.intake.offer(junk(origin, 5 + number, [bytes(MIB)]))
     assert nova.intake.spooled_from(origin) == 5
     assert nova.intake.gaps() == {origin: 4}
+
+
+def test_duplicate_without_bodies_is_taken_once(nova: Taking) -> None:
+    """P3.10: what is held has its body yet, and the duplicate proves that it is to go; a second one brings nothing."""
+    boxe = Device("BOXE")
+    boxe.append(draft(b"secret"))
+    boxe.send_to(nova.device)
+    nova.parts.knowledge.reload()
+    batch = boxe.batch()
+    assert nova.intake.offer(batch) is Taken.HELD
+    boxe.log.redact(EventId(boxe.own.id, 2), WALL)
+    blank = msgspec.structs.replace(batch, records=boxe.batch().records[:2])
+    assert nova.intake.offer(blank) is Taken.STAGED
+    nova.store()
+    assert nova.device.log.redaction_count() == 1
+    assert nova.intake.offer(blank) is Taken.HELD
+    assert nova.intake.offer(batch) is Taken.HELD

@@ -31,7 +31,7 @@ from hcom_replica.wire.epoch import (
     is_certified,
     open_record,
 )
-from hcom_replica.wire.event import Draft, check_event, decode_event, encode_event
+from hcom_replica.wire.event import Draft, RedactedEvent, check_event, decode_event, encode_event
 from hcom_replica.wire.frame import Kind, Packed, Signer, close_frame, open_frame
 from hcom_replica.wire.keys import GroupKeys
 from hcom_replica.wire.messages import (
@@ -48,6 +48,7 @@ from hcom_replica.wire.messages import (
     decode_want,
 )
 from hcom_replica.wire.names import name_of, suffix_of
+from hcom_replica.wire.redaction import stated_redaction
 from hcom_replica.wire.seal import seal, unseal
 from hcom_replica.wire.signing import DeviceKey, device_id, origin_hash, short
 from hcom_replica.wire.token import JoinToken, decode_token
@@ -210,6 +211,62 @@ def test_batch_against_the_rules_is_refused(case: Json) -> None:
     with pytest.raises(ProtocolError) as error:
         verify_batch(unhex(load("batches")["group"]), decode_batch(unhex(case["data"])), None)
     assert error.value.reason == case["reason"]
+
+
+# --- redactions (sections 3, 4) ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", cases("redactions", "valid"))
+def test_redacted_record_is_made_of_hash_signature_and_header(case: Json) -> None:
+    """P3.8, P3.9, P4.1: the signature is checked here with nothing but these bytes."""
+    frozen = load("redactions")
+    root = h(b"hcr1 origin\x00", unhex(frozen["group"]), unhex(frozen["key"]), unhex(frozen["incarnation"]))
+    record, header, signature = unhex(case["record"]), unhex(case["header"]), unhex(case["signature"])
+    body = record[len(header) :]
+    assert root == unhex(frozen["c0"])
+    assert h(body) == unhex(case["body_hash"])
+    signed = b"hcr1 redact\x00" + h(root, u64(case["seq"]), unhex(case["c"]))
+    assert crypto_sign_open(signature + signed, unhex(frozen["key"])) == signed
+    redacted = unhex(case["redacted"])
+    assert redacted == b"\xc1" + len(body).to_bytes(4, "big") + h(body) + signature + header
+    event, before = decode_event(redacted), decode_event(record)
+    assert isinstance(event, RedactedEvent)
+    assert (event.hlc, event.kind, event.agent, event.time) == (before.hlc, before.kind, before.agent, before.time)
+    assert (event.body, event.length) == (b"", len(body))
+
+
+@pytest.mark.parametrize("case", cases("redactions", "batches"))
+def test_batch_with_redacted_records_verifies_to_the_same_chain(case: Json) -> None:
+    """P3.9, P4.1 to P4.5"""
+    data = unhex(case["data"])
+    run = verify_batch(unhex(load("redactions")["group"]), decode_batch(data), None)
+    assert encode_batch(decode_batch(data)) == data
+    assert run.tips[-1].hex() == case["c_last"]
+    gone = [seq for seq, record in enumerate(run.records, run.first) if record[:1] == b"\xc1"]
+    assert [redaction.seq for redaction in run.redactions] == gone != []
+
+
+@pytest.mark.parametrize("case", cases("redactions", "invalid"))
+def test_redacted_record_against_the_rules_is_refused(case: Json) -> None:
+    """P3.9, and the reason that is counted (section 9)"""
+    with pytest.raises(ProtocolError) as error:
+        verify_batch(unhex(load("redactions")["group"]), decode_batch(unhex(case["data"])), None)
+    assert error.value.reason == case["reason"]
+
+
+def test_statement_of_a_redaction_proves_itself() -> None:
+    """P3.8, T2.6"""
+    frozen = load("redactions")
+    found = stated_redaction(unhex(frozen["group"]), frozen["statement"].encode())
+    assert found is not None
+    assert found.signature.hex() == frozen["row"]["value"] == frozen["valid"][1]["signature"]
+    assert (found.origin + u64(found.seq) + found.tip).hex() == frozen["row"]["key"]
+
+
+@pytest.mark.parametrize("case", cases("redactions", "statements_that_prove_nothing"))
+def test_statement_that_does_not_verify_proves_nothing(case: Json) -> None:
+    """P3.8"""
+    assert stated_redaction(unhex(load("redactions")["group"]), case["body"].encode()) is None
 
 
 # --- keys, topics, envelope, messages (sections 5, 6) ------------------------------------------------------------
