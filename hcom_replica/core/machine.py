@@ -351,7 +351,7 @@ class Machine:
                 self._c.outbox.publish(name, b"", retain=True)
             peer.presence = peer.standing = None
             peer.pages.clear()
-            peer.acks.clear()
+            peer.acks = {}
 
     def _write_slots(self, now: Now, signer: Signer) -> None:
         knowledge, listeners = self._c.knowledge, self._c.listeners(now)

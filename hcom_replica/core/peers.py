@@ -53,7 +53,7 @@ class Peer:
         generation: which incarnation of its device it is.
         head: newest; None when none was seen.
         pages: vector page -> newest.
-        acks: what it says it durably holds, from all pages.
+        acks: what it says it durably holds, from all pages. Replaced, never changed.
         index: of its mailbox; None when it has none.
         standing: its standing want; None when it has none.
         presence: newest; None when none was seen.
@@ -181,9 +181,7 @@ class Peers:
         Raises:
             ProtocolError: it is malformed, or a head's commit signature does not hold.
         """
-        message = decode_slot(kind, payload)
-        if isinstance(message, Head):
-            self._check_head(author, message)
+        message = read_slot(self.group, kind, author, payload)
         peer = self._peer(author)
         if peer is None:
             raise ProtocolError("limit", "too many authors")
@@ -278,12 +276,6 @@ class Peers:
                 self._newest[peer.device] = peer.generation
         return peer
 
-    def _check_head(self, author: Author, head: Head) -> None:
-        if head.system > head.seq:
-            raise ProtocolError("format", "head: more system events than events")
-        root = root_hash(self.group, author.key, author.incarnation)
-        verify(author.key, COMMIT, commit_digest(root, head.seq, head.hlc, head.cum, head.tip), head.signature)
-
     def _restore(self, kind: int, origin: OriginId, page: int, received: int, data: bytes) -> None:
         """Take what was kept; what a version before this one kept in another way is heard again sooner or later."""
         author = Author(data[:32], data[32:_AUTHOR_BYTES], OriginId(origin[:ORIGIN_BYTES]))
@@ -296,6 +288,22 @@ class Peers:
             _put(peer, page, message)
             self._claims = self._moved = None
             peer.heard_ms = max(peer.heard_ms, received)
+
+
+def read_slot(group: bytes, kind: Kind, author: Author, payload: bytes) -> SlotMessage:
+    """Decode and check the payload of another device's slot message.
+
+    Raises:
+        ProtocolError: it is malformed, or a head's commit signature does not hold.
+    """
+    message = decode_slot(kind, payload)
+    if isinstance(message, Head):
+        if message.system > message.seq:
+            raise ProtocolError("format", "head: more system events than events")
+        root = root_hash(group, author.key, author.incarnation)
+        digest = commit_digest(root, message.seq, message.hlc, message.cum, message.tip)
+        verify(author.key, COMMIT, digest, message.signature)
+    return message
 
 
 def decode_slot(kind: Kind, payload: bytes) -> SlotMessage:
@@ -349,6 +357,8 @@ def _acks(pages: dict[int, VectorPage]) -> dict[OriginId, Ack]:
     count = max(pages.values(), key=lambda page: page.counter).pages
     for number in [number for number in pages if number >= count]:
         del pages[number]
+    if len(pages) == 1:
+        return unpack_entries(next(iter(pages.values())).entries)
     for page in pages.values():
         for origin, ack in unpack_entries(page.entries).items():
             if origin not in acks or acks[origin].seq < ack.seq:
