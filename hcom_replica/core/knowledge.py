@@ -41,6 +41,7 @@ class Knowledge:
         self._system = -1
         self._tips: dict[tuple[OriginId, int], bytes] = {}
         self._own_origins: list[OriginState] | None = None
+        self._own_ids: frozenset[OriginId] = frozenset()
         self._behind: dict[OriginId, int] = {}
         self._wanted: dict[OriginId, int] = {}
         self._stale: dict[OriginId, None] | None = None
@@ -111,8 +112,10 @@ class Knowledge:
 
     def holds(self, state: OriginState, ack: Ack) -> bool:
         """Whether a claim about a held seq is true of what is held, under the origin's name or a branch's."""
-        names = [state, *self._branches.get(state.id, ())]
-        held = [name for name in names if name.base < ack.seq <= name.seq]
+        branches = self._branches.get(state.id, ())
+        if ack.seq == state.seq and state.tip.startswith(ack.digest):
+            return True
+        held = [name for name in (state, *branches) if name.base < ack.seq <= name.seq]
         return any(self.tip(name, ack.seq).startswith(ack.digest) for name in held)
 
     def _elsewhere(self, origin: OriginId, seq: int, tip: bytes) -> bool:
@@ -165,9 +168,11 @@ class Knowledge:
     def acked(self, peer: Peer, origin: OriginId) -> int:
         """The seq of an origin that a peer's vector acknowledges: its bytes must equal ours; 0 when none."""
         ack = peer.acks.get(origin)
+        if ack is None:
+            return 0
         state = self.states.get(origin)
-        if ack is None or state is None or not state.base < ack.seq <= state.seq:
-            return state.base if ack is not None and state is not None and ack.seq == state.base else 0
+        if state is None or not state.base < ack.seq <= state.seq:
+            return state.base if state is not None and ack.seq == state.base else 0
         if any(not page.durable for page in peer.pages.values()):
             return 0
         return ack.seq if self.tip(state, ack.seq)[:8] == ack.digest else 0
@@ -190,7 +195,13 @@ class Knowledge:
             own = self.own
             mine = [] if own is None else [state for state in self.states.values() if state.key == own.key]
             self._own_origins = sorted(mine, key=lambda state: own is not None and state.id == own.id)
+            self._own_ids = frozenset(state.id for state in mine)
         return self._own_origins
+
+    def is_own(self, origin: OriginId | bytes) -> bool:
+        """Whether an origin is one of `own_origins`."""
+        self.own_origins()
+        return origin in self._own_ids
 
 
 def _set(numbers: dict[OriginId, int], origin: OriginId, number: int) -> None:

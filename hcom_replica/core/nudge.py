@@ -42,12 +42,14 @@ class Nudge:
         self._topics = topics
         self._settings = settings
         self._silent: dict[OriginId, _Silence] = {}
+        self._due_ms: int | None = None
         self._look_ms = 0
         self._ask_ms = 0
 
     def closed(self) -> None:
         """The link has ended."""
         self._silent.clear()
+        self._due_ms = None
         self._look_ms = self._ask_ms = 0
 
     def tick(self, now: Now, knowledge: Knowledge, signer: Signer, pages: VectorSlots) -> None:
@@ -73,19 +75,19 @@ class Nudge:
                 self._ask(signer, origin)
                 self._ask_ms = now.mono_ms + pages.page_ms
                 self._silent[origin] = _Silence(word, now.mono_ms + patience_ms)
+        self._due_ms = min((silence.due_ms for silence in self._silent.values()), default=None)
 
     def wake_at(self) -> int | None:
         """When `tick` is wanted, while the fence is open."""
-        due_ms = min((silence.due_ms for silence in self._silent.values()), default=None)
-        return None if due_ms is None else max(due_ms, self._ask_ms, self._look_ms)
+        return None if self._due_ms is None else max(self._due_ms, self._ask_ms, self._look_ms)
 
     def _lacking(self, now: Now, knowledge: Knowledge) -> list[Peer]:
-        own = knowledge.own_origins()
+        own = [(state.id, state.seq) for state in knowledge.own_origins()]
         return [
             peer
             for peer in knowledge.active(now)
             if peer.online(now, self._settings.online_ms)
-            and (peer.standing is not None or any(knowledge.acked(peer, state.id) < state.seq for state in own))
+            and (peer.standing is not None or any(knowledge.acked(peer, origin) < seq for origin, seq in own))
         ]
 
     def _ask(self, signer: Signer, origin: OriginId) -> None:
@@ -95,5 +97,5 @@ class Nudge:
 
 
 def _word(knowledge: Knowledge, peer: Peer) -> _Word:
-    acked = sum(knowledge.acked(peer, state.id) for state in knowledge.own_origins())
+    acked = sum(knowledge.acked(peer, state.id) for state in knowledge.own_origins()) if peer.acks else 0
     return acked, peer.standing.counter if peer.standing is not None else 0

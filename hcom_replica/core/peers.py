@@ -48,6 +48,7 @@ class Peer:
 
     Attributes:
         author: key, incarnation, origin.
+        number: how many were heard of before it.
         origin: the origin it writes.
         device: 8 bytes for the device in all its incarnations.
         generation: which incarnation of its device it is.
@@ -63,6 +64,7 @@ class Peer:
     """
 
     author: Author
+    number: int = 0
     head: Head | None = None
     pages: dict[int, VectorPage] = field(default_factory=dict)
     acks: dict[OriginId, Ack] = field(default_factory=dict)
@@ -85,6 +87,13 @@ class Peer:
     def clock_off_ms(self) -> int:
         """How far its clock is off beyond the drift bound, from live messages; 0 when it is within."""
         return self.skew_ms if self.skew_ms is not None and abs(self.skew_ms) > DRIFT_MS_MAX else 0
+
+    def claims(self, origin: OriginId, first: int) -> bool:
+        """Whether it says that it holds the seq `first` of an origin."""
+        ack = self.acks.get(origin)
+        if ack is not None and ack.seq >= first:
+            return True
+        return self.origin == origin and self.head is not None and self.head.seq >= first
 
     def online(self, now: Now, within_ms: int) -> bool:
         """Whether it is worth asking: it says so and was heard from lately, or was heard from just now."""
@@ -114,6 +123,7 @@ class Peers:
         self._newest: dict[bytes, int] = {}
         self._moved: dict[OriginId, None] | None = None
         self._segments: dict[OriginId, list[tuple[OriginId, Segment]]] | None = None
+        self._speakers: list[Peer] | None = None
         for kind, origin, page, received, data in notes:
             self._restore(kind, origin, page, received, data)
 
@@ -193,6 +203,8 @@ class Peers:
         before = _claimed(peer, kind)
         if not _put(peer, page, message):
             return False
+        if kind is Kind.VECTOR:
+            self._speakers = None
         self._note(peer, kind, before)
         key = (int(kind), author.origin, page)
         self._notes[key] = (*key, peer.heard_ms, author.key + author.incarnation + payload)
@@ -211,6 +223,7 @@ class Peers:
                 if kind is Kind.VECTOR:
                     peer.pages.clear()
                     peer.acks = {}
+                    self._speakers = None
                 elif kind is Kind.STANDING or (kind is Kind.INDEX and peer.origin not in self._left):
                     setattr(peer, kind.name.lower(), None)
                 self._note(peer, kind, before)
@@ -228,6 +241,23 @@ class Peers:
             for peer in self._peers.values():
                 _raise(claims, _claimed(peer, Kind.INDEX))
         return self._claims
+
+    def speakers(self) -> list[Peer]:
+        """All authors of vectors: in a large group these are few for long. Not to be changed."""
+        if self._speakers is None:
+            self._speakers = [peer for peer in self._peers.values() if peer.pages]
+        return self._speakers
+
+    def claimants(self, own: OriginState | None, origin: OriginId, first: int) -> list[Peer]:
+        """Those of `current` that say they hold the seq `first` of an origin, in the same order."""
+        hinted = self.claims(own).get(origin, 0) >= first
+        found = [peer for peer in self.speakers() if peer.claims(origin, first)] if hinted else []
+        writer = self._peers.get(origin)
+        if writer is not None and writer.claims(origin, first) and all(peer is not writer for peer in found):
+            found.append(writer)
+            found.sort(key=lambda peer: peer.number)
+        mine = own.id if own is not None else None
+        return [peer for peer in found if peer.origin != mine and peer.generation == self._newest[peer.device]]
 
     def segments(self, origin: OriginId) -> list[tuple[OriginId, Segment]]:
         """(writer, segment) of every mailbox segment of an origin that an index names. Not to be changed."""
@@ -268,7 +298,7 @@ class Peers:
     def _peer(self, author: Author) -> Peer | None:
         peer = self._peers.get(author.origin)
         if peer is None and len(self._peers) < _PEERS_MAX:
-            peer = self._peers[author.origin] = Peer(author)
+            peer = self._peers[author.origin] = Peer(author, len(self._peers))
             if self._current is None or peer.device in self._newest:
                 self._current = None
             else:
@@ -286,7 +316,7 @@ class Peers:
         peer = self._peer(author)
         if peer is not None:
             _put(peer, page, message)
-            self._claims = self._moved = None
+            self._claims = self._moved = self._speakers = None
             peer.heard_ms = max(peer.heard_ms, received)
 
 

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Final
 from unittest.mock import patch
 
-from hcom_replica.core import inbox, intake, peers
+from hcom_replica.core import context, inbox, intake, origin, peers
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.verify import Run
 from hcom_replica.store import ingest, meta
@@ -33,6 +33,9 @@ _PURE: Final[tuple[tuple[ModuleType, str], ...]] = (
     (inbox, "decode_batch"),
     (peers, "read_slot"),
     (peers, "unpack_entries"),
+    (peers, "device_id"),
+    (origin, "short"),
+    (context, "Topics"),
     (ingest, "fresh_origin"),
     (meta, "decode_state"),
 )

@@ -9,12 +9,15 @@ always the same.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import msgspec
 
 from hcom_replica.core.settings import Settings
 from hcom_replica.errors import UsageError
+from hcom_replica.store.kv import Table
+from hcom_replica.store.memory_kv import MemoryKv
 from hcom_replica.testing.cluster import Cluster
 from hcom_replica.testing.faults import Kind
 from hcom_replica.testing.pipe import Profile
@@ -125,7 +128,9 @@ class Simulation:
     def __init__(self, plan: Plan, settings: Settings | None = None) -> None:
         self._plan = plan
         self._settings = settings or Settings()
-        self.cluster = Cluster(plan.seed, (), settings=self._settings, profile=Profile())
+        # All hold the same in the end; and nobody starts twice, to read what it has kept of its peers.
+        disks = partial(MemoryKv, pool={}, without=[Table.PEERS])
+        self.cluster = Cluster(plan.seed, (), settings=self._settings, profile=Profile(), disks=disks)
         self._names = [f"D{number}" for number in range(plan.devices)]
         self._last_write_ms = 0
         self._curve: list[tuple[float, float]] = []
