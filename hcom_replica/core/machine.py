@@ -369,7 +369,7 @@ class Machine:
         if not self._mailbox_skipped:
             self._c.mailbox.tick(now, knowledge, signer, self._c.room, urgent=urgent)
             self._mailbox_ms = now.mono_ms + self._pause_ms()
-        self._c.nudge.tick(now, knowledge, signer, self._c.vector)
+        self._c.nudge.tick(now, knowledge, signer)
         if self._greeting_due:
             self._greeting_due = False
             self._c.presence.say(now, signer, online=False)
