@@ -79,7 +79,7 @@ class Nudge:
         return None if self._due_ms is None else max(self._due_ms, self._ask_ms, self._look_ms)
 
     def _patience_ms(self, page_ms: int, round_ms: int) -> int:
-        """How long a device may be silent; in a large group not equally long for all who wait, who would ask at once."""
+        """How long a device may be silent; in a large group a random time longer, or all who wait would ask at once."""
         if round_ms <= self._settings.nudge_ms:
             return self._settings.nudge_ms
         if self._part is None:

@@ -69,7 +69,7 @@ class VectorSlots:
     """When to publish the own vector: on change, within the group's budget, or when asked.
 
     While one word of all devices fits into a minute's budget, all that has changed is published together. In a larger
-    group it is one page at a time, the first after a random part of a page's share, so that the pages of all devices mix.
+    group it is one page at a time, the first after a random part of its share, so that the pages of all devices mix.
     What a share is follows from the devices that are known when it ends: on connect few are.
     """
 

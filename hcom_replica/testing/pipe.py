@@ -80,7 +80,7 @@ class Pipe:
         """Take a place in the pipe, which must be open, and return when its end arrives."""
         if self._plain and not extra_ms and not self._topic_floors and order == "kept":
             arrival = self._scheduler.now_ms + self._scheduler.between(self._profile.latency_ms)
-            self._floor = arrival = arrival if arrival > self._floor else self._floor
+            self._floor = arrival = max(self._floor, arrival)
             return arrival
         arrival = max(self._departure_ms(size) + self._latency_ms(), self._floor) + extra_ms
         if order == "stray":

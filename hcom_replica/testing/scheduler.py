@@ -71,7 +71,7 @@ class Scheduler:
 
     def at(self, ms: int, callback: Callable[[*Ts], None], *args: *Ts) -> Timer:
         """Run `callback(*args)` at virtual time `ms`; a time that has passed means as soon as possible."""
-        due_ms = ms if ms > self.now_ms else self.now_ms
+        due_ms = max(self.now_ms, ms)
         timer = Timer(due_ms, callback, args)
         due = self._due.get(due_ms)
         if due is None:
