@@ -35,6 +35,7 @@ class Knowledge:
         self._lease_ms = lease_ms
         self.states: dict[OriginId, OriginState] = {}
         self.own: OriginState | None = None
+        self.own_id: OriginId | None = None
         self.members = Members()
         self._branches: dict[OriginId, list[OriginState]] = {}
         self._group = peers.group
@@ -54,7 +55,8 @@ class Knowledge:
         """
         own = self.log.own_origin()
         self.states = {state.id: state for state in self.log.origins()}
-        self.own = self.states[own.id] if own is not None else None
+        self.own_id = own.id if own is not None else None
+        self.own = self.states[self.own_id] if self.own_id is not None else None
         derived = sum(map(len, self._branches.values()))
         self._branches = {}
         for state in self.states.values():
@@ -98,10 +100,14 @@ class Knowledge:
     def target(self, origin: OriginId) -> int:
         """The highest seq that signed knowledge says exists and counts."""
         peer = self.peers.get(origin)
-        stated = set(self.members.linked.get(origin, ()))
-        if peer is not None and peer.head is not None:
-            stated.add((peer.head.seq, peer.head.tip))
-        known = max((seq for seq, tip in stated if not self._elsewhere(origin, seq, tip)), default=0)
+        head = peer.head if peer is not None else None
+        if origin in self.members.linked or origin in self._branches:
+            stated = set(self.members.linked.get(origin, ()))
+            if head is not None:
+                stated.add((head.seq, head.tip))
+            known = max((seq for seq, tip in stated if not self._elsewhere(origin, seq, tip)), default=0)
+        else:
+            known = head.seq if head is not None else 0
         cap = self.members.cap(origin)
         return known if cap is None else min(known, max(cap, self.have(origin)))
 

@@ -241,9 +241,9 @@ class Puller:
         for item in want.items:
             origin = OriginId(item.hash[:ORIGIN_BYTES])
             pace = self._paces.get(origin)
+            first = self._intake.have(origin) + 1
             if pace is None or origin in self._pulls or pace.due_ms <= now.mono_ms:
                 continue
-            first = self._intake.have(origin) + 1
             if item.first <= first <= (item.last or first) and block_of(item.first) == block_of(first):
                 self._listen(origin, pace, first)
                 pace.due_ms = now.mono_ms + self._settings.ask_ms_max + self._waits.draw(self._devices)
