@@ -105,11 +105,11 @@ class Context:
 
     def own_id(self) -> OriginId | None:
         """The origin that this device writes; None before the first append."""
-        return None if self.knowledge.own is None else self.knowledge.own.id
+        return self.knowledge.own_id
 
     def is_own(self, author: Author | None) -> bool:
         """Whether an author is this very incarnation."""
-        return author is not None and author.origin == self.own_id()
+        return author is not None and author.origin == self.knowledge.own_id
 
     def name(self) -> str:
         """The name that this device claims."""

@@ -106,8 +106,12 @@ class Demand:
         return found
 
     def _low(self, state: OriginState) -> int:
-        acked = (max(state.base, self._knowledge.acked(peer, state.id)) for peer in self.active)
-        return min(acked, default=state.base)
+        low, origin = state.seq if self.active else state.base, state.id
+        for peer in self.active:
+            low = min(low, max(state.base, self._knowledge.acked(peer, origin)))
+            if low == state.base:  # in a large group many have said nothing yet
+                break
+        return low
 
     def _earlier_origins(self) -> list[OriginState]:
         return self._knowledge.own_origins()[:-1]

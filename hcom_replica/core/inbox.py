@@ -38,6 +38,7 @@ _SLOT_KINDS: Final = frozenset((Kind.HEAD, Kind.VECTOR, Kind.INDEX, Kind.STANDIN
 _ANSWERS: Final = 8
 """So many devices of a large group answer a question to all: one may be lost, a thousand would drown the asker."""
 
+_LABELS: Final = {kind: kind.name.lower() for kind in Kind}
 _SLOT_GROUPS: Final = {kind.name[0].lower(): kind for kind in _SLOT_KINDS}
 
 
@@ -80,7 +81,7 @@ class Inbox:
         if len(payload) > max(self._c.settings.message_bytes_max, self._c.room + AUTHOR_BYTES + OVERHEAD_BYTES + 2):
             raise ProtocolError("size")
         frame = open_frame(topics.keys, topic, payload)
-        self._c.counters[frame.kind.name.lower()] += 1
+        self._c.counters[_LABELS[frame.kind]] += 1
         if frame.kind is not Kind.REKEY and frame.author is not None and self._c.knowledge.is_revoked(frame.author.key):
             raise ProtocolError("revoked")
         if topics is not self._c.topics:
@@ -216,7 +217,7 @@ class Inbox:
         want, author = decode_want(frame.payload), frame.author
         if author is None or self._c.is_own(author):
             return
-        if want.to in {state.id for state in self._c.knowledge.own_origins()}:
+        if self._c.knowledge.is_own(want.to):
             self._c.server.asked(author.origin, want, self._c.knowledge)
         else:
             self._c.puller.others_want(now, want)

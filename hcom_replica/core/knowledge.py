@@ -44,6 +44,7 @@ class Knowledge:
         self._lease_ms = lease_ms
         self.states: dict[OriginId, OriginState] = {}
         self.own: OriginState | None = None
+        self.own_id: OriginId | None = None
         self.members = Members()
         self.membership: Membership | None = None
         self._viewer = viewer
@@ -53,6 +54,7 @@ class Knowledge:
         self._system = -1
         self._tips: dict[tuple[OriginId, int], bytes] = {}
         self._own_origins: list[OriginState] | None = None
+        self._own_ids: frozenset[OriginId] = frozenset()
         self._behind: dict[OriginId, int] = {}
         self._wanted: dict[OriginId, int] = {}
         self._stale: dict[OriginId, None] | None = None
@@ -65,7 +67,8 @@ class Knowledge:
         """
         own = self.log.own_origin()
         self.states = {state.id: state for state in self.log.origins()}
-        self.own = self.states[own.id] if own is not None else None
+        self.own_id = own.id if own is not None else None
+        self.own = self.states[self.own_id] if self.own_id is not None else None
         derived = sum(map(len, self._branches.values()))
         self._branches = {}
         for state in self.states.values():
@@ -174,10 +177,14 @@ class Knowledge:
     def target(self, origin: OriginId) -> int:
         """The highest seq that signed knowledge says exists and counts."""
         peer = self.peers.get(origin)
-        stated = set(self.members.linked.get(origin, ()))
-        if peer is not None and peer.head is not None:
-            stated.add((peer.head.seq, peer.head.tip))
-        known = max((seq for seq, tip in stated if not self._elsewhere(origin, seq, tip)), default=0)
+        head = peer.head if peer is not None else None
+        if origin in self.members.linked or origin in self._branches:
+            stated = set(self.members.linked.get(origin, ()))
+            if head is not None:
+                stated.add((head.seq, head.tip))
+            known = max((seq for seq, tip in stated if not self._elsewhere(origin, seq, tip)), default=0)
+        else:
+            known = head.seq if head is not None else 0
         cap = self.bound(origin)
         return known if cap is None else min(known, max(cap, self.have(origin)))
 
@@ -188,8 +195,10 @@ class Knowledge:
 
     def holds(self, state: OriginState, ack: Ack) -> bool:
         """Whether a claim about a held seq is true of what is held, under the origin's name or a branch's."""
-        names = [state, *self._branches.get(state.id, ())]
-        held = [name for name in names if name.base < ack.seq <= name.seq]
+        branches = self._branches.get(state.id, ())
+        if ack.seq == state.seq and state.tip.startswith(ack.digest):
+            return True
+        held = [name for name in (state, *branches) if name.base < ack.seq <= name.seq]
         return any(self.tip(name, ack.seq).startswith(ack.digest) for name in held)
 
     def _elsewhere(self, origin: OriginId, seq: int, tip: bytes) -> bool:
@@ -244,9 +253,11 @@ class Knowledge:
     def acked(self, peer: Peer, origin: OriginId) -> int:
         """The seq of an origin that a peer's vector acknowledges: its bytes must equal ours; 0 when none."""
         ack = peer.acks.get(origin)
+        if ack is None:
+            return 0
         state = self.states.get(origin)
-        if ack is None or state is None or not state.base < ack.seq <= state.seq:
-            return state.base if ack is not None and state is not None and ack.seq == state.base else 0
+        if state is None or not state.base < ack.seq <= state.seq:
+            return state.base if state is not None and ack.seq == state.base else 0
         if any(not page.durable for page in peer.pages.values()):
             return 0
         return ack.seq if self.tip(state, ack.seq)[:8] == ack.digest else 0
@@ -274,7 +285,13 @@ class Knowledge:
             own = self.own
             mine = [] if own is None else [state for state in self.states.values() if state.key == own.key]
             self._own_origins = sorted(mine, key=lambda state: own is not None and state.id == own.id)
+            self._own_ids = frozenset(state.id for state in mine)
         return self._own_origins
+
+    def is_own(self, origin: OriginId | bytes) -> bool:
+        """Whether an origin is one of `own_origins`."""
+        self.own_origins()
+        return origin in self._own_ids
 
 
 def _set(numbers: dict[OriginId, int], origin: OriginId, number: int) -> None:

@@ -6,6 +6,7 @@ is known; `tick` decides what to do about it; `effects` hands it out in the orde
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final, Protocol
 
 from hcom_replica.core.context import Context
@@ -45,7 +46,7 @@ class Machine:
     def __init__(self, context: Context) -> None:
         self._c = context
         self._inbox = Inbox(context, self._heard_of_epoch)
-        self._stored: list[tuple[int, int]] = []
+        self._stored: deque[tuple[int, int]] = deque()
         self._now = Now(0, 0)
         self._since_ms: int | None = None
         self._dirty = True
@@ -152,7 +153,8 @@ class Machine:
         else:
             self._c.knowledge.update(report.states)
         self._c.intake.settled()
-        self._stored = [entry for entry in self._stored if now.mono_ms - entry[0] < _RATE_MS]
+        while self._stored and now.mono_ms - self._stored[0][0] >= _RATE_MS:
+            self._stored.popleft()
         self._stored.append((now.mono_ms, report.events))
         self._c.counters["events stored"] += report.events
         for origin, outcome in zip(self._c.intake.handed, report.outcomes, strict=True):
@@ -418,7 +420,7 @@ class Machine:
         if not self._mailbox_skipped:
             self._c.mailbox.tick(now, knowledge, signer, self._c.room, urgent=urgent)
             self._mailbox_ms = now.mono_ms + self._pause_ms()
-        self._c.nudge.tick(now, knowledge, signer, self._c.vector)
+        self._c.nudge.tick(now, knowledge, signer)
         self._c.earlier.tick(now, signer, knowledge)
         if self._greeting_due:
             self._greeting_due = False

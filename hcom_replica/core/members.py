@@ -36,6 +36,8 @@ class Members:
 
     def cap(self, origin: OriginId) -> int | None:
         """The last seq of an origin that counts, when its device has left; None when there is no such bound."""
+        if not self.retired:
+            return None
         caps = [last[origin] for last in self.retired.values() if origin in last]
         return max(caps) if caps else None
 

@@ -69,12 +69,13 @@ class Peer:
 
     Attributes:
         author: key, incarnation, origin.
+        number: how many were heard of before it.
         origin: the origin it writes.
         device: 8 bytes for the device in all its incarnations.
         generation: which incarnation of its device it is.
         head: newest; None when none was seen.
         pages: vector page -> newest.
-        acks: what it says it durably holds, from all pages.
+        acks: what it says it durably holds, from all pages. Replaced, never changed.
         index: of its mailbox; None when it has none.
         rings: topic prefix of an earlier epoch -> index of the mailbox that it has there.
         standing: its standing want; None when it has none.
@@ -85,6 +86,7 @@ class Peer:
     """
 
     author: Author
+    number: int = 0
     head: Head | None = None
     pages: dict[int, VectorPage] = field(default_factory=dict)
     acks: dict[OriginId, Ack] = field(default_factory=dict)
@@ -108,6 +110,13 @@ class Peer:
     def clock_off_ms(self) -> int:
         """How far its clock is off beyond the drift bound, from live messages; 0 when it is within."""
         return self.skew_ms if self.skew_ms is not None and abs(self.skew_ms) > DRIFT_MS_MAX else 0
+
+    def claims(self, origin: OriginId, first: int) -> bool:
+        """Whether it says that it holds the seq `first` of an origin."""
+        ack = self.acks.get(origin)
+        if ack is not None and ack.seq >= first:
+            return True
+        return self.origin == origin and self.head is not None and self.head.seq >= first
 
     def online(self, now: Now, within_ms: int) -> bool:
         """Whether it is worth asking: it says so and was heard from lately, or was heard from just now."""
@@ -141,6 +150,7 @@ class Peers:
         self._newest: dict[bytes, int] = {}
         self._moved: dict[OriginId, None] | None = None
         self._segments: dict[OriginId, list[Place]] | None = None
+        self._speakers: list[Peer] | None = None
         for kind, origin, page, received, data in notes:
             self._restore(kind, origin, page, received, data)
 
@@ -210,9 +220,7 @@ class Peers:
         Raises:
             ProtocolError: it is malformed, or a head's commit signature does not hold.
         """
-        message = decode_slot(kind, payload)
-        if isinstance(message, Head):
-            self._check_head(author, message)
+        message = read_slot(self.group, kind, author, payload)
         self._check_room(author, page, message)
         peer = self._peer(author)
         if peer is None:
@@ -225,6 +233,8 @@ class Peers:
         before = _claimed(peer, kind)
         if not self._take(peer, page, message):
             return False
+        if kind is Kind.VECTOR:
+            self._speakers = None
         self._note(peer, kind, before)
         key = (int(kind), author.origin, page)
         self._notes[key] = (*key, peer.heard_ms, author.key + author.incarnation + payload)
@@ -242,6 +252,10 @@ class Peers:
         before = peer.rings.get(prefix)
         if before is not None and before.counter >= index.counter:
             return False
+        more = _lines(index) - _lines(before)
+        if more > 0 and self.claims_count + more > CLAIMS_MAX:
+            raise ProtocolError("limit", "too much is said")
+        self.claims_count += more
         peer.rings[prefix] = index
         self._claims = self._moved = self._segments = None
         return True
@@ -250,7 +264,7 @@ class Peers:
         """A mailbox under the topics of an earlier epoch was cleared; `leaf` as in `emptied`."""
         for peer in self._peers.values():
             if prefix in peer.rings and leaf(peer.origin):
-                del peer.rings[prefix]
+                self.claims_count -= _lines(peer.rings.pop(prefix))
                 self._claims = self._moved = self._segments = None
 
     def emptied(self, kind: Kind, leaf: Callable[[OriginId], bool]) -> None:
@@ -266,6 +280,7 @@ class Peers:
                 if kind is Kind.VECTOR:
                     peer.pages.clear()
                     peer.acks = {}
+                    self._speakers = None
                 elif kind is Kind.STANDING or (kind is Kind.INDEX and peer.origin not in self._left):
                     setattr(peer, kind.name.lower(), None)
                 self._note(peer, kind, before)
@@ -274,7 +289,8 @@ class Peers:
     def forget_vector(self, peer: Peer) -> None:
         """What a peer said it holds counts no more."""
         peer.pages.clear()
-        peer.acks.clear()
+        peer.acks = {}
+        self._speakers = None
         self._recount()
 
     def claims(self, own: OriginState | None) -> dict[OriginId, int]:
@@ -292,6 +308,23 @@ class Peers:
                 for index in peer.rings.values():
                     _raise(claims, _named(index))
         return self._claims
+
+    def speakers(self) -> list[Peer]:
+        """All authors of vectors: in a large group these are few for long. Not to be changed."""
+        if self._speakers is None:
+            self._speakers = [peer for peer in self._peers.values() if peer.pages]
+        return self._speakers
+
+    def claimants(self, own: OriginState | None, origin: OriginId, first: int) -> list[Peer]:
+        """Those of `current` that say they hold the seq `first` of an origin, in the same order."""
+        hinted = self.claims(own).get(origin, 0) >= first
+        found = [peer for peer in self.speakers() if peer.claims(origin, first)] if hinted else []
+        writer = self._peers.get(origin)
+        if writer is not None and writer.claims(origin, first) and all(peer is not writer for peer in found):
+            found.append(writer)
+            found.sort(key=lambda peer: peer.number)
+        mine = own.id if own is not None else None
+        return [peer for peer in found if peer.origin != mine and peer.generation == self._newest[peer.device]]
 
     def segments(self, origin: OriginId) -> list[Place]:
         """Every mailbox segment of an origin that an index names, and where it stands. Not to be changed."""
@@ -334,7 +367,7 @@ class Peers:
     def _peer(self, author: Author) -> Peer | None:
         peer = self._peers.get(author.origin)
         if peer is None and len(self._peers) < _PEERS_MAX:
-            peer = self._peers[author.origin] = Peer(author)
+            peer = self._peers[author.origin] = Peer(author, len(self._peers))
             if self._current is None or peer.device in self._newest:
                 self._current = None
             else:
@@ -360,12 +393,6 @@ class Peers:
         if more > 0 and self.claims_count + more > CLAIMS_MAX:
             raise ProtocolError("limit", "too much is said")
 
-    def _check_head(self, author: Author, head: Head) -> None:
-        if head.system > head.seq:
-            raise ProtocolError("format", "head: more system events than events")
-        root = root_hash(self.group, author.key, author.incarnation)
-        verify(author.key, COMMIT, commit_digest(root, head.seq, head.hlc, head.cum, head.tip), head.signature)
-
     def _restore(self, kind: int, origin: OriginId, page: int, received: int, data: bytes) -> None:
         """Take what was kept; what a version before this one kept in another way is heard again sooner or later."""
         author = Author(data[:32], data[32:_AUTHOR_BYTES], OriginId(origin[:ORIGIN_BYTES]))
@@ -377,8 +404,24 @@ class Peers:
         peer = self._peer(author)
         if peer is not None:
             self._take(peer, page, message)
-            self._claims = self._moved = None
+            self._claims = self._moved = self._speakers = None
             peer.heard_ms = max(peer.heard_ms, received)
+
+
+def read_slot(group: bytes, kind: Kind, author: Author, payload: bytes) -> SlotMessage:
+    """Decode and check the payload of another device's slot message.
+
+    Raises:
+        ProtocolError: it is malformed, or a head's commit signature does not hold.
+    """
+    message = decode_slot(kind, payload)
+    if isinstance(message, Head):
+        if message.system > message.seq:
+            raise ProtocolError("format", "head: more system events than events")
+        root = root_hash(group, author.key, author.incarnation)
+        digest = commit_digest(root, message.seq, message.hlc, message.cum, message.tip)
+        verify(author.key, COMMIT, digest, message.signature)
+    return message
 
 
 def decode_slot(kind: Kind, payload: bytes) -> SlotMessage:
@@ -426,7 +469,7 @@ def _lines(message: SlotMessage | None) -> int:
 
 
 def _cost(peer: Peer) -> int:
-    return sum(map(_lines, [peer.index, peer.standing, *peer.pages.values()]))
+    return sum(map(_lines, [peer.index, peer.standing, *peer.pages.values(), *peer.rings.values()]))
 
 
 def _claimed(peer: Peer, kind: Kind) -> dict[OriginId, Ack]:
@@ -461,6 +504,8 @@ def _acks(pages: dict[int, VectorPage]) -> dict[OriginId, Ack]:
     count = max(pages.values(), key=lambda page: page.counter).pages
     for number in [number for number in pages if number >= count]:
         del pages[number]
+    if len(pages) == 1:
+        return unpack_entries(next(iter(pages.values())).entries)
     for page in pages.values():
         for origin, ack in unpack_entries(page.entries).items():
             if origin not in acks or acks[origin].seq < ack.seq:

@@ -17,7 +17,7 @@ from hcom_replica.core.outbox import Outbox
 from hcom_replica.core.pace import Pace, Waits
 from hcom_replica.core.peers import Peer, Place
 from hcom_replica.core.settings import Settings
-from hcom_replica.core.sources import Source, Sources, claims
+from hcom_replica.core.sources import Source, Sources
 from hcom_replica.ids import ORIGIN_BYTES, OriginId
 from hcom_replica.wire.codec import encode
 from hcom_replica.wire.frame import Author, Kind, Signer, pack
@@ -289,7 +289,7 @@ class Puller:
             pace.due_ms = now.mono_ms + self._settings.standing_after_ms
             return
         others = [other for other in due if other != origin and self._goes_along(now, knowledge, holder, other)]
-        sure = [other for other in others if claims(holder, other, self._first(other))]
+        sure = [other for other in others if holder.claims(other, self._first(other))]
         waiting = len(others) - len(sure)
         maybe = [other for other in others if other not in sure] if waiting > self._settings.pulls_max else []
         self._ask(now, knowledge, signer, holder, self._within_window(knowledge, [origin, *sure, *maybe]), wanted)
@@ -352,7 +352,7 @@ class Puller:
             pace, have = self._paces[origin], self._intake.have(origin)
             self._sourceless.pop(origin, None)
             source = (holder.origin, -1)
-            sure = claims(holder, origin, item.first)
+            sure = holder.claims(origin, item.first)
             timeout_ms = pace.timeout_ms if sure else min(pace.timeout_ms, self._guess_ms())
             self._pulls[origin] = _Pull(
                 flight, [source], item.first, have, now.mono_ms, now.mono_ms, timeout_ms, sure=sure

@@ -91,8 +91,8 @@ class Sources:
         """
         holders = [
             peer
-            for peer in knowledge.peers.current(knowledge.own)
-            if claims(peer, origin, first) and peer.online(now, self._settings.online_ms)
+            for peer in knowledge.peers.claimants(knowledge.own, origin, first)
+            if peer.online(now, self._settings.online_ms)
         ]
         fresh = [peer for peer in holders if self.may_ask(now, failures, peer)]
         holders = fresh or [p for p in holders if not failures.recent(now, (p.origin, -1), again_ms)]
@@ -117,11 +117,3 @@ def _together(one: Place, other: Place) -> bool:
         other.segment.first,
         other.segment.last,
     )
-
-
-def claims(peer: Peer, origin: OriginId, first: int) -> bool:
-    """Whether a peer says that it holds the seq `first` of an origin."""
-    ack = peer.acks.get(origin)
-    if ack is not None and ack.seq >= first:
-        return True
-    return peer.origin == origin and peer.head is not None and peer.head.seq >= first

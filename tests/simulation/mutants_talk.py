@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from hcom_replica.core import peers, pull, sources, vectors
+from hcom_replica.core import peers, sources, vectors
 from hcom_replica.core.announce import HeadSlot
 from hcom_replica.core.demand import Demand
 from hcom_replica.core.disputes import Disputes
@@ -200,8 +200,7 @@ def only_the_writer_is_asked(patch: pytest.MonkeyPatch) -> None:
     def claims(peer: Peer, origin: OriginId, first: int) -> bool:
         return peer.origin == origin and peer.head is not None and peer.head.seq >= first
 
-    patch.setattr(sources, "claims", claims)
-    patch.setattr(pull, "claims", claims)
+    patch.setattr(Peer, "claims", claims)
 
 
 def mailbox_never_read(patch: pytest.MonkeyPatch) -> None:

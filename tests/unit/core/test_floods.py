@@ -224,7 +224,7 @@ def test_flood_by_a_member_leaves_memory_flat_and_honest_devices_are_served(host
     assert 0 < machine._c.peers.claims_count <= 600
     assert machine.buffered_bytes <= 2 * 64_000
     assert len(machine._c.server._jobs) <= 16
-    assert len(machine._c.disputes._judged) <= 32
+    assert len(machine._c.disputes._known) <= 32
     assert host.dropped()["limit"] > 100
     assert_serves(host)
 
@@ -340,4 +340,4 @@ def test_false_claims_are_remembered_up_to_a_bound(host: Host, monkeypatch: pyte
         liar = Device(f"D{number}")
         liar.append()
         host.told(liar, Kind.VECTOR, liar.vector(entries={own.id: Ack(3, b"made up!")}))
-        assert 0 < len(host.machine._c.disputes._judged) <= 8
+        assert 0 < len(host.machine._c.disputes._known) <= 8
