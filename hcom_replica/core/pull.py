@@ -17,7 +17,7 @@ from hcom_replica.core.outbox import Outbox
 from hcom_replica.core.pace import Pace, Waits
 from hcom_replica.core.peers import Peer
 from hcom_replica.core.settings import Settings
-from hcom_replica.core.sources import Place, Source, Sources, claims
+from hcom_replica.core.sources import Place, Source, Sources, claimed, claims
 from hcom_replica.ids import ORIGIN_BYTES, OriginId
 from hcom_replica.wire.codec import encode
 from hcom_replica.wire.frame import Author, Kind, Signer, pack
@@ -64,6 +64,7 @@ class _Pull:
         have: how far the prefix went when it last counted as progress.
         news: something came that is not held.
         sure: the source says that it has it; False is a guess.
+        claimed: how far a device that is asked says to hold the origin.
     """
 
     flight: _Flight
@@ -76,6 +77,7 @@ class _Pull:
     slots: set[str] = field(default_factory=set)
     news: bool = False
     sure: bool = True
+    claimed: int = 0
 
     def gives_up_ms(self) -> int:
         """When it has brought nothing for too long."""
@@ -161,9 +163,12 @@ class Puller:
         for origin in self._sourceless:
             self._paces[origin].due_ms = now.mono_ms
 
-    def fill(self, now: Now, origin: OriginId, author: Author | None, want: int, *, last: bool, held: bool) -> None:
-        """A fill for an origin was taken in; `held` when all of it was held already.
+    def fill(
+        self, now: Now, origin: OriginId, author: Author | None, want: int, *, last: bool, held: int | None
+    ) -> None:
+        """A fill for an origin was taken in.
 
+        `held` is its last seq when all of it was held already, else 0; None while parts of it are still to come.
         All devices hear a want, so any of them can send fills under its number. Those count that the asked holder sent,
         and those that bring something; the others neither keep a pull waiting nor end it (P7.8).
         """
@@ -174,11 +179,19 @@ class Puller:
         answer = author is not None and author.key == flight.holder and want == flight.want
         if answer:
             self._answered(now, flight)
-            pull.news = pull.news or not held
+            if held is not None:
+                self._compare(origin, pull, held)
         if answer or have > pull.have:
             pull.progress_ms, pull.have = now.mono_ms, have
         if answer and last:
             self._finished(now, origin, pull)
+
+    def _compare(self, origin: OriginId, pull: _Pull, held: int) -> None:
+        """Note how far the asked holder has what is held here: a hunt goes on behind that (P4.9)."""
+        pull.news = pull.news or not held
+        if origin in self._hunts:
+            agreed, holder = self._paces[origin].agreed, pull.sources[0][0]
+            agreed[holder] = max(held, agreed.get(holder, 0))
 
     def _answered(self, now: Now, flight: _Flight) -> None:
         """A holder's message came; how long the first took says what to expect of others."""
@@ -207,6 +220,7 @@ class Puller:
         """What came of an origin could not be stored: something else must come first, so do not ask again at once."""
         pace = self._pace(now, origin)
         pace.due_ms = now.mono_ms + self._settings.pull_ms_min
+        pace.agreed.clear()
         self._cut_short(origin)
 
     def misfit(self, now: Now, knowledge: Knowledge, origin: OriginId, before: int) -> bool:
@@ -224,6 +238,7 @@ class Puller:
         self._end(origin)
         pace = self._pace(now, origin)
         pace.failures.times.clear()
+        pace.agreed.clear()
         pace.due_ms = now.mono_ms
         return True
 
@@ -306,6 +321,11 @@ class Puller:
         """The lowest seq to ask for."""
         return self._hunts.get(origin, self._intake.have(origin)) + 1
 
+    def _first_of(self, origin: OriginId, holder: Peer) -> int:
+        """The lowest seq to ask a holder for: in a hunt what it was found to hold as we do is left out."""
+        first, agreed = self._first(origin), self._paces[origin].agreed.get(holder.origin, 0)
+        return agreed + 1 if first <= agreed < claimed(holder, origin) else first
+
     def _goes_along(self, now: Now, knowledge: Knowledge, holder: Peer, origin: OriginId) -> bool:
         """Whether a holder that is asked anyway may be asked for this origin too."""
         pace = self._paces[origin]
@@ -346,7 +366,7 @@ class Puller:
     ) -> None:
         self._want += 1
         window = self._paces[origins[0]].window
-        want = Want(self._want, holder.origin, window, [self._item(knowledge, o, wanted[o]) for o in origins])
+        want = Want(self._want, holder.origin, window, [self._item(knowledge, o, holder, wanted[o]) for o in origins])
         flight = _Flight(want.id, holder.author.key, now.mono_ms, now.mono_ms)
         for origin, item in zip(origins, want.items, strict=True):
             pace, have = self._paces[origin], self._intake.have(origin)
@@ -357,6 +377,7 @@ class Puller:
             self._pulls[origin] = _Pull(
                 flight, [source], item.first, have, now.mono_ms, now.mono_ms, timeout_ms, sure=sure
             )
+            self._pulls[origin].claimed = claimed(holder, origin)
             self._listen(origin, pace, item.first)
         topic = self._topics.want
         self._outbox.publish(topic, self._outbox.seal(topic, Kind.WANT, signer, pack(encode(want))), retain=False)
@@ -370,9 +391,10 @@ class Puller:
             origins=len(origins),
         )
 
-    def _item(self, knowledge: Knowledge, origin: OriginId, known: int) -> WantItem:
+    def _item(self, knowledge: Knowledge, origin: OriginId, holder: Peer, known: int) -> WantItem:
         """The range to ask for: what waits beyond a gap is not asked for again."""
-        state, first, spooled = knowledge.states.get(origin), self._first(origin), self._intake.spooled_from(origin)
+        state, spooled = knowledge.states.get(origin), self._intake.spooled_from(origin)
+        first = self._first_of(origin, holder)
         last = spooled - 1 if spooled is not None and first < spooled <= known else 0
         return WantItem(state.hash if state is not None else origin, first, last)
 
@@ -403,9 +425,11 @@ class Puller:
     def _finished(self, now: Now, origin: OriginId, pull: _Pull) -> None:
         """A source has brought all it was asked for."""
         pace = self._paces[origin]
-        if origin in self._hunts and pull.flight.want and not pull.news:
+        hunting, have = origin in self._hunts, self._intake.have(origin)
+        agreed = pace.agreed.get(pull.sources[0][0], 0) if pull.flight.want and not pull.news else 0
+        if hunting and agreed and agreed >= min(pull.claimed, have):
             del self._hunts[origin]  # whoever claimed something else has nothing else
-        elif self._intake.have(origin) < pull.first or origin in self._hunts:
+        elif (agreed if hunting else have) < pull.first:
             pace.fail(now, pull.sources)
         else:
             pace.faster(now.mono_ms - pull.started_ms, self._settings)

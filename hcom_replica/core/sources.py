@@ -119,7 +119,11 @@ class Sources:
 
 def claims(peer: Peer, origin: OriginId, first: int) -> bool:
     """Whether a peer says that it holds the seq `first` of an origin."""
+    return claimed(peer, origin) >= first
+
+
+def claimed(peer: Peer, origin: OriginId) -> int:
+    """The highest seq of an origin that a peer says it holds; 0 for none."""
     ack = peer.acks.get(origin)
-    if ack is not None and ack.seq >= first:
-        return True
-    return peer.origin == origin and peer.head is not None and peer.head.seq >= first
+    said = ack.seq if ack is not None else 0
+    return max(said, peer.head.seq) if peer.origin == origin and peer.head is not None else said

@@ -193,6 +193,11 @@ def no_way_further_back(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Puller, "misfit", lambda self, *_: None)
 
 
+def one_answer_taken_for_all_there_is(patch: pytest.MonkeyPatch) -> None:
+    """Whoever answers with what is held here is believed to hold nothing else."""
+    patch.setattr(pull, "claimed", lambda peer, origin: 0)
+
+
 def only_the_writer_is_asked(patch: pytest.MonkeyPatch) -> None:
     """A device serves its own events only."""
 
@@ -264,6 +269,7 @@ CAUGHT_BY: dict[Mutant, str] = {
     hint_counted_as_lag: "claim_beyond_every_head",
     equal_lengths_taken_for_equal_histories: "two_branches_of_equal_length",
     no_way_further_back: "fork_of_a_fork",
+    one_answer_taken_for_all_there_is: "fork_far_back",
     only_the_writer_is_asked: "want_to_a_holder_that_died",
     mailbox_never_read: "never_online_together",
     mailbox_written_when_asked_only: "group_of_one_then_a_joiner",

@@ -355,6 +355,38 @@ def test_run_that_does_not_fit_is_asked_for_from_further_back_down_to_the_base(b
     assert asked[-1] == 1
 
 
+def test_hunt_goes_on_behind_what_a_holder_has_too_as_far_as_it_claims(boxe: Pulling) -> None:
+    """P4.9: one answer may end before anything differs; a part of an event says nothing yet"""
+    nova = device("NOVA", events=9)
+    nova.send_to(boxe.device)
+    origin = nova.own.id
+    boxe.online(nova, {origin: Ack(8, b"another!")})
+    boxe.puller.misfit(at(0), boxe.parts.knowledge, origin, 8)
+    firsts = []
+    for ms, held in enumerate((3, 5, 10)):
+        (want,) = boxe.tick(ms)
+        firsts.append(want.items[0].first)
+        boxe.puller.fill(at(ms), origin, nova.author, want.id, last=False, held=held)
+        boxe.puller.fill(at(ms), origin, nova.author, want.id, last=True, held=None)
+    assert firsts == [1, 4, 6]
+    assert boxe.run(3, 60_000) == [], "all that is claimed is held: the claim was false"
+
+
+def test_hunt_begins_anew_when_what_comes_does_not_fit_behind_what_a_holder_had_too(boxe: Pulling) -> None:
+    """P4.8: it may hold another branch by now"""
+    nova = device("NOVA", events=9)
+    nova.send_to(boxe.device)
+    origin = nova.own.id
+    boxe.online(nova, {origin: Ack(8, b"another!")})
+    boxe.puller.misfit(at(0), boxe.parts.knowledge, origin, 8)
+    (want,) = boxe.tick(0)
+    boxe.puller.fill(at(0), origin, nova.author, want.id, last=True, held=5)
+    assert [want.items[0].first for want in boxe.tick(1)] == [6]
+    boxe.puller.misfit(at(2), boxe.parts.knowledge, origin, 5)
+    boxe.puller.unplaced(at(2), origin)
+    assert [want.items[0].first for _, want in boxe.run(50, 6_000)][:1] == [1]
+
+
 def three_held_by(holder: Device) -> list[Device]:
     """Devices that are away, whose logs a holder has."""
     away = [device(name) for name in ("NOVA", "TUKA", "RIKO")]
