@@ -195,13 +195,11 @@ class Inbox:
         group, leaves = self._c.topics.parse(topic)
         if author is None or group != "m" or leaves[:1] != [self._c.topics.leaf(author.origin)]:
             raise ProtocolError("topic")
-        if frame.kind is Kind.SEGMENT:
-            self._take(frame.payload)
-        else:
+        batch: bytes | None = frame.payload
+        if frame.kind is Kind.SEGMENT_PART:
             batch = self._c.assembler.add(author.origin, decode_part(frame.payload))
-            if batch is not None:
-                self._take(batch)
-        self._c.puller.segment(now, topic)
+        held = _held(*self._take(batch)) if batch is not None else None
+        self._c.puller.segment(now, topic, author.origin, held=held)
 
     def _take(self, data: bytes) -> tuple[Batch, Taken]:
         batch = decode_batch(data)

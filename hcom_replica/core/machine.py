@@ -360,8 +360,9 @@ class Machine:
         self._c.head.tick(now)
         if self._c.vector.is_due(now):
             self._c.vector.tick(now, signer, knowledge, len(knowledge.active(now)) + 1)
-        missing = list(knowledge.wanted()) if self._closing else self._c.puller.stuck(now)
-        self._c.standing.tick(now, signer, knowledge, missing)
+        hunted = self._c.puller.hunted()
+        missing = list({**knowledge.wanted(), **hunted}) if self._closing else self._c.puller.stuck(now)
+        self._c.standing.tick(now, signer, knowledge, missing, hunted)
         urgent = self._closing or self._c.flusher.urgent(now, listeners=listeners)
         self._mailbox_skipped = not urgent and now.mono_ms < self._mailbox_ms
         if not self._mailbox_skipped:

@@ -10,7 +10,6 @@ from hcom_replica.core.effects import Now
 from hcom_replica.core.outbox import Outbox
 from hcom_replica.core.settings import Settings
 from hcom_replica.core.sources import Failures, Source
-from hcom_replica.ids import OriginId
 
 _GROW_BELOW_MS: Final = 1_000
 _PATIENCE: Final = 8
@@ -27,7 +26,6 @@ class Pace:
         due_ms: when to ask next.
         failures: of its sources.
         filters: the fill topics that are subscribed to for it.
-        agreed: holder -> the seq up to which it was found, in a hunt, to hold what is held here.
     """
 
     window: int
@@ -35,7 +33,6 @@ class Pace:
     due_ms: int
     failures: Failures = field(default_factory=Failures)
     filters: tuple[str, ...] = ()
-    agreed: dict[OriginId, int] = field(default_factory=dict)
 
     def slower(self, now: Now, sources: list[Source], answer_ms: int | None, settings: Settings) -> None:
         """The sources have brought nothing in time: half the window, twice the patience.

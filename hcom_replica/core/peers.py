@@ -38,7 +38,8 @@ Note = tuple[int, OriginId, int, int, bytes]
 
 _AUTHOR_BYTES: Final = 32 + 12
 _PEERS_MAX: Final = 4096
-_NOTHING: Final = Ack(0, b"")
+NOTHING: Final = Ack(0, b"")
+"""What is claimed of an origin by whoever says nothing of it."""
 SlotMessage = Head | VectorPage | Index | Standing | Presence
 
 
@@ -250,14 +251,14 @@ class Peers:
         after = _claimed(peer, kind)
         if kind is Kind.INDEX:
             self._segments = None
-        changed = {origin: after.get(origin, _NOTHING) for origin in {**before, **after}
+        changed = {origin: after.get(origin, NOTHING) for origin in {**before, **after}
                    if before.get(origin) != after.get(origin)}  # fmt: skip
         if self._moved is not None:
             self._moved.update(dict.fromkeys(changed))
         counts = kind is Kind.INDEX or (kind is Kind.VECTOR and peer.generation == self._newest.get(peer.device))
         if self._claims is None or not counts:
             return
-        if any(ack.seq < before.get(origin, _NOTHING).seq for origin, ack in changed.items()):
+        if any(ack.seq < before.get(origin, NOTHING).seq for origin, ack in changed.items()):
             self._claims = None
         else:
             _raise(self._claims, changed)
@@ -333,7 +334,7 @@ def _claimed(peer: Peer, kind: Kind) -> dict[OriginId, Ack]:
     elif kind is Kind.INDEX and peer.index is not None:
         for segment in peer.index.segments:
             origin = OriginId(segment.origin)
-            claimed[origin] = Ack(max(segment.last, claimed.get(origin, _NOTHING).seq), b"")
+            claimed[origin] = Ack(max(segment.last, claimed.get(origin, NOTHING).seq), b"")
     return claimed
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from hcom_replica.core.effects import Now, Subscribe, Unsubscribe
+from hcom_replica.core.hunt import Hunt
 from hcom_replica.core.intake import Intake
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.outbox import Outbox
@@ -97,7 +98,7 @@ class Puller:
         self._pulls: dict[OriginId, _Pull] = {}
         self._paces: dict[OriginId, Pace] = {}
         self._sourceless: dict[OriginId, int] = {}
-        self._hunts: dict[OriginId, int] = {}
+        self._hunts: dict[OriginId, Hunt] = {}
         self._connected = False
         self._devices = 1
         self._at_once_until = 0
@@ -145,8 +146,8 @@ class Puller:
         wanted = {o: seq for o, seq in knowledge.wanted().items() if seq > self._intake.have(o)}
         for origin, seq in self._intake.gaps().items():
             wanted[origin] = max(seq, wanted.get(origin, 0))
-        for origin, seq in self._hunts.items():
-            wanted[origin] = max(seq + 1, wanted.get(origin, 0))
+        for origin, hunt in self._hunts.items():
+            wanted[origin] = max(hunt.back + 1, wanted.get(origin, 0))
         return wanted
 
     def _room(self) -> bool:
@@ -157,6 +158,10 @@ class Puller:
         """Origins of which something is missing that nobody reachable has had for a while."""
         after = self._settings.standing_after_ms
         return [origin for origin, since_ms in self._sourceless.items() if now.mono_ms - since_ms >= after]
+
+    def hunted(self) -> dict[OriginId, int]:
+        """Origins of which another history is looked for -> the seq behind which it is."""
+        return {origin: hunt.begins for origin, hunt in self._hunts.items()}
 
     def news(self, now: Now) -> None:
         """A source may have turned up: look again for what had none."""
@@ -190,8 +195,7 @@ class Puller:
         """Note how far the asked holder has what is held here: a hunt goes on behind that (P4.9)."""
         pull.news = pull.news or not held
         if origin in self._hunts:
-            agreed, holder = self._paces[origin].agreed, pull.sources[0][0]
-            agreed[holder] = max(held, agreed.get(holder, 0))
+            self._hunts[origin].compared(pull.sources[0][0], held)
 
     def _answered(self, now: Now, flight: _Flight) -> None:
         """A holder's message came; how long the first took says what to expect of others."""
@@ -200,10 +204,12 @@ class Puller:
             flight.answered = True
             self._answer_ms = max(now.mono_ms - flight.started_ms, (self._answer_ms or 0) * 7 // 8)
 
-    def segment(self, now: Now, topic: str) -> None:
-        """A mailbox slot was read."""
+    def segment(self, now: Now, topic: str, writer: OriginId | None = None, *, held: int | None = None) -> None:
+        """A mailbox slot was read; None and None: it is empty. For `held` see `fill`."""
         for origin, pull in list(self._pulls.items()):
             if topic in pull.slots:
+                if origin in self._hunts and writer is not None and held:
+                    self._hunts[origin].compared(writer, held)
                 pull.slots.discard(topic)
                 pull.progress_ms = now.mono_ms
                 self._outbox.emit(Unsubscribe((topic,)))
@@ -220,25 +226,32 @@ class Puller:
         """What came of an origin could not be stored: something else must come first, so do not ask again at once."""
         pace = self._pace(now, origin)
         pace.due_ms = now.mono_ms + self._settings.pull_ms_min
-        pace.agreed.clear()
+        if origin in self._hunts:
+            self._hunts[origin].agreed.clear()
         self._cut_short(origin)
 
     def misfit(self, now: Now, knowledge: Knowledge, origin: OriginId, before: int) -> bool:
         """A run differs from what is held at or below `before`: ask from further back, twice as far each time (P4.8).
 
         The origin may lack nothing by number: what is held of it may be the branch that has another name by now. False
-        when there is no further back; nothing has changed then.
+        when there is no further back; nothing has changed then. A run that begins later than what is asked for anyway
+        changes nothing either.
         """
-        have, hunted = knowledge.have(origin), self._hunts.get(origin)
-        back = 2 * (have - hunted) if hunted is not None else 1
+        have, hunt = knowledge.have(origin), self._hunts.get(origin)
+        if hunt is not None and not hunt.doubts(before):
+            return True
+        back = 2 * (have - hunt.back) if hunt is not None else 1
         row = knowledge.log.commit_at_or_below(origin, max(0, min(before, have) - back))
-        self._hunts[origin] = row.seq if row is not None else 0
-        if self._hunts[origin] == hunted:
+        further = row.seq if row is not None else 0
+        if hunt is None:
+            self._hunts[origin] = Hunt(further, before)
+        elif further == hunt.back:
             return False
+        else:
+            hunt.back = further
         self._end(origin)
         pace = self._pace(now, origin)
         pace.failures.times.clear()
-        pace.agreed.clear()
         pace.due_ms = now.mono_ms
         return True
 
@@ -290,15 +303,19 @@ class Puller:
     ) -> None:
         """Try the best source there is; a device is asked in one want for all that is due and that it has."""
         pace, first = self._paces[origin], self._first(origin)
-        slots = self._sources.slots(now, knowledge, pace.failures, origin, first)
+        hunt = self._hunts.get(origin)
+        slots = self._sources.slots(now, knowledge, pace.failures, origin, first, hunt)
+        holder = None
+        if not slots:
+            holder = self._sources.holder(
+                now, knowledge, pace.failures, origin, first, again_ms=self._again_ms(pace), hunting=hunt is not None
+            )
+        if not slots and holder is None:
+            slots = self._sources.other_slots(now, knowledge, pace.failures, origin, hunt)
         if slots:
             self._sourceless.pop(origin, None)
             self._read_slots(now, origin, pace, first, slots)
             return
-        hunting = origin in self._hunts
-        holder = self._sources.holder(
-            now, knowledge, pace.failures, origin, first, again_ms=self._again_ms(pace), hunting=hunting
-        )
         if holder is None:
             self._sourceless.setdefault(origin, now.mono_ms)
             pace.due_ms = now.mono_ms + self._settings.standing_after_ms
@@ -319,11 +336,13 @@ class Puller:
 
     def _first(self, origin: OriginId) -> int:
         """The lowest seq to ask for."""
-        return self._hunts.get(origin, self._intake.have(origin)) + 1
+        hunt = self._hunts.get(origin)
+        return (hunt.back if hunt is not None else self._intake.have(origin)) + 1
 
     def _first_of(self, origin: OriginId, holder: Peer) -> int:
         """The lowest seq to ask a holder for: in a hunt what it was found to hold as we do is left out."""
-        first, agreed = self._first(origin), self._paces[origin].agreed.get(holder.origin, 0)
+        first, hunt = self._first(origin), self._hunts.get(origin)
+        agreed = hunt.agreed.get(holder.origin, 0) if hunt is not None else 0
         return agreed + 1 if first <= agreed < claimed(holder, origin) else first
 
     def _goes_along(self, now: Now, knowledge: Knowledge, holder: Peer, origin: OriginId) -> bool:
@@ -425,11 +444,12 @@ class Puller:
     def _finished(self, now: Now, origin: OriginId, pull: _Pull) -> None:
         """A source has brought all it was asked for."""
         pace = self._paces[origin]
-        hunting, have = origin in self._hunts, self._intake.have(origin)
-        agreed = pace.agreed.get(pull.sources[0][0], 0) if pull.flight.want and not pull.news else 0
-        if hunting and agreed and agreed >= min(pull.claimed, have):
+        hunt, have = self._hunts.get(origin), self._intake.have(origin)
+        asked = hunt is not None and pull.flight.want and not pull.news
+        agreed = hunt.agreed.get(pull.sources[0][0], 0) if hunt is not None and asked else 0
+        if agreed and agreed >= min(pull.claimed, have):
             del self._hunts[origin]  # whoever claimed something else has nothing else
-        elif (agreed if hunting else have) < pull.first:
+        elif (have if hunt is None else agreed) < pull.first:
             pace.fail(now, pull.sources)
         else:
             pace.faster(now.mono_ms - pull.started_ms, self._settings)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from hcom_replica.core.effects import Now
+from hcom_replica.core.hunt import Hunt
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.outbox import Outbox
 from hcom_replica.core.peers import Peer
@@ -48,32 +49,39 @@ class Sources:
         self._settings = settings
         self._outbox = outbox
 
-    def slots(self, now: Now, knowledge: Knowledge, failures: Failures, origin: OriginId, first: int) -> list[Place]:
+    def slots(
+        self, now: Now, knowledge: Knowledge, failures: Failures, origin: OriginId, first: int, hunt: Hunt | None
+    ) -> list[Place]:
         """Segments that carry on from `first` without a hole, the newest index of each writer believed."""
-        retry_ms = self._settings.source_retry_ms
-        named = [
-            place
-            for place in knowledge.peers.segments(origin)
-            if place[1].last >= first and not failures.recent(now, (place[0], place[1].slot), retry_ms)
+        named = self._named(now, knowledge, failures, origin, hunt)
+        return _chain([place for place in named if place[1].last >= first], first)
+
+    def other_slots(
+        self, now: Now, knowledge: Knowledge, failures: Failures, origin: OriginId, hunt: Hunt | None
+    ) -> list[Place]:
+        """The lowest segments that may help where none carry on and nobody can be asked (P4.9, P7.7).
+
+        In a hunt those that may show the difference; of an origin of which nothing is held any, as it may be a derived
+        one, which begins somewhere.
+        """
+        if hunt is None and origin in knowledge.states:
+            return []
+        named = self._named(now, knowledge, failures, origin, hunt)
+        starts = sorted({segment.first for _, segment in named})
+        return next((chain for start in starts if (chain := _chain(named, start))), [])
+
+    def _named(
+        self, now: Now, knowledge: Knowledge, failures: Failures, origin: OriginId, hunt: Hunt | None
+    ) -> list[Place]:
+        """Segments in rings of others that have not failed lately, and in a hunt may show the difference."""
+        own, retry_ms = knowledge.own, self._settings.source_retry_ms
+        return [
+            (writer, segment)
+            for writer, segment in knowledge.peers.segments(origin)
+            if not failures.recent(now, (writer, segment.slot), retry_ms)
+            and (own is None or writer != own.id)
+            and (hunt is None or hunt.may_show(writer, segment))
         ]
-        chain: list[Place] = []
-        while len(chain) < _SLOTS_AT_ONCE:
-            fitting = [place for place in named if place[1].first <= first <= place[1].last]
-            if not fitting:
-                break
-            writer, best = max(fitting, key=lambda place: place[1].last)
-            group = [
-                place
-                for place in named
-                if place[0] == writer and (place[1].first, place[1].last) == (best.first, best.last)
-            ]
-            whole = {segment.part: (writer, segment) for _, segment in group if segment.parts == best.parts}
-            if len(whole) < best.parts:
-                named = [place for place in named if place not in group]
-                continue
-            chain.extend(whole.values())
-            first = best.last + 1
-        return chain
 
     def holder(
         self,
@@ -127,3 +135,25 @@ def claimed(peer: Peer, origin: OriginId) -> int:
     ack = peer.acks.get(origin)
     said = ack.seq if ack is not None else 0
     return max(said, peer.head.seq) if peer.origin == origin and peer.head is not None else said
+
+
+def _chain(named: list[Place], first: int) -> list[Place]:
+    """Segments that carry on from `first` without a hole, as many as are read at once."""
+    chain: list[Place] = []
+    while len(chain) < _SLOTS_AT_ONCE:
+        fitting = [place for place in named if place[1].first <= first <= place[1].last]
+        if not fitting:
+            break
+        writer, best = max(fitting, key=lambda place: place[1].last)
+        group = [
+            place
+            for place in named
+            if place[0] == writer and (place[1].first, place[1].last) == (best.first, best.last)
+        ]
+        whole = {segment.part: (writer, segment) for _, segment in group if segment.parts == best.parts}
+        if len(whole) < best.parts:
+            named = [place for place in named if place not in group]
+            continue
+        chain.extend(whole.values())
+        first = best.last + 1
+    return chain

@@ -387,6 +387,34 @@ def test_hunt_begins_anew_when_what_comes_does_not_fit_behind_what_a_holder_had_
     assert [want.items[0].first for _, want in boxe.run(50, 6_000)][:1] == [1]
 
 
+def test_hunt_reads_what_rings_hold_anywhere_where_nobody_can_be_asked(boxe: Pulling) -> None:
+    """P4.9: and asks whoever is away to go on behind what was found to be held in both"""
+    nova, luna = device("NOVA", events=9), device("LUNA")
+    nova.send_to(boxe.device)
+    origin = nova.own.id
+    lines = [line(origin, 0, 1, 3), line(origin, 1, 4, 5)]
+    boxe.parts.hear(luna, Kind.INDEX, Index(luna.counter(), WALL, 32, lines), now=at(0))
+    boxe.puller.misfit(at(0), boxe.parts.knowledge, origin, 8)
+    boxe.puller.misfit(at(0), boxe.parts.knowledge, origin, 7)
+    boxe.tick(0)
+    assert boxe.filters == {TOPICS.segment(luna.own.id, slot) for slot in (0, 1)}
+    for slot, last in ((0, 3), (1, 5)):
+        boxe.puller.segment(at(10), TOPICS.segment(luna.own.id, slot), luna.own.id, held=last)
+    assert boxe.run(50, 60_000) == []
+    assert boxe.filters == set(), "what is held too is not read again"
+    assert boxe.puller.stuck(at(60_000)) == [origin]
+    assert boxe.puller.hunted() == {origin: 5}
+
+
+def test_ring_that_begins_with_a_branch_of_an_unknown_origin_is_read_where_nobody_can_be_asked(boxe: Pulling) -> None:
+    """P7.7: of a derived origin nobody can know where it begins"""
+    luna = device("LUNA")
+    lines = [line(ORIGIN, 3, 70, 80)]
+    boxe.parts.hear(luna, Kind.INDEX, Index(luna.counter(), WALL, 32, lines), now=at(0))
+    boxe.tick(0)
+    assert boxe.filters == {TOPICS.segment(luna.own.id, 3)}
+
+
 def three_held_by(holder: Device) -> list[Device]:
     """Devices that are away, whose logs a holder has."""
     away = [device(name) for name in ("NOVA", "TUKA", "RIKO")]
