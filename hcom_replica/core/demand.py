@@ -51,7 +51,7 @@ class Demand:
             low = self._low(state)
             if low < state.seq:
                 lacking = [peer for peer in self.active if self._has(peer, state) < state.seq]
-                contested = any(self._contests(peer, state) for peer in lacking)
+                contested = any(self._contests(peer, state) for peer in lacking) or self._knowledge.is_forked(state.id)
                 more = bool(lacking) and all(peer.acks.get(state.id, NOTHING).seq > state.seq for peer in lacking)
                 (last if more else found).append(Need(state.id, low, state.seq, contested))
         for peer in self.active:
@@ -109,7 +109,8 @@ class Demand:
                 continue
             above = max(item.first - 1, self._knowledge.acked(peer, origin), held.base)
             if above < held.seq:
-                found.append(Need(origin, above, held.seq, self._contests(peer, held) or self._has_mail(peer, held)))
+                contested = self._contests(peer, held) or self._has_mail(peer, held)
+                found.append(Need(origin, above, held.seq, contested or self._knowledge.is_forked(origin)))
         return found
 
     def _low(self, state: OriginState) -> int:

@@ -99,6 +99,7 @@ class Puller:
         self._paces: dict[OriginId, Pace] = {}
         self._sourceless: dict[OriginId, int] = {}
         self._hunts: dict[OriginId, Hunt] = {}
+        self._behind: dict[OriginId, OriginId] = {}
         self._connected = False
         self._devices = 1
         self._at_once_until = 0
@@ -157,7 +158,12 @@ class Puller:
     def stuck(self, now: Now) -> list[OriginId]:
         """Origins of which something is missing that nobody reachable has had for a while."""
         after = self._settings.standing_after_ms
-        return [origin for origin, since_ms in self._sourceless.items() if now.mono_ms - since_ms >= after]
+        late = [origin for origin, since_ms in self._sourceless.items() if now.mono_ms - since_ms >= after]
+        return [origin for origin in late if not self.waits(origin)]
+
+    def waits(self, origin: OriginId) -> bool:
+        """Whether a derived origin cannot be stored before more of the one that it forks from, which is asked for."""
+        return self._behind.get(origin) in self._paces
 
     def hunted(self) -> dict[OriginId, int]:
         """Origins of which another history is looked for -> the seq behind which it is."""
@@ -208,22 +214,35 @@ class Puller:
         """A mailbox slot was read; None and None: it is empty. For `held` see `fill`."""
         for origin, pull in list(self._pulls.items()):
             if topic in pull.slots:
-                if origin in self._hunts and writer is not None and held:
-                    self._hunts[origin].compared(writer, held)
+                if writer is not None and held:
+                    self._found_held(origin, pull, writer, held)
                 pull.slots.discard(topic)
                 pull.progress_ms = now.mono_ms
                 self._outbox.emit(Unsubscribe((topic,)))
                 if not pull.slots:
                     self._finished(now, origin, pull)
 
+    def _found_held(self, origin: OriginId, pull: _Pull, writer: OriginId, held: int) -> None:
+        """A ring goes as far as `held` with what is held here; where more is asked for, that may be another history."""
+        if held < pull.first:
+            self._hunts.setdefault(origin, Hunt(held, pull.have))
+        if origin in self._hunts:
+            self._hunts[origin].compared(writer, held)
+
     def stored(self, now: Now, origin: OriginId) -> None:
         """The prefix of an origin has grown."""
         self._hunts.pop(origin, None)
+        self._behind = {branch: root for branch, root in self._behind.items() if origin not in (branch, root)}
         if origin in self._pulls:
             self._pulls[origin].progress_ms = now.mono_ms
 
-    def unplaced(self, now: Now, origin: OriginId) -> None:
-        """What came of an origin could not be stored: something else must come first, so do not ask again at once."""
+    def unplaced(self, now: Now, origin: OriginId, before: OriginId) -> None:
+        """What came of an origin could not be stored: something else must come first, so do not ask again at once.
+
+        That is something of `before`: of the origin itself, or of the one that it forks from.
+        """
+        if before != origin:
+            self._behind[origin] = before
         pace = self._pace(now, origin)
         pace.due_ms = now.mono_ms + self._settings.pull_ms_min
         if origin in self._hunts:
@@ -312,6 +331,7 @@ class Puller:
             )
         if not slots and holder is None:
             slots = self._sources.other_slots(now, knowledge, pace.failures, origin, hunt)
+            pace.failures.read.update(segment.digest for _, segment in slots)
         if slots:
             self._sourceless.pop(origin, None)
             self._read_slots(now, origin, pace, first, slots)

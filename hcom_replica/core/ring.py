@@ -37,7 +37,7 @@ class Step(NamedTuple):
 class Need(NamedTuple):
     """What is to be served of an origin: everything after `above`, up to `upto`.
 
-    Contested: who needs it claims another history of it; what rings of others hold may be that one.
+    Contested: there is another history of it; what rings of others hold may be that one.
     """
 
     origin: OriginId

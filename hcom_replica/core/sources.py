@@ -32,9 +32,11 @@ class Failures:
 
     Attributes:
         times: source -> monotonic ms.
+        read: digests of segments that were read on the chance that they help.
     """
 
     times: dict[Source, int] = field(default_factory=dict)
+    read: set[bytes] = field(default_factory=set)
 
     def recent(self, now: Now, source: Source, within_ms: int) -> bool:
         """Whether a source has failed so lately."""
@@ -61,12 +63,12 @@ class Sources:
     ) -> list[Place]:
         """The lowest segments that may help where none carry on and nobody can be asked (P4.9, P7.7).
 
-        In a hunt those that may show the difference; of an origin of which nothing is held any, as it may be a derived
-        one, which begins somewhere.
+        In a hunt those that may show the difference. Else each once: of an origin of which nothing is held it may be a
+        derived one, which begins somewhere; and whoever leaves what is held here may know it to be another history.
         """
-        if hunt is None and origin in knowledge.states:
-            return []
         named = self._named(now, knowledge, failures, origin, hunt)
+        if hunt is None:
+            named = [place for place in named if place[1].digest not in failures.read]
         starts = sorted({segment.first for _, segment in named})
         return next((chain for start in starts if (chain := _chain(named, start))), [])
 

@@ -222,6 +222,7 @@ def only_the_writer_is_asked(patch: pytest.MonkeyPatch) -> None:
 def mailbox_never_read(patch: pytest.MonkeyPatch) -> None:
     """Only devices are asked."""
     patch.setattr(sources.Sources, "slots", lambda self, *_: [])
+    patch.setattr(sources.Sources, "other_slots", lambda self, *_: [])
 
 
 def mailbox_written_when_asked_only(patch: pytest.MonkeyPatch) -> None:
