@@ -25,11 +25,11 @@ class EarlierInbox:
 
     Args:
         context: of the machine.
-        segment: takes a frame that came from a mailbox slot.
+        segment: takes a frame that came from a mailbox slot; see `Inbox`.
         turned: called when a notice has changed something.
     """
 
-    def __init__(self, context: Context, segment: Callable[[Frame], None], turned: Callable[[], None]) -> None:
+    def __init__(self, context: Context, segment: Callable[[Frame], int | None], turned: Callable[[], None]) -> None:
         self._c = context
         self._segment = segment
         self._turned = turned
@@ -57,8 +57,8 @@ class EarlierInbox:
             group, leaves = topics.parse(topic)
             if group != "m" or leaves[:1] != [topics.leaf(author.origin)]:
                 raise ProtocolError("topic")
-            self._segment(frame)
-            self._c.puller.segment(now, topic)
+            held = self._segment(frame)
+            self._c.puller.segment(now, topic, author.origin, held=held)
         else:
             self._slot(now, topics, topic, frame, author)
 

@@ -177,14 +177,14 @@ class Inbox:
     def _on_fill(self, now: Now, frame: Frame) -> None:
         fill = decode_fill(frame.payload)
         batch, taken = self._take(unpack(Packed(fill.codec, fill.data)))
-        held = taken is Taken.HELD
+        held = _held(batch, taken)
         self._c.puller.fill(now, OriginId(batch.origin), frame.author, fill.want, last=fill.last, held=held)
 
     def _on_fill_part(self, now: Now, frame: Frame) -> None:
         message = decode_fill_part(frame.payload)
         author = frame.author
         batch = self._c.assembler.add(author.origin, message.part) if author is not None else None
-        held = batch is not None and self._take(batch)[1] is Taken.HELD
+        held = _held(*self._take(batch)) if batch is not None else None
         self._c.puller.fill(now, OriginId(message.part.origin), author, message.want, last=message.last, held=held)
 
     def _on_segment(self, now: Now, topic: str, frame: Frame, payload: bytes, *, retain: bool) -> None:
@@ -195,16 +195,15 @@ class Inbox:
         group, leaves = self._c.topics.parse(topic)
         if author is None or group != "m" or leaves[:1] != [self._c.topics.leaf(author.origin)]:
             raise ProtocolError("topic")
-        self._take_segment(frame)
-        self._c.puller.segment(now, topic)
+        held = self._take_segment(frame)
+        self._c.puller.segment(now, topic, author.origin, held=held)
 
-    def _take_segment(self, frame: Frame) -> None:
-        if frame.kind is Kind.SEGMENT:
-            self._take(frame.payload)
-        elif frame.author is not None:
+    def _take_segment(self, frame: Frame) -> int | None:
+        """Take what came from a mailbox slot; gives `held` as `Puller.fill` has it."""
+        batch: bytes | None = frame.payload
+        if frame.kind is Kind.SEGMENT_PART and frame.author is not None:
             batch = self._c.assembler.add(frame.author.origin, decode_part(frame.payload))
-            if batch is not None:
-                self._take(batch)
+        return _held(*self._take(batch)) if batch is not None else None
 
     def _take(self, data: bytes) -> tuple[Batch, Taken]:
         batch = decode_batch(data)
@@ -242,3 +241,8 @@ class Inbox:
 
     def _on_fence(self, now: Now, frame: Frame) -> None:
         self._c.fence.echoed(now, frame.payload)
+
+
+def _held(batch: Batch, taken: Taken) -> int:
+    """The last seq of a batch that is held as it is; 0 when something of it is not."""
+    return batch.last if taken is Taken.HELD else 0

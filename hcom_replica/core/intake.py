@@ -36,6 +36,7 @@ class _Ahead(NamedTuple):
 
     state: OriginState
     seq: int
+    tip: bytes
 
 
 class Intake:
@@ -135,9 +136,17 @@ class Intake:
     def _stage(self, run: Run) -> None:
         self._staged.append(run)
         self.staged_bytes += run.commits[-1].cum - run.cum
-        if run.last > self.have(run.origin):
-            state = self._known(run.origin) or fresh_origin(self._outbox.keys.group, run.descriptor)
-            self._ahead[run.origin] = _Ahead(state, run.last)
+        state = self._known(run.origin) or fresh_origin(self._outbox.keys.group, run.descriptor)
+        if run.last > self.have(run.origin) and self._joins(run):
+            self._ahead[run.origin] = _Ahead(state, run.last, run.tips[-1])
+
+    def _joins(self, run: Run) -> bool:
+        """Whether a run goes on from what is held, as far as that is known: else it is no progress (P4.8)."""
+        before, ahead = run.first - 1, self._ahead.get(run.origin)
+        if ahead is not None and before == ahead.seq:
+            return run.prev == ahead.tip
+        held = self._knowledge.states.get(run.origin)
+        return held is None or before > held.seq or run.prev == self._knowledge.tip(held, before)
 
     def _put_aside(self, origin: OriginId, batch: Batch) -> None:
         size = _size(batch)

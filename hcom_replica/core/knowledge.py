@@ -201,6 +201,10 @@ class Knowledge:
         held = [name for name in (state, *branches) if name.base < ack.seq <= name.seq]
         return any(self.tip(name, ack.seq).startswith(ack.digest) for name in held)
 
+    def is_forked(self, origin: OriginId) -> bool:
+        """Whether branches of an origin are held: what others call by its name may be one of them."""
+        return origin in self._branches
+
     def _elsewhere(self, origin: OriginId, seq: int, tip: bytes) -> bool:
         """Whether a prefix that is stated of an origin is a branch of it that has another name by now, and is held."""
         if seq <= self.have(origin):

@@ -181,7 +181,7 @@ class Machine:
         if isinstance(placement, Misfit):
             further = self._c.puller.misfit(now, self._c.knowledge, outcome.origin, placement.before)
         if isinstance(placement, Refused | Gap | Misfit) and not (further and outcome.origin == origin):
-            self._c.puller.unplaced(now, origin)
+            self._c.puller.unplaced(now, origin, outcome.origin)
 
     def ingest_failed(self, now: Now) -> None:
         """The store could not take what was staged: it is asked for again."""
@@ -413,8 +413,10 @@ class Machine:
         self._c.head.tick(now)
         if self._c.vector.is_due(now):
             self._c.vector.tick(now, signer, knowledge, len(knowledge.active(now)) + 1)
-        missing = list(knowledge.wanted()) if self._closing else self._c.puller.stuck(now)
-        self._c.standing.tick(now, signer, knowledge, missing)
+        hunted, missing = self._c.puller.hunted(), self._c.puller.stuck(now)
+        if self._closing:
+            missing = [origin for origin in {**knowledge.wanted(), **hunted} if not self._c.puller.waits(origin)]
+        self._c.standing.tick(now, signer, knowledge, missing, hunted)
         urgent = self._closing or self._c.flusher.urgent(now, listeners=listeners)
         self._mailbox_skipped = not urgent and now.mono_ms < self._mailbox_ms
         if not self._mailbox_skipped:

@@ -45,7 +45,8 @@ _PAGES_MAX: Final = 1024
 CLAIMS_MAX: Final = 1 << 20
 """Lines of all vectors, indexes and standing wants: what a thousand devices say of a thousand. 300 MiB at most."""
 
-_NOTHING: Final = Ack(0, b"")
+NOTHING: Final = Ack(0, b"")
+"""What is claimed of an origin by whoever says nothing of it."""
 SlotMessage = Head | VectorPage | Index | Standing | Presence
 
 
@@ -113,10 +114,13 @@ class Peer:
 
     def claims(self, origin: OriginId, first: int) -> bool:
         """Whether it says that it holds the seq `first` of an origin."""
+        return self.claimed(origin) >= first
+
+    def claimed(self, origin: OriginId) -> int:
+        """The highest seq of an origin that it says it holds; 0 for none."""
         ack = self.acks.get(origin)
-        if ack is not None and ack.seq >= first:
-            return True
-        return self.origin == origin and self.head is not None and self.head.seq >= first
+        said = ack.seq if ack is not None else 0
+        return max(said, self.head.seq) if self.origin == origin and self.head is not None else said
 
     def online(self, now: Now, within_ms: int) -> bool:
         """Whether it is worth asking: it says so and was heard from lately, or was heard from just now."""
@@ -347,14 +351,14 @@ class Peers:
         after = _claimed(peer, kind)
         if kind is Kind.INDEX:
             self._segments = None
-        changed = {origin: after.get(origin, _NOTHING) for origin in {**before, **after}
+        changed = {origin: after.get(origin, NOTHING) for origin in {**before, **after}
                    if before.get(origin) != after.get(origin)}  # fmt: skip
         if self._moved is not None:
             self._moved.update(dict.fromkeys(changed))
         counts = kind is Kind.INDEX or (kind is Kind.VECTOR and peer.generation == self._newest.get(peer.device))
         if self._claims is None or not counts:
             return
-        if any(ack.seq < before.get(origin, _NOTHING).seq for origin, ack in changed.items()):
+        if any(ack.seq < before.get(origin, NOTHING).seq for origin, ack in changed.items()):
             self._claims = None
         else:
             _raise(self._claims, changed)
@@ -488,7 +492,7 @@ def _named(index: Index) -> dict[OriginId, Ack]:
     named: dict[OriginId, Ack] = {}
     for segment in index.segments:
         origin = OriginId(segment.origin)
-        named[origin] = Ack(max(segment.last, named.get(origin, _NOTHING).seq), b"")
+        named[origin] = Ack(max(segment.last, named.get(origin, NOTHING).seq), b"")
     return named
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from hcom_replica.core.effects import Now
+from hcom_replica.core.hunt import Hunt
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.outbox import Outbox
 from hcom_replica.core.peers import Peer, Place
@@ -27,9 +28,11 @@ class Failures:
 
     Attributes:
         times: source -> monotonic ms.
+        read: digests of segments that were read on the chance that they help.
     """
 
     times: dict[Source, int] = field(default_factory=dict)
+    read: set[bytes] = field(default_factory=set)
 
     def recent(self, now: Now, source: Source, within_ms: int) -> bool:
         """Whether a source has failed so lately."""
@@ -44,28 +47,39 @@ class Sources:
         self._settings = settings
         self._outbox = outbox
 
-    def slots(self, now: Now, knowledge: Knowledge, failures: Failures, origin: OriginId, first: int) -> list[Place]:
+    def slots(
+        self, now: Now, knowledge: Knowledge, failures: Failures, origin: OriginId, first: int, hunt: Hunt | None
+    ) -> list[Place]:
         """Segments that carry on from `first` without a hole, the newest index of each writer believed."""
-        retry_ms = self._settings.source_retry_ms
-        named = [
+        named = self._named(now, knowledge, failures, origin, hunt)
+        return _chain([place for place in named if place.segment.last >= first], first)
+
+    def other_slots(
+        self, now: Now, knowledge: Knowledge, failures: Failures, origin: OriginId, hunt: Hunt | None
+    ) -> list[Place]:
+        """The lowest segments that may help where none carry on and nobody can be asked (P4.9, P7.7).
+
+        In a hunt those that may show the difference. Else each once: of an origin of which nothing is held it may be a
+        derived one, which begins somewhere; and whoever leaves what is held here may know it to be another history.
+        """
+        named = self._named(now, knowledge, failures, origin, hunt)
+        if hunt is None:
+            named = [place for place in named if place.segment.digest not in failures.read]
+        starts = sorted({place.segment.first for place in named})
+        return next((chain for start in starts if (chain := _chain(named, start))), [])
+
+    def _named(
+        self, now: Now, knowledge: Knowledge, failures: Failures, origin: OriginId, hunt: Hunt | None
+    ) -> list[Place]:
+        """Segments in rings of others that have not failed lately, and in a hunt may show the difference."""
+        own, retry_ms = knowledge.own, self._settings.source_retry_ms
+        return [
             place
             for place in knowledge.peers.segments(origin)
-            if place.segment.last >= first and not failures.recent(now, (place.writer, place.segment.slot), retry_ms)
+            if not failures.recent(now, (place.writer, place.segment.slot), retry_ms)
+            and (own is None or place.writer != own.id)
+            and (hunt is None or hunt.may_show(place.writer, place.segment))
         ]
-        chain: list[Place] = []
-        while len(chain) < _SLOTS_AT_ONCE:
-            fitting = [place for place in named if place.segment.first <= first <= place.segment.last]
-            if not fitting:
-                break
-            best = max(fitting, key=lambda place: place.segment.last)
-            group = [place for place in named if _together(place, best)]
-            whole = {p.segment.part: p for p in group if p.segment.parts == best.segment.parts}
-            if len(whole) < best.segment.parts:
-                named = [place for place in named if place not in group]
-                continue
-            chain.extend(whole.values())
-            first = best.segment.last + 1
-        return chain
 
     def holder(
         self,
@@ -107,6 +121,24 @@ class Sources:
     def may_ask(self, now: Now, failures: Failures, peer: Peer) -> bool:
         """Whether a device has not failed lately."""
         return not failures.recent(now, (peer.origin, -1), self._settings.source_retry_ms)
+
+
+def _chain(named: list[Place], first: int) -> list[Place]:
+    """Segments that carry on from `first` without a hole, as many as are read at once."""
+    chain: list[Place] = []
+    while len(chain) < _SLOTS_AT_ONCE:
+        fitting = [place for place in named if place.segment.first <= first <= place.segment.last]
+        if not fitting:
+            break
+        best = max(fitting, key=lambda place: place.segment.last)
+        group = [place for place in named if _together(place, best)]
+        whole = {p.segment.part: p for p in group if p.segment.parts == best.segment.parts}
+        if len(whole) < best.segment.parts:
+            named = [place for place in named if place not in group]
+            continue
+        chain.extend(whole.values())
+        first = best.segment.last + 1
+    return chain
 
 
 def _together(one: Place, other: Place) -> bool:

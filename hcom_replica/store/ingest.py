@@ -84,7 +84,15 @@ class Ingest:
             return self._add_unknown_branch(run)
         if held is None:
             held = fresh_origin(self._group, run.descriptor)
-        return Outcome(run.origin, self._put(held, run))
+        placement = self._put(held, run)
+        branch = self._branch_before(run) if isinstance(placement, Misfit) else None
+        return Outcome(run.origin, placement if branch is None else self._put(branch, run._replace(origin=branch.id)))
+
+    def _branch_before(self, run: Run) -> OriginState | None:
+        """The branch that holds what stands before a run: whoever sent it may not know of its fork yet (P4.6)."""
+        before = run.first - 1
+        held = [state for state in self._siblings(run) if state.forks and state.base <= before <= state.seq]
+        return next((state for state in held if point_at(self._txn, state, before).tip == run.prev), None)
 
     def _add_unknown_branch(self, run: Run) -> Outcome:
         """A derived origin is taken only against the origin that it forks from: else more of that one is needed first.

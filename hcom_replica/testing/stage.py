@@ -292,10 +292,13 @@ class Stage(Cluster):
     def ghosts(self) -> list[OriginId]:
         """Newest incarnations of devices that no running device writes: clones and restored disks leave such ones.
 
-        Nobody can know that they will not come back, so mail is kept for them until their lease ends.
+        Nobody can know that they will not come back, so mail is kept for them until their lease ends: also for one that
+        was only heard to ask for something, and of which no disk knows.
         """
         alive = {watch.own for name, watch in self.checkers.disks.items() if self[name].running}
         seen = dict[OriginId, tuple[bytes, int]]()
+        for asker in self.tap.passing.values():
+            seen[asker.origin] = (asker.key, int.from_bytes(asker.incarnation[:4], "big"))
         for device in self.devices.values():
             for _, author, _, _, data in device.log.peers():
                 seen[author] = (data[:32], int.from_bytes(data[32:36], "big"))

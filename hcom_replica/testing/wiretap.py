@@ -10,18 +10,21 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from hcom_replica.core.effects import Publish
+from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import OriginId
 from hcom_replica.testing.checkers import Checkers, Violation
 from hcom_replica.testing.device import Device
 from hcom_replica.testing.faults import Faults
 from hcom_replica.testing.faults import Kind as FaultKind
-from hcom_replica.wire.frame import Kind, open_frame
+from hcom_replica.wire.frame import Author, Kind, open_frame
 from hcom_replica.wire.keys import GroupKeys
 from hcom_replica.wire.messages import Ack, Segment, decode_head, decode_index, decode_vector, unpack_entries
 from hcom_replica.wire.signing import hash32
 from hcom_replica.wire.topics import Topics
 
 _OWN_SLOTS: Final = frozenset("hvispmr")
+_PASSING: Final = frozenset("wab")
+"""Wants, asks and fills: signed, and not retained."""
 
 
 @dataclass(slots=True)
@@ -51,6 +54,9 @@ class Wiretap:
         keys: the group's.
         checkers: knows the disks.
         faults: tells what was lost on the way.
+
+    Attributes:
+        passing: whose messages to all, which no slot keeps, the broker was given.
     """
 
     def __init__(self, keys: GroupKeys, checkers: Checkers, faults: Faults) -> None:
@@ -62,6 +68,7 @@ class Wiretap:
         self._vectors: dict[OriginId, dict[OriginId, Ack]] = {}
         self._echoed: set[str] = set()
         self._arrived: set[bytes] = set()
+        self.passing: dict[OriginId, Author] = {}
 
     # --- at the broker -----------------------------------------------------------------------------------------
 
@@ -72,6 +79,16 @@ class Wiretap:
             self._echoed.add(topic)
         elif group == "i":
             self._arrived.add(hash32(payload))
+        elif group in _PASSING:
+            self._note_author(topic, payload)
+
+    def _note_author(self, topic: str, payload: bytes) -> None:
+        try:
+            author = open_frame(self._of(topic).keys, topic, payload).author
+        except ProtocolError:  # spoilt on the way
+            return
+        if author is not None:
+            self.passing[author.origin] = author
 
     # --- at the device -----------------------------------------------------------------------------------------
 

@@ -137,6 +137,11 @@ def event_refused_for_its_time(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Ingest, "_put", put)
 
 
+def branch_known_by_its_present_name_only(patch: pytest.MonkeyPatch) -> None:
+    """What is sent of a branch under the name that it had before the fork does not fit."""
+    patch.setattr(Ingest, "_branch_before", lambda self, run: None)
+
+
 def counter_begins_anew(patch: pytest.MonkeyPatch) -> None:
     """A process numbers its words as the one before it did."""
     patch.setattr(Log, "next_boot", lambda self: 1)
@@ -180,6 +185,7 @@ CAUGHT_BY: dict[Mutant, str] = {
     branches_named_by_arrival: "fork_two_branches",
     remote_clock_never_merged: "answer_of_a_slow_clock",
     event_refused_for_its_time: "clock_that_was_ahead",
+    branch_known_by_its_present_name_only: "fork_deeper_than_a_ring",
     counter_begins_anew: "crash_between_any_two_steps",
     redaction_signature_not_checked: "redaction_by_a_stranger",
     body_kept_where_it_is: "redacted_while_others_are_away",

@@ -104,7 +104,7 @@ def dead_holder_waited_for(patch: pytest.MonkeyPatch) -> None:
 
 def standing_want_not_said(patch: pytest.MonkeyPatch) -> None:
     """Who needs something and meets nobody keeps it to himself."""
-    patch.setattr(StandingSlot, "tick", lambda self, now, signer, known, missing: None)
+    patch.setattr(StandingSlot, "tick", lambda self, *_: None)
 
 
 def spoilt_slot_left_alone(patch: pytest.MonkeyPatch) -> None:
@@ -194,6 +194,24 @@ def no_way_further_back(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Puller, "misfit", lambda self, *_: None)
 
 
+def one_answer_taken_for_all_there_is(patch: pytest.MonkeyPatch) -> None:
+    """Whoever answers with what is held here is believed to hold nothing else."""
+    honest = Peer.claimed
+    patch.setattr(Peer, "claims", lambda self, origin, first: honest(self, origin) >= first)
+    patch.setattr(Peer, "claimed", lambda self, origin: 0)
+
+
+def another_history_asked_for_by_number(patch: pytest.MonkeyPatch) -> None:
+    """Who meets nobody asks for what is beyond the highest seq that is held, and for nothing else."""
+    patch.setattr(Puller, "hunted", lambda self: {})
+
+
+def rings_believed_by_number(patch: pytest.MonkeyPatch) -> None:
+    """What any ring holds under the same numbers is what was asked for."""
+    patch.setattr(Demand, "_contests", lambda self, *_: False)
+    patch.setattr(Demand, "_has_mail", lambda self, *_: False)
+
+
 def only_the_writer_is_asked(patch: pytest.MonkeyPatch) -> None:
     """A device serves its own events only."""
 
@@ -206,6 +224,7 @@ def only_the_writer_is_asked(patch: pytest.MonkeyPatch) -> None:
 def mailbox_never_read(patch: pytest.MonkeyPatch) -> None:
     """Only devices are asked."""
     patch.setattr(sources.Sources, "slots", lambda self, *_: [])
+    patch.setattr(sources.Sources, "other_slots", lambda self, *_: [])
 
 
 def mailbox_written_when_asked_only(patch: pytest.MonkeyPatch) -> None:
@@ -264,6 +283,9 @@ CAUGHT_BY: dict[Mutant, str] = {
     hint_counted_as_lag: "claim_beyond_every_head",
     equal_lengths_taken_for_equal_histories: "two_branches_of_equal_length",
     no_way_further_back: "fork_of_a_fork",
+    one_answer_taken_for_all_there_is: "fork_far_back",
+    another_history_asked_for_by_number: "fork_deeper_than_a_ring",
+    rings_believed_by_number: "fork_deeper_than_a_ring",
     only_the_writer_is_asked: "want_to_a_holder_that_died",
     mailbox_never_read: "never_online_together",
     mailbox_written_when_asked_only: "group_of_one_then_a_joiner",

@@ -66,6 +66,26 @@ def junk(origin: OriginId, first: int, records: list[bytes]) -> Batch:
     return Batch(origin, first, bytes(32), 0, records, [Commit(last, SIGNATURE)], None)
 
 
+def test_run_that_does_not_go_on_from_what_is_held_is_staged_and_no_progress(nova: Taking) -> None:
+    """P4.8: whoever brought it is not asked for the same again at once"""
+    one = Device("BOXE")
+    one.append(*[draft(b"x" * 40_000)] * 2)
+    two = one.clone()
+    one.append(draft(b"one" * 20_000))
+    two.append(draft(b"two" * 20_000))
+    for twin in (one, two):
+        twin.append(draft(b"more" * 15_000))
+    held = one.own.seq - 1
+    nova.device.log.ingest([one.run()], WALL)
+    nova.parts.knowledge.reload()
+    two.append(draft())
+    assert nova.intake.offer(two.batch(first=two.own.seq)) is Taken.STAGED
+    assert nova.intake.have(one.own.id) == one.own.seq > held
+    one.append(draft())
+    assert nova.intake.offer(one.batch(first=one.own.seq)) is Taken.STAGED
+    assert nova.intake.have(one.own.id) == one.own.seq
+
+
 def test_batches_in_order_are_staged_for_one_transaction(boxe: Device, nova: Taking) -> None:
     for batch in pieces(boxe):
         assert nova.intake.offer(batch) is Taken.STAGED
