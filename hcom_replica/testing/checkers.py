@@ -137,27 +137,27 @@ class Checkers:
         self._promises[origin] = max(known, (promise, seq))
 
     def _look_at_arrivals(self, device: Device, watch: DiskWatch) -> None:
+        states = _states(device.log)
         while rows := device.log.arrivals(watch.arrival):
             for row in rows:
                 if row.number != watch.arrival + 1:
                     raise Violation("S1", f"{device.name}: arrival {row.number} follows {watch.arrival}")
                 watch.arrival = row.number
                 place = (row.event.origin, row.event.seq)
-                print_ = _print(device.log, row.event)
+                print_ = _print(states, row.event)
                 if print_ in watch.held:
                     raise Violation("S2", f"{device.name} stored {_name(place)} twice")
                 watch.held[print_] = place
                 self._note_redaction(watch, row.event.record)
                 self._copies[print_] += 1
-                self._note_content(place, print_, row.event.hlc, device)
+                self._note_content(place, print_, row.event.hlc, states[place[0]])
 
-    def _note_content(self, place: Place, print_: bytes, hlc: int, device: Device) -> None:
+    def _note_content(self, place: Place, print_: bytes, hlc: int, state: OriginState) -> None:
         known = self._contents.setdefault(place, print_)
-        state = device.log.origin_state(place[0])
-        if known != print_ and state is not None and state.key not in self.twinned:
+        if known != print_ and state.key not in self.twinned:
             raise Violation("S5", f"{_name(place)} was given out twice")
         promise, seq = self._promises.get(place[0], (0, 0))
-        if place[1] > seq and hlc <= promise and (state is None or state.key not in self.twinned):
+        if place[1] > seq and hlc <= promise and state.key not in self.twinned:
             raise Violation("P6.3", f"{_name(place)} has an hlc that its device had promised not to use")
 
     def _look_at_states(self, device: Device, watch: DiskWatch) -> None:
@@ -223,12 +223,13 @@ class Checkers:
         """
         self.look(device)
         found: dict[bytes, Place] = {}
+        states = _states(device.log)
         previous = b""
         for event in device.log.events():
             if event.key <= previous:
                 raise Violation("P3.2", f"{device.name}: two events with one place in the order")
             previous = event.key
-            print_ = _print(device.log, event)
+            print_ = _print(states, event)
             found[print_] = (event.origin, event.seq)
             if print_ in self.disks[device.name].gone and event.record[:1] != REDACTED:
                 raise Violation("S9", f"{device.name} holds the body of {_name(found[print_])}")
@@ -293,12 +294,16 @@ class Checkers:
 
 
 def _order(log: Log) -> list[bytes]:
-    return [_print(log, event) for event in log.events()]
+    states = _states(log)
+    return [_print(states, event) for event in log.events()]
 
 
-def _print(log: Log, event: StoredEvent) -> bytes:
-    state = log.origin_state(event.origin)
-    return fingerprint(event.record, state.incarnation if state is not None else b"")
+def _states(log: Log) -> dict[OriginId, OriginState]:
+    return {state.id: state for state in log.origins()}
+
+
+def _print(states: dict[OriginId, OriginState], event: StoredEvent) -> bytes:
+    return fingerprint(event.record, states[event.origin].incarnation)
 
 
 def _name(place: Place) -> str:

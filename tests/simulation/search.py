@@ -18,6 +18,7 @@ from multiprocessing import get_context
 from typing import Final
 
 from hcom_replica.testing.checkers import Violation
+from hcom_replica.testing.epochschedule import EpochSchedule
 from hcom_replica.testing.faults import Kind
 from hcom_replica.testing.schedule import ACTS, Schedule
 from hcom_replica.testing.shared import shared_checks
@@ -64,6 +65,7 @@ KINDS: Final[dict[str, Callable[[int], Schedule]]] = {
     "short": Schedule.short,
     "full": Schedule,
     "redact": Schedule.redacting,
+    "epoch": EpochSchedule.brief,
 }
 
 
@@ -103,6 +105,13 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument(
         "--redact", action="store_const", const="redact", dest="kind", help="schedules in which events are redacted"
+    )
+    parser.add_argument(
+        "--epochs",
+        action="store_const",
+        const="epoch",
+        dest="kind",
+        help="schedules in which devices are revoked and the key is changed",
     )
     parser.set_defaults(kind="short")
     options = parser.parse_args(arguments)

@@ -13,6 +13,7 @@ import pytest
 
 from hcom_replica.testing.checkers import Violation
 from hcom_replica.testing.disk import RealDisks
+from hcom_replica.testing.epochschedule import EpochSchedule
 from hcom_replica.testing.faults import Kind
 from hcom_replica.testing.schedule import REDACTING, Schedule
 from hcom_replica.testing.stage import Stage
@@ -21,6 +22,8 @@ from tests.simulation.search import search
 
 SHORT = "short:"
 REDACT = "redact:"
+EPOCH = "epoch:"
+EPOCH_CHUNK = 25
 KEPT = [line.split()[0] for line in (Path(__file__).parent / "seeds.txt").read_text().splitlines() if line[:1] != "#"]
 FIRST = range(int(os.environ.get("SCHEDULES", "40")))
 REDACTIONS = [f"{REDACT}{seed}" for seed in FIRST]
@@ -50,6 +53,8 @@ def schedule_of(name: str) -> Schedule:
     seed = int(name.rpartition(":")[2])
     if name.startswith(SHORT):
         return Schedule.short(seed)
+    if name.startswith(EPOCH):
+        return EpochSchedule.brief(seed)
     return Schedule.redacting(seed) if name.startswith(REDACT) else Schedule(seed)
 
 
@@ -60,6 +65,17 @@ def test_short_schedules_come_to_rest_too(first: int) -> None:
     found = search(range(first, first + SHORT_CHUNK))
     assert found.failed == {}
     assert found.counted > 0.9 * SHORT_CHUNK, "most are long enough, and bad enough"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("SEED" in os.environ, reason="one schedule was asked for")
+@pytest.mark.parametrize("first", range(0, 4 * EPOCH_CHUNK, EPOCH_CHUNK))
+def test_groups_that_revoke_devices_and_change_their_key_come_to_rest_too(first: int) -> None:
+    """P12.7, P12.8, P12.10, P12.11, P12.15"""
+    found = search(range(first, first + EPOCH_CHUNK), kind="epoch")
+    assert found.failed == {}
+    assert found.happened["revoke"]
+    assert found.happened["rotate"]
 
 
 def test_schedule_run_twice_is_the_same_run() -> None:
