@@ -329,7 +329,8 @@ class Puller:
             holder = self._sources.holder(
                 now, knowledge, pace.failures, origin, first, again_ms=self._again_ms(pace), hunting=hunt is not None
             )
-        if not slots and holder is None:
+        held = hunt is None and origin in knowledge.states
+        if not slots and holder is None and (not held or origin in self.stuck(now)):
             slots = self._sources.other_slots(now, knowledge, pace.failures, origin, hunt)
             pace.failures.read.update(place.segment.digest for place in slots)
         if slots:

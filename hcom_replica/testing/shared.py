@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Final
 from unittest.mock import patch
 
-from hcom_replica.core import context, inbox, intake, origin, peers
+from hcom_replica.core import inbox, intake, origin, peers
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.verify import Run
 from hcom_replica.store import ingest, meta
@@ -35,7 +35,6 @@ _PURE: Final[tuple[tuple[ModuleType, str], ...]] = (
     (peers, "unpack_entries"),
     (peers, "device_id"),
     (origin, "short"),
-    (context, "Topics"),
     (ingest, "fresh_origin"),
     (meta, "decode_state"),
 )

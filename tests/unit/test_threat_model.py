@@ -17,7 +17,8 @@ def test_every_test_that_the_threat_model_names_is_there() -> None:
 
 
 def test_every_scenario_that_the_threat_model_names_is_there() -> None:
-    named = [name for line in PAGE.splitlines() if "scenario" in line for name in re.findall(r"`([a-z_]+)`", line)]
+    lists = re.findall(r"scenarios? ((?:`[a-z_]+`(?:, )?)+)", PAGE)
+    named = [name for names in lists for name in re.findall(r"`([a-z_]+)`", names)]
     assert len(named) > 8
     for name in named:
         assert (ROOT / "tests" / "simulation" / "scenarios" / f"{name}.scenario").exists(), name

@@ -439,6 +439,8 @@ def test_rings_below_what_is_held_are_read_once_where_nothing_carries_on(boxe: P
     boxe.parts.hear(luna, Kind.INDEX, Index(luna.counter(), WALL, 32, [line(origin, 0, 1, 5)]), now=at(0))
     boxe.parts.hear(nova, Kind.HEAD, nova.head())
     boxe.tick(0)
+    assert boxe.filters == set(), "a device may come that can be asked"
+    boxe.tick(2_000)
     assert boxe.filters == {TOPICS.segment(luna.own.id, 0)}
     boxe.puller.segment(at(10), TOPICS.segment(luna.own.id, 0), luna.own.id, held=5)
     boxe.run(50, 90_000)
