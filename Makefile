@@ -62,7 +62,7 @@ search: venv ## search random schedules for a seed that breaks the promise; COUN
 .PHONY: coverage
 coverage: venv ## run the tests of the core, and fail when one of its branches was not taken
 	@$(BIN)/python -m coverage erase
-	@$(BIN)/python -m coverage run -m pytest $(WORKERS) -q tests/unit tests/property tests/simulation $(ARGS)
+	@$(BIN)/python -m coverage run -m pytest $(WORKERS) --timeout 600 -q tests/unit tests/property tests/simulation $(ARGS)
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report
 
