@@ -88,7 +88,7 @@ class EarlierInbox:
         """
         if frame.author is None or topics.slot_page(topic, "r", frame.author.origin) is None:
             raise ProtocolError("topic")
-        if self._c.slots.wrote(payload):
+        if self._c.slots.wrote(payload) or self._c.knowledge.membership is None:
             return
         message = decode_rekey(frame.payload)
         if self._c.is_own(frame.author) and message.counter >> 32 >= self._c.outbox.boot:
