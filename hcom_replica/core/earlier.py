@@ -92,7 +92,7 @@ class EarlierEpochs:
 
     def _clear(self, now: Now, knowledge: Knowledge, membership: Membership) -> None:
         mail_is_over: bool | None = None
-        for topic in list(self._seen):
+        for topic in {**self._seen, **dict.fromkeys(self._told)}:  # a clone may have cleared what we put back for ever
             topics = self._topics.of(topic)
             if topics.parse(topic)[0] in _MAIL:
                 if mail_is_over is None:
@@ -101,7 +101,7 @@ class EarlierEpochs:
                     continue
             self._slots.put(now, topic, b"")
             self._rest_until_ms = now.mono_ms + self._settings.slot_guard_ms  # others may put it there again and again
-            del self._seen[topic]
+            self._seen.pop(topic, None)
         self._told.clear()
 
     def _is_over(self, now: Now, knowledge: Knowledge, membership: Membership) -> bool:
