@@ -45,7 +45,7 @@ def folder(kept: Path, tmp_path: Path) -> Path:
 
 @versions
 def test_folder_of_an_earlier_version_is_read_and_written_on(kept: Path, folder: Path) -> None:
-    """T4.1, T4.2"""
+    """T4.1"""
     with Replica.open(folder) as replica:
         events = list(replica.events(limit=None))
         assert len(events) == about(kept)["events"]
