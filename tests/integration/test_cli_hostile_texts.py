@@ -49,6 +49,8 @@ READING: dict[tuple[str, ...], list[list[str]]] = {
     ("relay", "daemon"): [[], ["--json"]],
     ("relay", "daemon", "status"): [[], ["--json"]],
     ("relay", "daemon", "logs"): [[]],
+    ("relay", "rotate"): [[], ["--json"]],
+    ("relay", "revoke"): [["\x1b[2J"]],
     ("config",): [[], ["--json"]],
     ("doctor",): [[], ["--json"]],
     ("flush",): [["--timeout", "0"], ["--timeout", "0", "--json"], ["--timeout", "0", "--device", "\u009b"]],
@@ -63,7 +65,7 @@ READING: dict[tuple[str, ...], list[list[str]]] = {
 OTHERS = {
     ("relay", "new"), ("relay", "on"), ("relay", "off"), ("relay", "forget"), ("relay", "token"), ("run",),
     ("relay", "daemon", "start"), ("relay", "daemon", "stop"), ("relay", "daemon", "restart"), ("broker",), ("demo",),
-    ("simulate",),
+    ("simulate",), ("redact",),
 }  # fmt: skip
 """Print numbers, paths and what this device itself made."""
 

@@ -85,7 +85,7 @@ def test_connect_to_a_group_where_nobody_answers_says_so(box: Cli, tuk: Cli, own
     [
         ("", "not a join token"),
         ("hcr1_AAAA", "cut off"),
-        ("hcr1_" + "A" * 90, "version 0"),
+        ("hcr1_" + "A" * 130, "version 0"),
         (
             "BNlEumv0FEHkrMXeoxdEbp62Ci09ihQWCeZuQQHhIeQDLuiyOzd5t4RPxKfoxb25b21xdHQ6Ly8xMjcuMC4wLjE6MTg4MzE",
             "hcom's own",
