@@ -38,9 +38,6 @@ INFLATED_BYTES_MAX: Final = 8 * MIB
 BATCH_COMMITS_MAX: Final = 4096
 """Commits in one batch: bounds the signature checks that one message can cost."""
 
-BLOCK_BITS: Final = 12
-"""A fill topic covers 2**12 seqs of an origin (protocol-v1 section 7)."""
-
 VECTOR_PAGE_ENTRIES: Final = 128
 TOPIC_SLASHES_MAX: Final = 7
 CLIENT_ID_CHARS_MAX: Final = 23

@@ -52,8 +52,6 @@ class Inbox:
         self._handlers: dict[Kind, Callable[[Now, Frame], None]] = {
             Kind.LIVE: self._on_live,
             Kind.WANT: self._on_want,
-            Kind.FILL: self._on_fill,
-            Kind.FILL_PART: self._on_fill_part,
             Kind.ASK: self._on_ask,
             Kind.FENCE: self._on_fence,
         }
@@ -80,6 +78,10 @@ class Inbox:
             self._on_slot(now, topic, frame, payload, retain=retain)
         elif frame.kind in (Kind.SEGMENT, Kind.SEGMENT_PART):
             self._on_segment(now, topic, frame, payload, retain=retain)
+        elif frame.kind is Kind.FILL:
+            self._on_fill(now, topic, frame)
+        elif frame.kind is Kind.FILL_PART:
+            self._on_fill_part(now, topic, frame)
         else:
             self._handlers[frame.kind](now, frame)
 
@@ -174,18 +176,17 @@ class Inbox:
         if peer is not None:  # only its writer says a batch live: it is there
             peer.heard_ms, peer.heard_mono_ms = now.wall_ms, now.mono_ms
 
-    def _on_fill(self, now: Now, frame: Frame) -> None:
+    def _on_fill(self, now: Now, topic: str, frame: Frame) -> None:
         fill = decode_fill(frame.payload)
         batch, taken = self._take(unpack(Packed(fill.codec, fill.data)))
-        held = taken is Taken.HELD
-        self._c.puller.fill(now, OriginId(batch.origin), frame.author, fill.want, last=fill.last, held=held)
+        origin, held = OriginId(batch.origin), taken is Taken.HELD
+        self._c.puller.fill(now, topic, origin, frame.author, fill.want, last=fill.last, held=held)
 
-    def _on_fill_part(self, now: Now, frame: Frame) -> None:
-        message = decode_fill_part(frame.payload)
-        author = frame.author
+    def _on_fill_part(self, now: Now, topic: str, frame: Frame) -> None:
+        message, author = decode_fill_part(frame.payload), frame.author
         batch = self._c.assembler.add(author.origin, message.part) if author is not None else None
-        held = batch is not None and self._take(batch)[1] is Taken.HELD
-        self._c.puller.fill(now, OriginId(message.part.origin), author, message.want, last=message.last, held=held)
+        origin, held = OriginId(message.part.origin), batch is not None and self._take(batch)[1] is Taken.HELD
+        self._c.puller.fill(now, topic, origin, author, message.want, last=message.last, held=held)
 
     def _on_segment(self, now: Now, topic: str, frame: Frame, payload: bytes, *, retain: bool) -> None:
         author = frame.author
@@ -217,7 +218,8 @@ class Inbox:
         if want.to in {state.id for state in self._c.knowledge.own_origins()}:
             self._c.server.asked(author.origin, want, self._c.knowledge)
         else:
-            self._c.puller.others_want(now, want)
+            asked = self._c.peers.get(OriginId(want.to))
+            self._c.puller.others_want(now, want, asked.author.key if asked is not None else None)
 
     def _on_ask(self, _: Now, frame: Frame) -> None:
         ask = decode_ask(frame.payload)

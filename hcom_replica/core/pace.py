@@ -25,14 +25,12 @@ class Pace:
         timeout_ms: how long a source may bring nothing.
         due_ms: when to ask next.
         failures: of its sources.
-        filters: the fill topics that are subscribed to for it.
     """
 
     window: int
     timeout_ms: int
     due_ms: int
     failures: Failures = field(default_factory=Failures)
-    filters: tuple[str, ...] = ()
 
     def slower(self, now: Now, sources: list[Source], answer_ms: int | None, settings: Settings) -> None:
         """The sources have brought nothing in time: half the window, twice the patience.

@@ -6,11 +6,11 @@ Reads what is known and what has failed; changes nothing and asks nobody.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Final
 
 from hcom_replica.core.effects import Now
 from hcom_replica.core.knowledge import Knowledge
-from hcom_replica.core.outbox import Outbox
 from hcom_replica.core.peers import Peer
 from hcom_replica.core.settings import Settings
 from hcom_replica.ids import OriginId
@@ -42,11 +42,10 @@ class Failures:
 
 
 class Sources:
-    """Chooses sources; of equal ones any, by chance."""
+    """Chooses sources."""
 
-    def __init__(self, settings: Settings, outbox: Outbox) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._outbox = outbox
 
     def slots(self, now: Now, knowledge: Knowledge, failures: Failures, origin: OriginId, first: int) -> list[Place]:
         """Segments that carry on from `first` without a hole, the newest index of each writer believed."""
@@ -105,10 +104,10 @@ class Sources:
         fresh = [peer for peer in holders if self.may_ask(now, failures, peer)]
         holders = fresh or [p for p in holders if not failures.recent(now, (p.origin, -1), again_ms)]
 
-        def order(peer: Peer) -> tuple[bool, int, float]:
+        def order(peer: Peer) -> tuple[bool, int, bytes]:
             """Whoever failed longest ago; in a hunt, those first who hold something else than we do."""
             same = hunting and knowledge.acked(peer, origin) > 0
-            return same, failures.times.get((peer.origin, -1), 0), self._outbox.rng.random()
+            return same, failures.times.get((peer.origin, -1), 0), _rank(peer, origin, first)
 
         return min(holders, key=order, default=None)
 
@@ -123,3 +122,8 @@ def claims(peer: Peer, origin: OriginId, first: int) -> bool:
     if ack is not None and ack.seq >= first:
         return True
     return peer.origin == origin and peer.head is not None and peer.head.seq >= first
+
+
+def _rank(peer: Peer, origin: OriginId, first: int) -> bytes:
+    """Evenly spread over holders, and the same on all devices: those who lack the same ask the same (P7.7)."""
+    return blake2b(peer.origin + origin + first.to_bytes(8, "big"), digest_size=8).digest()

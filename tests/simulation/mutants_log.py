@@ -147,7 +147,7 @@ CAUGHT_BY: dict[Mutant, str] = {
     clock_correction_ignored: "clock_that_was_ahead",
     gap_stored: "mailbox_smaller_than_the_gap",
     commit_signature_not_checked: "poison_from_one_member",
-    forked_writer_goes_on: "two_branches_of_equal_length",
+    forked_writer_goes_on: "rolled_back_while_nobody_knows",
     branches_named_by_arrival: "fork_two_branches",
     remote_clock_never_merged: "answer_of_a_slow_clock",
     event_refused_for_its_time: "clock_that_was_ahead",

@@ -58,11 +58,10 @@ def test_catch_up_of_one_device_brings_hardly_anything_twice() -> None:
 
 @pytest.mark.slow
 def test_catch_up_of_five_devices_at_different_places_one_of_them_slow_brings_little_twice() -> None:
-    """What is brought twice depends on who asks first: 1.0 to 1.6, and 1.3 on average; the aim is 1.2."""
+    """P6.6, P7.7: each hears the answers to what it lacks."""
     askers = {f"Q{number}": Profile() for number in range(4)} | {"SLOW": SLOW}
-    found = [CatchUp(HOLDERS, askers, 4_000, seed).redundancy() for seed in (7, 8, 9)]
-    assert min(found) >= 1.0
-    assert sum(found) / len(found) <= 1.4
+    for seed in (7, 8, 9, 11):
+        assert 1.0 <= CatchUp(HOLDERS, askers, 4_000, seed).redundancy() <= 1.2, f"seed {seed}"
 
 
 def test_group_of_ten_that_does_nothing_costs_each_device_a_kibibyte_a_minute_at_most() -> None:
