@@ -15,7 +15,7 @@ from hcom_replica.core.intake import Intake
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.listening import Listening
 from hcom_replica.core.outbox import Outbox
-from hcom_replica.core.pace import Pace, Waits
+from hcom_replica.core.pace import Pace, Waits, patience_ms
 from hcom_replica.core.peers import Peer
 from hcom_replica.core.settings import Settings
 from hcom_replica.core.sources import Place, Sources, claims
@@ -36,6 +36,9 @@ _GUESS_MS: Final = 500
 
 _FEW: Final = 8
 """Where more others are known, many may come back at once and lack the same: none of them asks at once."""
+
+_GIVEN_UP_MAX: Final = 64
+"""So many wants are known by the time that their answers may still come."""
 
 _LOOK_FREELY: Final = 64
 """With more origins than this to ask for, looking at all of them is left alone for an eighth of a ms each."""
@@ -61,6 +64,7 @@ class Puller:
         self._at_once_until = 0
         self._look_ms: int | None = None
         self._answer_ms: int | None = None
+        self._given_up: dict[int, Flight] = {}
         self._want = int.from_bytes(outbox.rng.randbytes(_WANT_BYTES), "big")
 
     def link_up(self, now: Now) -> None:
@@ -76,6 +80,7 @@ class Puller:
         self._paces.clear()
         self._sourceless.clear()
         self._look_ms = self._answer_ms = None
+        self._given_up.clear()
 
     def pulling(self) -> list[OriginId]:
         """Origins for which a source is being tried."""
@@ -134,6 +139,7 @@ class Puller:
         """
         pull, have, place = self._pulls.get(origin), self._intake.have(origin), self._listening.place(origin, topic)
         sender = author.key if author is not None else None
+        self._late(now, want, sender)
         if pull is None:
             if place is not None and not (last or held):
                 self._follow(now, origin, place, want, sender)
@@ -154,6 +160,13 @@ class Puller:
         if ours and flight.own and not flight.answered:
             self._answer_ms = max(now.mono_ms - flight.started_ms, (self._answer_ms or 0) * 7 // 8)
         flight.answered = True
+
+    def _late(self, now: Now, want: int, sender: bytes | None) -> None:
+        """What was given up and comes all the same was given too little time."""
+        flight = self._given_up.get(want)
+        if flight is not None and flight.holder == sender:
+            self._answer_ms = max(now.mono_ms - flight.started_ms, self._answer_ms or 0)
+            del self._given_up[want]
 
     def segment(self, now: Now, topic: str) -> None:
         """A mailbox slot was read."""
@@ -334,7 +347,8 @@ class Puller:
             self._sourceless.pop(origin, None)
             source = (holder.origin, -1)
             sure = claims(holder, origin, item.first)
-            timeout_ms = pace.timeout_ms if sure else min(pace.timeout_ms, self._guess_ms())
+            patience = patience_ms(self._answer_ms, self._settings) if sure else self._guess_ms()
+            timeout_ms = min(pace.timeout_ms, patience)
             self._pulls[origin] = Pull(
                 flight, [source], item.first, have, now.mono_ms, now.mono_ms, timeout_ms, sure=sure
             )
@@ -366,6 +380,7 @@ class Puller:
         if not pull.flight.own:
             pace.due_ms = now.mono_ms
         elif pull.sure:
+            self._given_up = dict([*self._given_up.items(), (pull.flight.want, pull.flight)][-_GIVEN_UP_MAX:])
             pace.slower(now, pull.sources, self._answer_ms, self._settings)
         else:
             pace.fail(now, pull.sources)

@@ -6,6 +6,7 @@ import pytest
 
 from hcom_replica.testing.cluster import MINUTE_MS, Cluster
 from hcom_replica.testing.pipe import Profile
+from hcom_replica.testing.simulation import Plan, simulate
 from hcom_replica.wire.event import Draft
 
 SLOW = Profile(down_bytes_per_s=250_000, up_bytes_per_s=250_000)
@@ -62,6 +63,17 @@ def test_catch_up_of_five_devices_at_different_places_one_of_them_slow_brings_li
     askers = {f"Q{number}": Profile() for number in range(4)} | {"SLOW": SLOW}
     for seed in (7, 8, 9, 11):
         assert 1.0 <= CatchUp(HOLDERS, askers, 4_000, seed).redundancy() <= 1.2, f"seed {seed}"
+
+
+@pytest.mark.slow
+def test_group_that_starts_empty_on_links_that_lose_brings_little_twice() -> None:
+    """P7.7, P7.8: what is lost is asked for again; what the others have got meanwhile they are not to get again."""
+    for seed in (1, 2):
+        report = simulate(Plan(devices=30, events=1_000, loss=0.2, seed=seed))
+        assert report.converged
+        assert report.redundancy is not None
+        assert report.redundancy <= 1.25, f"seed {seed}"
+        assert report.convergence_s < 15, f"seed {seed}"
 
 
 def test_group_of_ten_that_does_nothing_costs_each_device_a_kibibyte_a_minute_at_most() -> None:
