@@ -59,9 +59,15 @@ sim: venv ## run the simulator; SEED=42 repeats a run, ARGS="--devices 5 --loss 
 search: venv ## search random schedules for a seed that breaks the promise; COUNT=100000, ARGS="--first 5000 --full"
 	@$(BIN)/python -m tests.simulation.search $(if $(COUNT),--count $(COUNT)) $(ARGS)
 
+.PHONY: fuzz
+fuzz: venv ## hostile bytes for every decoder, on all processors; COUNT=1000000, ARGS="--seed 7 --target head"
+	@$(BIN)/python -m tests.fuzz.run $(if $(COUNT),--count $(COUNT)) $(ARGS)
+
 .PHONY: coverage
 coverage: venv ## run the tests of the core, and fail when one of its branches was not taken
-	@$(BIN)/python -m coverage run -m pytest -q tests/unit tests/property tests/simulation $(ARGS)
+	@$(BIN)/python -m coverage erase
+	@$(BIN)/python -m coverage run -m pytest $(WORKERS) -q tests/unit tests/property tests/simulation $(ARGS)
+	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report
 
 .PHONY: bench

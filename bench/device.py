@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from random import Random
@@ -22,8 +23,11 @@ from hcom_replica.core.outbox import Outbox
 from hcom_replica.core.packer import bundle
 from hcom_replica.core.peers import Peers
 from hcom_replica.core.settings import Settings
+from hcom_replica.store.continuity import Continuity
 from hcom_replica.store.lmdb_kv import LmdbKv
 from hcom_replica.store.log import Log
+from hcom_replica.store.marker import MarkerFolder
+from hcom_replica.store.place import place_of
 from hcom_replica.wire.batch import decode_batch
 from hcom_replica.wire.event import Draft, decode_event, is_system
 from hcom_replica.wire.frame import ROOM_BYTES, Kind, Signer, open_frame
@@ -107,10 +111,13 @@ def device(folder: Path, name: str) -> Iterator[Device]:
     folder.mkdir(parents=True)
     key = DeviceKey(name.encode().ljust(32, b"."))
     kv = LmdbKv(folder / "log")
+    marks = MarkerFolder(folder / "state")
+    held_to = Continuity(partial(place_of, folder / "log"), lambda: (bytes(16), bytes(16)), marks)
     try:
-        yield Device(Log(kv, KEYS.group, Writer(key, KEYS.group, name)), key)
+        yield Device(Log(kv, KEYS.group, Writer(key, KEYS.group, name), continuity=held_to), key)
     finally:
         kv.close()
+        held_to.close()
 
 
 def digest(log: Log) -> str:

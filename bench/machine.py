@@ -16,6 +16,7 @@ from typing import Any, Final
 import lmdb
 
 from hcom_replica.errors import UsageError
+from hcom_replica.folder.state import state_kept_in
 from hcom_replica.store.filesystem import filesystem_type
 
 _MEMORY_DISKS: Final = frozenset({"tmpfs", "ramfs", "devtmpfs", "zram"})
@@ -58,7 +59,7 @@ def scratch(parent: Path, *, memory: bool = False) -> Iterator[Path]:
     """
     if not memory and disk(parent) in _MEMORY_DISKS:
         raise UsageError(f"{parent} is in memory ({disk(parent)})", hint="name a folder on a disk with --dir")
-    with TemporaryDirectory(prefix="hcom-replica-bench-", dir=parent) as name:
+    with TemporaryDirectory(prefix="hcom-replica-bench-", dir=parent) as name, state_kept_in(Path(name, "state")):
         yield Path(name)
 
 

@@ -38,7 +38,18 @@ INFLATED_BYTES_MAX: Final = 8 * MIB
 BATCH_COMMITS_MAX: Final = 4096
 """Commits in one batch: bounds the signature checks that one message can cost."""
 
+BATCH_EVENTS_MAX: Final = 1 << 16
+"""Events in one batch: bounds the objects that a message of nothing but tiny events becomes. 256 KiB of the smallest
+are 17,000."""
+BATCH_REDACTED_MAX: Final = 2048
+"""Redacted records in one batch, each with a signature to check. No holder packs more: each brings 32 bytes at the
+least that do not compress, and what fits no message is one commit."""
+
 VECTOR_PAGE_ENTRIES: Final = 128
+
+EPOCH_BOXES_MAX: Final = 1000
+"""Devices that one epoch record tells of a new secret: so many boxes still fit one message."""
+
 TOPIC_SLASHES_MAX: Final = 7
 CLIENT_ID_CHARS_MAX: Final = 23
 SUBSCRIBE_FILTERS_MAX: Final = 8

@@ -16,15 +16,18 @@ import msgspec
 
 from hcom_replica.core.append import Writer, WriterState, append
 from hcom_replica.core.chain import walk
+from hcom_replica.core.continuity import Home, Mark, Place
 from hcom_replica.core.hello import Rename, system_draft
 from hcom_replica.core.hlc import pack as pack_hlc
 from hcom_replica.core.origin import CommitRow, OriginState, encode_state
 from hcom_replica.ids import OriginId, order_key
 from hcom_replica.limits import COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX
-from hcom_replica.store.schema import pack_commit, pack_peer, seq_key, u64
+from hcom_replica.store.marker import STRIDE_BYTES, newest, pack_mark
+from hcom_replica.store.schema import pack_commit, pack_home, pack_peer, seq_key, u64
 from hcom_replica.wire.batch import Batch, Commit, Descriptor, ForkPoint, encode_batch
 from hcom_replica.wire.codec import encode
-from hcom_replica.wire.event import Draft, encode_event
+from hcom_replica.wire.epoch import EpochRecord, Notice, certify, encode_notice, make_record
+from hcom_replica.wire.event import Draft, Event, decode_event, encode_event
 from hcom_replica.wire.frame import Kind, Packed, Signer, close_frame
 from hcom_replica.wire.keys import GroupKeys
 from hcom_replica.wire.messages import (
@@ -36,6 +39,7 @@ from hcom_replica.wire.messages import (
     Index,
     Part,
     Presence,
+    Rekey,
     Segment,
     Standing,
     VectorPage,
@@ -44,6 +48,7 @@ from hcom_replica.wire.messages import (
     pack_entries,
 )
 from hcom_replica.wire.names import name_of, suffix_of
+from hcom_replica.wire.redaction import Redaction, redacted, sign_redaction, statement
 from hcom_replica.wire.seal import seal
 from hcom_replica.wire.signing import (
     COMMIT,
@@ -65,8 +70,9 @@ Json = dict[str, Any]
 KEYS: Final = GroupKeys(bytes(range(16)), bytes(range(32)))
 SECOND_EPOCH: Final = GroupKeys(bytes(range(16)), bytes(range(32, 64)), 2)
 TOPICS: Final = Topics(KEYS)
-DEVICE: Final = DeviceKey(bytes(range(100, 132)))
-STRANGER: Final = DeviceKey(bytes(range(200, 232)))
+SEEDS: Final = (bytes(range(100, 132)), bytes(range(200, 232)))
+DEVICE: Final = DeviceKey(SEEDS[0])
+STRANGER: Final = DeviceKey(SEEDS[1])
 NONCE: Final = bytes(range(24))
 NOW_MS: Final = 1_700_000_000_000
 COUNTER: Final = 3 << 32 | 7
@@ -83,7 +89,7 @@ DRAFTS: Final = [
 
 def _log() -> tuple[OriginState, list[bytes], list[int], list[CommitRow]]:
     """A small log: a hello and five plain events in one commit, a rename in a second one."""
-    writer = Writer(DEVICE, KEYS.group, "BOXE")
+    writer = Writer(DEVICE, KEYS.group, "BOXE", KEYS.check)
     first = append(writer, WriterState(None, 0), DRAFTS[:5], NOW_MS, bytes(range(8)))
     renamed = [system_draft("_name", Rename("LUNA"))]
     second = append(writer, WriterState(first.origin, first.high_water), renamed, NOW_MS + 5, bytes(8))
@@ -395,6 +401,56 @@ def envelope() -> Json:
     }
 
 
+def record() -> EpochRecord:
+    """A record of epoch 2 for two devices, that revokes a third."""
+    devices = (DEVICE.public, STRANGER.public)
+    gone = DeviceKey(bytes(range(64, 96))).public
+    return make_record(SECOND_EPOCH, DEVICE, devices, [gone], lambda count: bytes(range(count)))
+
+
+def notice() -> Notice:
+    """The record, with a certificate."""
+    return Notice((record(),), (certify(KEYS.group, DEVICE, 1, STRANGER.public),))
+
+
+def epochs() -> Json:
+    """Certificates, epoch records and notices."""
+    one, sealed, told = certify(KEYS.group, DEVICE, 7, STRANGER.public), record(), notice()
+    elsewhere = GroupKeys(bytes(16), SECOND_EPOCH.secret, 2)
+    foreign = make_record(elsewhere, DEVICE, (DEVICE.public,), (), lambda count: bytes(range(count)))
+    return {
+        "group": KEYS.group.hex(),
+        "author": DEVICE.public.hex(),
+        "certificate": {
+            "device": STRANGER.public.hex(),
+            "number": 7,
+            "signature": one.signature.hex(),
+        },
+        "record": {
+            "encoded": sealed.encoded.hex(),
+            "number": 2,
+            "secret": SECOND_EPOCH.secret.hex(),
+            "check": SECOND_EPOCH.check.hex(),
+            "revoked": [key.hex() for key in sealed.revoked],
+            "ephemeral": sealed.ephemeral.hex(),
+            "devices": [{"seed": seed.hex(), "key": DeviceKey(seed).public.hex()} for seed in SEEDS],
+        },
+        "notice": encode_notice(told).hex(),
+        "invalid": [
+            {"what": "empty", "data": "", "reason": "format"},
+            {"what": "signature changed", "data": sealed.encoded[:-1].hex() + "00", "reason": "signature"},
+            {"what": "a byte of a box changed", "data": _flipped(sealed.encoded, -70).hex(), "reason": "signature"},
+            {"what": "of another group", "data": foreign.encoded.hex(), "reason": "topic"},
+        ],
+    }
+
+
+def _flipped(data: bytes, at: int) -> bytes:
+    changed = bytearray(data)
+    changed[at] ^= 1
+    return bytes(changed)
+
+
 def messages() -> Json:
     """Every kind of message, as a whole sealed frame."""
     origin, tip, row = STATE.id, STATE.tip, COMMITS[-1]
@@ -420,6 +476,7 @@ def messages() -> Json:
         (Kind.SEGMENT_PART, TOPICS.segment(origin, 1), encode(part), True),
         (Kind.ASK, TOPICS.ask, encode(Ask(4, None, 1)), False),
         (Kind.FENCE, TOPICS.fence(bytes(range(16))), bytes(range(16)), False),
+        (Kind.REKEY, TOPICS.rekeyed(origin), encode(Rekey(COUNTER, NOW_MS, encode_notice(notice()))), True),
     ]
     return {
         "group": KEYS.group.hex(),
@@ -457,7 +514,7 @@ def _bad_frames(head: Head) -> list[Json]:
     cases = [
         ("no codec", b"\x06", "format"),
         ("kind 0", b"\x00\x00", "kind"),
-        ("kind 14", b"\x0e\x00", "kind"),
+        ("kind 15", b"\x0f\x00", "kind"),
         ("author cut off", b"\x01\x00" + author, "format"),
         ("signature of another topic", b"\x01\x00" + author + elsewhere + payload, "signature"),
         ("payload changed", b"\x01\x00" + author + signature + payload + b"x", "signature"),
@@ -466,6 +523,8 @@ def _bad_frames(head: Head) -> list[Json]:
         ("unknown codec", b"\x01\x09" + author + by_codec[9] + payload, "codec"),
         ("claims to inflate to a tebibyte", b"\x01\x01" + author + by_codec[1] + bomb, "size"),
         ("not zstd", b"\x06\x01junk", "codec"),
+        ("a zstd frame to be skipped, of 4 GiB", b"\x06\x01\x50\x2a\x4d\x18\xff\xff\xff\xff" + bytes(8), "codec"),
+        ("a zstd frame of nothing", b"\x06\x01\x28\xb5\x2f\xfd\x20\x00\x01\x00\x00", "size"),
     ]
     return [
         {"what": what, "topic": topic, "data": seal(KEYS, topic, plain, NONCE).hex(), "reason": reason}
@@ -492,9 +551,9 @@ def parts() -> Json:
 def tokens() -> Json:
     """Join tokens."""
     brokers = ("mqtts://broker.example:8883", "mqtt://127.0.0.1:1883")
-    token = JoinToken(KEYS, brokers).encode()
+    token = JoinToken(KEYS, brokers, DEVICE.public).encode()
     hcom = "BAABAgMEBQYHCAkKCwwNDg8AAQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHw"
-    newer = JoinToken(KEYS, brokers)
+    newer = JoinToken(KEYS, brokers, DEVICE.public)
     return {
         "valid": [
             {
@@ -502,13 +561,15 @@ def tokens() -> Json:
                 "group": KEYS.group.hex(),
                 "secret": KEYS.secret.hex(),
                 "epoch": 1,
+                "founder": DEVICE.public.hex(),
                 "brokers": list(brokers),
             },
             {
-                "token": JoinToken(SECOND_EPOCH, ()).encode(),
+                "token": JoinToken(SECOND_EPOCH, (), DEVICE.public).encode(),
                 "group": KEYS.group.hex(),
                 "secret": SECOND_EPOCH.secret.hex(),
                 "epoch": 2,
+                "founder": DEVICE.public.hex(),
                 "brokers": [],
             },
             {
@@ -516,6 +577,7 @@ def tokens() -> Json:
                 "group": KEYS.group.hex(),
                 "secret": KEYS.secret.hex(),
                 "epoch": 1,
+                "founder": DEVICE.public.hex(),
                 "brokers": list(brokers),
             },
         ],
@@ -569,7 +631,200 @@ def storage() -> Json:
         },
         "commits": {"seq": row.seq, "key": seq_key(STATE.id, row.seq).hex(), "value": pack_commit(row).hex()},
         "peers": {"key": peer[0].hex(), "value": peer[1].hex()},
+        "home": {
+            "id": HOME.id.hex(),
+            "inode": HOME.place.inode,
+            "born_ns": HOME.place.born_ns,
+            "key": b"home".hex(),
+            "value": pack_home(HOME).hex(),
+        },
     }
+
+
+HOME: Final = Home(bytes(range(16)), Place(2_146_851, NOW_MS * 1_000_000 + 1))
+
+
+def marker() -> Json:
+    """Slots and whole files of a continuity marker, sound and not."""
+    older = Mark(
+        7, HOME.id, KEYS.group, STATE.incarnation, STATE.id, STATE.seq - 1, HLCS[-2], bytes(range(16, 32)), bytes(16)
+    )
+    newer = older._replace(counter=8, seq=STATE.seq, hlc=HLCS[-1])
+    slots = {mark: pack_mark(mark) for mark in (older, newer)}
+    slot, gap = slots[newer], bytes(STRIDE_BYTES - len(slots[newer]))
+    files = [
+        ("both sound, the second newer", slots[older] + gap + slots[newer]),
+        ("both sound, the first newer", slots[newer] + gap + slots[older]),
+        ("the first alone", slots[older]),
+        ("the first torn", slots[newer][:60] + bytes(68) + gap + slots[older]),
+        ("the second torn", slots[older] + gap + slots[newer][:64] + slots[older][64:]),
+        ("the second cut off", slots[older] + gap + slots[newer][:127]),
+        ("empty", b""),
+        ("zero bytes", bytes(640)),
+    ]
+    return {
+        "slots": [
+            {**{name: _plain(value) for name, value in mark._asdict().items()}, "slot": data.hex()}
+            for mark, data in slots.items()
+        ],
+        "invalid": [
+            {"what": "empty", "slot": ""},
+            {"what": "zero bytes", "slot": bytes(128).hex()},
+            {"what": "cut short", "slot": slot[:127].hex()},
+            {"what": "a later form", "slot": (b"hcm2" + slot[4:]).hex()},
+            {"what": "seq changed", "slot": (slot[:71] + bytes([slot[71] ^ 1]) + slot[72:]).hex()},
+            {"what": "sum changed", "slot": (slot[:-1] + bytes([slot[-1] ^ 1])).hex()},
+            {"what": "half of another", "slot": (slot[:64] + slots[older][64:]).hex()},
+        ],
+        "files": [_marker_file(what, data) for what, data in files],
+    }
+
+
+def _marker_file(what: str, data: bytes) -> Json:
+    """A file, the counter of its newest sound slot, and at which offset the next one is written."""
+    following, mark = newest(data)
+    return {
+        "what": what,
+        "file": data.hex(),
+        "newest": mark.counter if mark is not None else None,
+        "next_at": following * STRIDE_BYTES,
+    }
+
+
+def _plain(value: bytes | int) -> str | int:
+    return value.hex() if isinstance(value, bytes) else value
+
+
+def redactions() -> Json:
+    """Redacted records, and the statements of redactions."""
+    gone = {seq: _redacted(seq) for seq in range(2, 7)}
+    records = [gone.get(seq, record) for seq, record in enumerate(RECORDS, 1)]
+    wide = b"\x95" + msgspec.msgpack.encode(HLCS[0] + 1) + b"\xa1k\xc0\xc0" + b"\xc6\x00\x00\x00\x05"
+    return {
+        "group": KEYS.group.hex(),
+        "key": DEVICE.public.hex(),
+        "incarnation": STATE.incarnation.hex(),
+        "c0": STATE.hash.hex(),
+        "valid": [_gone(seq) for seq in gone],
+        "batches": [
+            _good("all but hello and rename", encode_batch(msgspec.structs.replace(BATCH, records=records))),
+            _good("one of them", encode_batch(_with(3, gone[3]))),
+            _good("a length that is written longer than need be", _signed_gone([RECORDS[0], wide + b"hello"], 2)),
+            _good("an event over 48 KiB is a commit alone", _large_gone([1, 2])),
+        ],
+        "invalid": _bad_redactions(gone),
+        "statement": statement(_redaction(3), DEVICE.public, STATE.incarnation).decode(),
+        "statements_that_prove_nothing": _idle_statements(),
+        "row": {
+            "key": (seq_key(STATE.id, 3) + _redaction(3).tip).hex(),
+            "value": _redaction(3).signature.hex(),
+        },
+    }
+
+
+def _redaction(seq: int, key: DeviceKey = DEVICE) -> Redaction:
+    return sign_redaction(key, STATE.hash, seq, walk(STATE.hash, RECORDS[:seq]))
+
+
+def _redacted(seq: int, key: DeviceKey = DEVICE) -> bytes:
+    record = RECORDS[seq - 1]
+    return redacted(record, decode_event(record), _redaction(seq, key))
+
+
+def _gone(seq: int) -> Json:
+    """An event, what its redaction is made of, and its redacted record."""
+    record, redaction = RECORDS[seq - 1], _redaction(seq)
+    body = decode_event(record).body
+    return {
+        "seq": seq,
+        "record": record.hex(),
+        "header": record[: len(record) - len(body)].hex(),
+        "body_hash": hash32(body).hex(),
+        "c": redaction.tip.hex(),
+        "signature": redaction.signature.hex(),
+        "redacted": _redacted(seq).hex(),
+    }
+
+
+def _with(seq: int, record: bytes) -> Batch:
+    """The batch of all, with another record at a place."""
+    return msgspec.structs.replace(BATCH, records=[*RECORDS[: seq - 1], record, *RECORDS[seq:]])
+
+
+def _signed_gone(records: list[bytes], seq: int, commits: list[int] | None = None) -> bytes:
+    """A batch with true commits over the records, of which one is sent without its body."""
+    whole = msgspec.msgpack.decode(_signed(records, commits or [len(records)]))
+    tip = walk(STATE.hash, records[:seq])
+    record = records[seq - 1]
+    redaction = sign_redaction(DEVICE, STATE.hash, seq, tip)
+    whole[4][seq - 1] = redacted(record, decode_event(record), redaction)
+    return encode(whole)
+
+
+def _large_gone(commits: list[int]) -> bytes:
+    large = encode_event(HLCS[0] + 1, Draft("k", None, None, b"x" * COMMIT_BYTES_MAX))
+    return _signed_gone([RECORDS[0], large], 2, commits)
+
+
+def _bad_redactions(gone: dict[int, bytes]) -> list[Json]:
+    true, record, event = gone[3], RECORDS[2], decode_event(RECORDS[2])
+
+    def told(length: int) -> bytes:
+        return true[:1] + length.to_bytes(4, "big") + true[5:]
+
+    def at_3(what: str, made: bytes, reason: str) -> Json:
+        return _bad(what, encode_batch(_with(3, made)), reason)
+
+    other_body = redacted(record, Event(event.hlc, event.kind, event.agent, event.time, b"nope"), _redaction(3))
+    rename = redacted(RECORDS[-1], decode_event(RECORDS[-1]), _redaction(len(RECORDS)))
+    hello = redacted(RECORDS[0], decode_event(RECORDS[0]), _redaction(1))
+    long_kind = redacted(_long_kind(), decode_event(_long_kind()), _redaction(3))
+    return [
+        at_3("signed by another key", _redacted(3, STRANGER), "signature"),
+        at_3("signed for another event", redacted(record, event, _redaction(4)), "signature"),
+        at_3("no signature", true[:37] + bytes(64) + true[101:], "signature"),
+        at_3("hash of another body", other_body, "signature"),
+        at_3("header of another event", true[:101] + gone[2][101:], "format"),
+        at_3("nothing but the first byte", true[:1], "format"),
+        at_3("cut off in the header", true[:-1], "format"),
+        at_3("the body is there all the same", true + event.body, "format"),
+        at_3("another length than the header tells", told(3), "format"),
+        at_3("a length over the limit", told(4 << 20), "limit"),
+        at_3("a header over the limit", true[:101] + bytes(1023) + true[-2:], "limit"),
+        at_3("a redacted record in the header", true[:101] + true, "format"),
+        at_3("a redacted record without length in the header", gone[5][:101] + gone[5], "format"),
+        at_3("a body of which the end looks like the beginning of another", gone[5][:101] + _two_ends(), "format"),
+        at_3("five fields before the body", true[:101] + b"\x96" + true[102:-2] + b"\xc0" + true[-2:], "format"),
+        at_3("kind of 65 bytes", long_kind, "limit"),
+        _bad("a rename", encode_batch(_with(len(RECORDS), rename)), "format"),
+        _bad("a hello", encode_batch(_with(1, hello)), "format"),
+        _bad("a commit over 48 KiB of two events", _large_gone([2]), "limit"),
+    ]
+
+
+def _two_ends() -> bytes:
+    """An event with a body of two bytes, which are those that stand before an empty one."""
+    return encode_event(HLCS[2], Draft("k", None, None, b"\xc4\x00"))
+
+
+def _idle_statements() -> list[Json]:
+    true = json.loads(statement(_redaction(3), DEVICE.public, STATE.incarnation))
+    cases: dict[str, Json] = {
+        "signed by another key": {"signature": _redaction(3, STRANGER).signature.hex()},
+        "key of somebody else": {"key": STRANGER.public.hex()},
+        "another incarnation": {"incarnation": bytes(12).hex()},
+        "another origin": {"origin": bytes(8).hex()},
+        "another seq": {"seq": 4},
+        "seq 0": {"seq": 0},
+        "seq beyond 64 bits": {"seq": 1 << 64},
+        "another c": {"c": STATE.hash.hex()},
+        "c of 31 bytes": {"c": true["c"][2:]},
+        "no hexadecimal": {"c": "x" * 64},
+        "seq is text": {"seq": "3"},
+    }
+    bodies = {what: json.dumps({**true, **changes}) for what, changes in cases.items()}
+    bodies |= {"empty": "", "null": "null"}
+    return [{"what": what, "body": body} for what, body in bodies.items()]
 
 
 FILES: Final[dict[str, Callable[[], Json]]] = {
@@ -582,7 +837,10 @@ FILES: Final[dict[str, Callable[[], Json]]] = {
     "messages": messages,
     "parts": parts,
     "tokens": tokens,
+    "epochs": epochs,
     "storage": storage,
+    "marker": marker,
+    "redactions": redactions,
 }
 
 

@@ -19,6 +19,9 @@ DEPTH_MAX: Final = 256
 
 _SPACE: Final = re.compile(rb'("(?:[^"\\]|\\.)*")|[ \t\r\n]+')
 _QUOTED: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_ARMED: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]|\xe2\x81[\xa6-\xa9]")
+"""DEL, C1 controls, line separators, and what turns the direction of text, in UTF-8."""
+
 _HINT: Final = 'JSON text goes in double quotes: --data \'"hello"\', --data \'{"status":"done"}\''
 
 
@@ -75,10 +78,21 @@ def is_json_line(body: bytes) -> bool:
     return b"\n" not in body and b"\r" not in body and not json_problem(body)
 
 
+def disarmed(text: bytes) -> bytes:
+    """Spell out, in JSON text, the characters that JSON lets stand and a terminal obeys.
+
+    Such characters stand only inside of strings, where an escape means the same: whoever reads the JSON gets the same
+    text, and the same bytes on every device. What is below U+0020 JSON escapes anyway.
+    """
+    if text.isascii() and b"\x7f" not in text:
+        return text
+    return _ARMED.sub(lambda match: b"\\u%04x" % ord(match[0].decode()), text)
+
+
 def spliced(body: bytes) -> bytes:
     """The last member of an event's JSON: `"data":<body>`, or `"data_b64"` for a body that is no line of JSON."""
     if is_json_line(body):
-        return b'"data":' + body
+        return b'"data":' + disarmed(body)
     return b'"data_b64":"' + b2a_base64(body, newline=False) + b'"'
 
 

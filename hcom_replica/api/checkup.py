@@ -13,21 +13,28 @@ from typing import Final, Literal
 
 import msgspec
 
+from hcom_replica.api.incarnations import own_story
 from hcom_replica.api.opening import name_and_source
 from hcom_replica.api.replica import Replica
+from hcom_replica.core.continuity import ROLLED_BACK
 from hcom_replica.daemon.session import broker_settings
 from hcom_replica.errors import ReplicaError
 from hcom_replica.folder import keys
+from hcom_replica.folder.access import warnings
 from hcom_replica.folder.config import load_config
 from hcom_replica.folder.paths import Folder
 from hcom_replica.limits import MESSAGE_BYTES_MAX, MIB
 from hcom_replica.ports import Capabilities
+from hcom_replica.store.continuity import Finding as Continuity
 from hcom_replica.transport.canary import probe, reachable
 from hcom_replica.transport.url import BrokerAddress, Credentials
 
 State = Literal["ok", "note", "warning", "problem"]
 _FREE_BYTES_MIN: Final = 256 * MIB
 _PROBE_S: Final = 8.0
+_NO_MARKER_HINT: Final = (
+    "a backup written into the same files is noticed at the next contact only; see HCOM_REPLICA_STATE"
+)
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -59,10 +66,10 @@ def _folder(folder: Folder) -> Iterator[Finding]:
     if not folder.exists():
         yield Finding("folder", "note", f"{folder.root} is not there yet", "the first emit, or relay new, makes it")
         return
-    warnings = folder.warnings()
-    for warning in warnings:
+    found = warnings(folder)
+    for warning in found:
         yield Finding("folder", "warning", warning)
-    if not warnings:
+    if not found:
         yield Finding("folder", "ok", f"{folder.root}, for its user alone")
 
 
@@ -92,6 +99,7 @@ def _store(folder: Folder) -> Iterator[Finding]:
     with Replica.in_folder(folder) as replica:
         events, durable = replica.log.event_count(), replica.log.durable
     yield Finding("store", "ok", f"{events:,} events")
+    yield from _continuity(folder)
     if not durable:
         yield Finding(
             "store", "warning", "log.sync is off: a power cut may lose the newest events", "set [log] sync = true"
@@ -104,6 +112,35 @@ def _store(folder: Folder) -> Iterator[Finding]:
             f"only {free // MIB:,} MiB are free on this disk",
             "make room: a full disk refuses appends",
         )
+
+
+def _continuity(folder: Folder) -> Iterator[Finding]:
+    """Whether this log is the newest that was written here, and what happened when it was not."""
+    with Replica.in_folder(folder) as replica:
+        found, (told, _), durable = replica.log.continuity(), own_story(replica.log), replica.log.durable
+    if told:
+        yield Finding("store", "note", told)
+    if found is None:
+        return
+    if found.doubt is not None:
+        yield Finding(
+            "store",
+            "warning",
+            f"this folder {_what_happened(found, durable=durable)}; nothing was written to it since",
+            "nothing to do: the next event begins a new incarnation, and what is missing is fetched back",
+        )
+    elif found.trouble:
+        yield Finding("store", "note", f"no continuity marker is kept: {found.trouble}", _NO_MARKER_HINT)
+
+
+def _what_happened(found: Continuity, *, durable: bool) -> str:
+    doubt, mark, here = found.doubt, found.mark, found.here
+    if doubt is None or doubt.reason != ROLLED_BACK:
+        return "is a copy of another, or was moved to another disk"
+    if mark is not None and mark.boot != here.boot and not durable:
+        return "lost its newest events when the machine stopped (log.sync is off), or was restored from an older copy"
+    elsewhere = mark is not None and mark.machine != here.machine
+    return "was restored from an older copy" + (", which was written to on another machine" if elsewhere else "")
 
 
 def _clock(folder: Folder) -> Iterator[Finding]:

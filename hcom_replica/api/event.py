@@ -7,16 +7,17 @@ is kept apart and printed only when asked for.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from hcom_replica.api.body import decoded, spliced
+from hcom_replica.api.body import decoded, disarmed, spliced
 from hcom_replica.api.times import iso_ms, iso_us
 from hcom_replica.ids import EventId, order_key
 from hcom_replica.wire import event as wire
 
 _json = msgspec.json.Encoder().encode
+_GONE: Final = b'"data":null,"redacted":true'
 
 
 class Arrival(NamedTuple):
@@ -48,6 +49,7 @@ class Event:
         kind: what it is.
         agent: who did it, as its device wrote it, or None.
         body: stored bytes; see `data`.
+        redacted: its body is gone for good; `body` is empty.
         device: name of the device that wrote it, as it is shown now.
         arrival: how it came here; None when that was not asked for.
     """
@@ -59,6 +61,7 @@ class Event:
         self.agent = event.agent
         self.claimed_us = event.time
         self.body = event.body
+        self.redacted = isinstance(event, wire.RedactedEvent)
         self.device = device
         self.arrival = arrival
 
@@ -94,7 +97,7 @@ class Event:
 
     @cached_property
     def data(self) -> Any:
-        """The body as Python objects; None when it is not JSON."""
+        """The body as Python objects; None when it is not JSON, or redacted."""
         return decoded(self.body)
 
     @property
@@ -114,12 +117,12 @@ class Event:
         }
 
     def json(self, *, arrival: bool = False) -> bytes:
-        """One line of JSON, without the newline; the body as it is stored.
+        """One line of JSON, without the newline; the body as it is stored, but for controls that it spells out.
 
         Args:
             arrival: add how it came here, which is local; without it the bytes are the same on every device.
         """
-        line = _json(self.fields)[:-1] + b"," + spliced(self.body)
+        line = disarmed(_json(self.fields))[:-1] + b"," + (_GONE if self.redacted else spliced(self.body))
         if arrival and self.arrival is not None:
             line += b"," + _json(self.arrival.fields)[1:-1]
         return line + b"}"

@@ -31,8 +31,8 @@ class Query(NamedTuple):
         until: the same, for the end.
         claimed_since: an ISO time or span; of the time an event shows.
         claimed_until: the same, for the end.
-        grep: text that must stand in the kind, the agent or the body.
-        where: an expression, see `where`.
+        grep: text that must stand in the kind, the agent or the body; an event without a body does not match.
+        where: an expression, see `where`; the same.
         system: also system events.
     """
 
@@ -133,7 +133,7 @@ def _tests(query: Query, names: Names, now_ms: int) -> list[Test]:
         from hcom_replica.api.where import compile_where  # noqa: PLC0415 - slow to load, and often not needed
 
         holds = compile_where(query.where)
-        tests.append(lambda event: holds(_scope(event)))
+        tests.append(lambda event: not event.redacted and holds(_scope(event)))
     return tests
 
 
@@ -167,6 +167,8 @@ def _grep(text: str) -> Test:
     wanted = text.encode("utf-8", "surrogateescape")
 
     def test(event: Event) -> bool:
+        if event.redacted:
+            return False
         if text in event.kind or (event.agent is not None and text in event.agent) or wanted in event.body:
             return True
         # the body may spell the text with escapes (\u00fc, \", \n)

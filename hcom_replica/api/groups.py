@@ -22,7 +22,7 @@ from hcom_replica.folder.files import create_once
 from hcom_replica.folder.paths import Folder, FolderLock
 from hcom_replica.store.lmdb_kv import LmdbKv
 from hcom_replica.store.log import Log
-from hcom_replica.wire.event import Draft, decode_event, is_system
+from hcom_replica.wire.event import Draft, RedactedEvent, decode_event, is_system
 from hcom_replica.wire.token import JoinToken
 
 _BATCH = 4_096
@@ -51,7 +51,7 @@ def refuse_second_group(folder: Folder, joining: JoinToken | None = None) -> Non
 def name_brokers(folder: Folder, brokers: tuple[str, ...]) -> JoinToken:
     """Make the folder's group one that others can join: its token names brokers now. Returns the token."""
     held = keys.local_group(folder)
-    token = JoinToken(held.keys, brokers)
+    token = JoinToken(held.keys, brokers, held.founder)
     keys.set_group(folder, token)
     return token
 
@@ -101,7 +101,7 @@ def _append_again(folder: Folder, held: JoinToken, token: JoinToken) -> int:
     """Build the log of the new group beside the old one."""
     device = keys.device_key(folder)
     group = token.keys.group
-    writer = Writer(device, group, device_name(folder, load_config(folder.config), device))
+    writer = Writer(device, group, device_name(folder, load_config(folder.config), device), token.keys.check)
     moved = 0
     old = LmdbKv(folder.log)
     try:
@@ -120,9 +120,9 @@ def _append_again(folder: Folder, held: JoinToken, token: JoinToken) -> int:
 
 
 def _drafts(log: Log) -> Iterator[Draft]:
-    """The events of a log, each with the time it showed as its claimed one."""
+    """The events of a log, each with the time it showed as its claimed one; the redacted ones are left behind."""
     for row in log.events():
         event = decode_event(row.record)
-        if not is_system(event.kind):
+        if not is_system(event.kind) and not isinstance(event, RedactedEvent):
             claimed = (event.hlc >> 16) * 1_000 if event.time is None else event.time
             yield Draft(event.kind, event.agent, claimed, event.body)

@@ -102,7 +102,7 @@ def import_lines(parts: Parts, file: BinaryIO, *, again: bool = False, progress:
         StoreError: whole batches before it are in; the same call goes on behind them.
     """
     tell = progress or (lambda *_: None)
-    content, lines, size = _check(file, tell)
+    content, lines, size = check_lines(file, tell)
     mark = _mark_again(parts, content, lines) if again else content
     done = parts.log.lines_imported(mark)
     first: EventId | None = None
@@ -123,8 +123,12 @@ def import_lines(parts: Parts, file: BinaryIO, *, again: bool = False, progress:
     return Imported(events, already, first, last)
 
 
-def _check(file: BinaryIO, tell: Progress) -> tuple[bytes, int, int]:
-    """Read every line once; return the hash of the content, the number of lines, and the bytes."""
+def check_lines(file: BinaryIO, tell: Progress = lambda *_: None) -> tuple[bytes, int, int]:
+    """Read every line once; return the hash of the content, the number of lines, and the bytes.
+
+    Raises:
+        UsageError: a line is not usable, named by its number.
+    """
     size = file.seek(0, 2)
     file.seek(0)
     digest = blake2b(digest_size=32)

@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from hcom_replica.core.append import Writer
+from hcom_replica.core.membership import Viewer
 from hcom_replica.errors import ConfigError
 from hcom_replica.folder import keys
 from hcom_replica.folder.config import Config, load_config
 from hcom_replica.folder.files import read_text
 from hcom_replica.folder.paths import Folder, FolderLock
+from hcom_replica.folder.state import boot_id, machine_id, state_folder
 from hcom_replica.ids import check_device_name
+from hcom_replica.store.continuity import Continuity
 from hcom_replica.store.lmdb_kv import LmdbKv
 from hcom_replica.store.log import Log
+from hcom_replica.store.marker import MarkerFolder
+from hcom_replica.store.place import place_of
+from hcom_replica.wire.keys import GroupKeys
 from hcom_replica.wire.names import name_of
 from hcom_replica.wire.signing import DeviceKey, device_id
 from hcom_replica.wire.token import JoinToken
@@ -36,6 +43,7 @@ class Parts:
         device: this device's key.
         name: this device's name, as the folder has it.
         token: the group; without brokers while it is this folder's own.
+        earlier: key epochs that earlier tokens told of.
         log: for reading and appending.
     """
 
@@ -44,13 +52,21 @@ class Parts:
     device: DeviceKey
     name: str
     token: JoinToken
+    earlier: tuple[GroupKeys, ...]
     log: Log
     _kv: LmdbKv
     _lock: FolderLock
+    _continuity: Continuity
+
+    @property
+    def viewer(self) -> Viewer:
+        """On whose behalf members and key epochs are judged."""
+        return Viewer(self.device, self.token.keys, self.token.founder, self.earlier)
 
     def close(self) -> None:
         """Close the store, then give the folder back. Idempotent."""
         self._kv.close()
+        self._continuity.close()
         self._lock.close()
 
     def __enter__(self) -> Self:
@@ -81,14 +97,25 @@ def open_parts(folder: Folder, *, name: str | None = None, sync: bool | None = N
         shown = device_name(folder, config, device)
         kv = LmdbKv(folder.log, sync=config.sync if sync is None else sync)
         try:
-            log = Log(kv, token.keys.group, Writer(device, token.keys.group, shown))
+            held_to = continuity(folder)
+            writer = Writer(device, token.keys.group, shown, token.keys.check)
+            log = Log(kv, token.keys.group, writer, continuity=held_to)
         except BaseException:
             kv.close()
             raise
-        return Parts(folder, config, device, shown, token, log, kv, lock)
+        return Parts(folder, config, device, shown, token, keys.earlier_epochs(folder), log, kv, lock, held_to)
     except BaseException:
         lock.close()
         raise
+
+
+def continuity(folder: Folder) -> Continuity:
+    """What tells that a folder was restored from an older copy, or copied (storage-v1 section 7)."""
+    return Continuity(
+        partial(place_of, folder.log),
+        lambda: (machine_id(os.environ), boot_id(os.environ)),
+        MarkerFolder(state_folder(os.environ)),
+    )
 
 
 def _named(folder: Folder, name: str) -> Config:

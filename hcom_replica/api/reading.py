@@ -47,6 +47,11 @@ class Reader:
         found = list(islice(filter(accept.accepts, self._scan(accept, backwards=True)), newest))
         return reversed(found)
 
+    def one(self, name: EventId) -> Event | None:
+        """Return one event; None when it is not held."""
+        row = self._log.event(name)
+        return None if row is None else self._event(row, decode_event(row.record))
+
     def _scan(self, accept: Filter, *, backwards: bool) -> Iterator[Event]:
         for row in self._log.events(start=accept.start, stop=accept.stop, reverse=backwards):
             yield self._event(row, decode_event(row.record))

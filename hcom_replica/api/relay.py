@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -16,13 +17,14 @@ import msgspec
 
 from hcom_replica.api import groups
 from hcom_replica.api.control import Control, ask
+from hcom_replica.api.keyepochs import NewKey, change_key, current_token, membership_of
 from hcom_replica.api.opening import open_parts
 from hcom_replica.api.replica import Replica
 from hcom_replica.core.status import BrokerStatus, DaemonStatus
 from hcom_replica.daemon import process
 from hcom_replica.daemon.client import DaemonClient
 from hcom_replica.daemon.session import broker_settings
-from hcom_replica.errors import BrokerError, ConfigError
+from hcom_replica.errors import BrokerError, ConfigError, TokenError, UsageError
 from hcom_replica.folder import keys
 from hcom_replica.folder.config import Config, Value, load_config
 from hcom_replica.folder.config_edit import change_config
@@ -35,7 +37,8 @@ from hcom_replica.wire.token import JoinToken, decode_token
 
 _ANSWER_POLL_S: Final = 0.05
 _NO_GROUP_HINT: Final = "hcom-replica relay new makes a group, relay connect TOKEN joins one"
-_NO_GROUP: Final = JoinToken(GroupKeys(bytes(16), bytes(32)), ())
+_OLD: Final = "hcom-replica relay token, on a device that is a member, shows the one that counts"
+_NO_GROUP: Final = JoinToken(GroupKeys(bytes(16), bytes(32)), (), bytes(32))
 """Stands for the token where only the settings count."""
 
 Tried = Callable[[str], None]
@@ -52,6 +55,7 @@ class Access(NamedTuple):
             and lies there.
         ca_file: authorities trusted for TLS.
         name: of this device.
+        password_keyring: service of the system's keyring that has the password.
     """
 
     broker: str | None = None
@@ -59,12 +63,14 @@ class Access(NamedTuple):
     password_file: str | None = None
     ca_file: str | None = None
     name: str | None = None
+    password_keyring: str | None = None
 
 
-class Made(NamedTuple):
-    """A group that was made."""
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A group that was made. The token is not in the repr: it is as good as a private key."""
 
-    token: str
+    token: str = field(repr=False)
     group: str
     device: str
     broker: str
@@ -156,13 +162,15 @@ def connect_group(folder: Folder, text: str, access: Access, *, timeout_s: float
     address = _first_reachable(candidates, _credentials(folder, changes), lambda _why: None)
     if access.broker:
         changes["relay.broker"] = address.url
-        token = token if token.brokers else JoinToken(token.keys, (address.url,))
+        token = token if token.brokers else JoinToken(token.keys, (address.url,), token.founder)
     folder.make()
     process.stop(folder)
+    _refuse_old_token(folder, token)
     moved = groups.join(folder, token)
     change_config(folder.config, {**changes, "relay.enabled": True})
     device, pid = _start(folder)
     peers = _await_member(folder, timeout_s)
+    _refuse_shut_out(folder, token)
     return Joined(device, token.keys.group.hex(), address.url, peers > 0, peers, moved, pid)
 
 
@@ -233,7 +241,21 @@ def join_token(folder: Folder) -> str:
     Raises:
         ConfigError: the folder has no group that others could join.
     """
-    return _need_group(folder).encode()
+    _need_group(folder)
+    with open_parts(folder) as parts:
+        return current_token(parts).encode()
+
+
+def change_group_key(folder: Folder, revoked: str | None = None) -> NewKey:
+    """Begin a new key epoch, without the device called `revoked` if one is named.
+
+    Raises:
+        ConfigError: the folder has no group.
+        UsageError: see `keyepochs.change_key`; nothing was changed.
+    """
+    _need_group(folder)
+    with Replica.in_folder(folder) as replica:
+        return change_key(replica, revoked)
 
 
 def relay_status(folder: Folder) -> RelayStatus:
@@ -273,8 +295,14 @@ def _changes(folder: Folder, access: Access) -> dict[str, Value]:
         changes["device.name"] = check_device_name(access.name)
     if access.username is not None:
         changes["relay.username"] = access.username
+    if access.password_file is not None and access.password_keyring is not None:
+        raise UsageError("--password-file and --password-keyring", hint="the password is kept in one place: choose one")
     if access.password_file is not None:
         changes["relay.password_file"] = _kept_path(folder, access.password_file)
+        changes["relay.password_keyring"] = None
+    if access.password_keyring is not None:
+        changes["relay.password_keyring"] = access.password_keyring
+        changes["relay.password_file"] = None
     if access.ca_file is not None:
         changes["relay.ca_file"] = _kept_path(folder, access.ca_file)
     return changes
@@ -314,6 +342,34 @@ def _first_reachable(candidates: tuple[BrokerAddress, ...], credentials: Credent
     )
 
 
+def _refuse_old_token(folder: Folder, token: JoinToken) -> None:
+    """A token of an epoch that this very folder knows to be over.
+
+    Raises:
+        TokenError: it is one; nothing was changed.
+    """
+    held = keys.group_token(folder)
+    if held is None or held.keys.group != token.keys.group or not folder.log.exists():
+        return
+    with open_parts(folder) as parts:
+        current = membership_of(parts).current
+    if current.epoch > token.keys.epoch:
+        raise TokenError(f"the token is of key epoch {token.keys.epoch}, the group is in {current.epoch}", hint=_OLD)
+
+
+def _refuse_shut_out(folder: Folder, token: JoinToken) -> None:
+    """What a member has told the daemon that was just started.
+
+    Raises:
+        TokenError: the group has another key by now; the daemon is stopped.
+    """
+    info = ask(folder)[1]
+    if info is not None and info.live.shut_out:
+        process.stop(folder)
+        change_config(folder.config, {"relay.enabled": False})
+        raise TokenError(f"the token is of key epoch {token.keys.epoch}, and the group's key was changed", hint=_OLD)
+
+
 def _start(folder: Folder) -> tuple[str, int]:
     """Introduce this device in its log, start the daemon anew; return the device's name and the daemon's process id."""
     process.stop(folder)
@@ -329,7 +385,8 @@ def _await_member(folder: Folder, timeout_s: float) -> int:
     deadline = time.monotonic() + timeout_s
     with Replica.in_folder(folder) as replica:
         while True:
+            info = ask(folder)[1]
             known = {row.device for row in replica.status().devices if row.device != replica.device}
-            if known or time.monotonic() >= deadline:
+            if known or (info is not None and info.live.shut_out) or time.monotonic() >= deadline:
                 return len(known)
             time.sleep(_ANSWER_POLL_S)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from hcom_replica.api.appending import append_drafts, draft, wall_ms
 from hcom_replica.api.body import from_object
-from hcom_replica.api.control import Control, FlushReport, WaitReport
+from hcom_replica.api.control import Control, FlushReport, WaitReport, wake
 from hcom_replica.api.event import Event
 from hcom_replica.api.filters import Filter, Query
 from hcom_replica.api.names import Names
@@ -26,7 +26,7 @@ from hcom_replica.core.append import FIRST
 from hcom_replica.core.hello import NAME, Rename, system_draft
 from hcom_replica.errors import UsageError
 from hcom_replica.folder.paths import Folder, find_folder
-from hcom_replica.ids import EventId
+from hcom_replica.ids import EventId, parse_event_id
 from hcom_replica.wire.event import Draft
 
 if TYPE_CHECKING:
@@ -169,6 +169,25 @@ class Replica:
             ids += append_drafts(self.parts, page)
         return ids
 
+    def redact(self, event: EventId | str) -> EventId | None:
+        """Take the body of an event of this device away, here and, as they sync, on all devices; for good.
+
+        Kind, agent, time and place stay, and so does every signature. What was read before cannot be unread.
+
+        Args:
+            event: its id.
+
+        Returns:
+            Id of the system event that says so; None when it was redacted already.
+
+        Raises:
+            UsageError: not an id, not held here, not written by this device, or a system event; nothing was changed.
+            StoreError: nothing was changed.
+        """
+        said = self.log.redact(parse_event_id(event) if isinstance(event, str) else event, wall_ms())
+        wake(self.folder)
+        return said
+
     # --- reading ---------------------------------------------------------------------------------------
 
     def events(  # noqa: PLR0913 - one argument a filter
@@ -256,6 +275,10 @@ class Replica:
                 quiet = clock.monotonic()
             elif timeout_s is not None and clock.monotonic() - quiet >= timeout_s:
                 return
+
+    def event(self, name: EventId) -> Event | None:
+        """One event, of the system too; None when it is not held."""
+        return Reader(self.log, self.names).one(name)
 
     def order_of(self, name: EventId) -> bytes | None:
         """16-byte key of an event in the canonical order; None when it is not held."""

@@ -6,7 +6,9 @@ import msgspec
 
 from hcom_replica.api.appending import wall_ms
 from hcom_replica.api.control import ask
+from hcom_replica.api.incarnations import WARNED_MS, own_story
 from hcom_replica.api.opening import Parts
+from hcom_replica.api.replacing import requests
 from hcom_replica.api.times import iso_ms
 from hcom_replica.core.status import DaemonStatus, Status, StatusInput, build_status
 from hcom_replica.errors import ConfigError
@@ -20,8 +22,7 @@ def read_status(parts: Parts) -> Status:
     pid, info = ask(parts.folder)
     url, problem = _broker(parts)
     given = StatusInput(
-        group=parts.token.keys.group,
-        device_key=parts.device.public,
+        viewer=parts.viewer,
         name=parts.name,
         notes=parts.log.peers(),
         now_ms=wall_ms(),
@@ -33,8 +34,11 @@ def read_status(parts: Parts) -> Status:
         iso=iso_ms,
     )
     status = build_status(parts.log, given)
-    said = [text for text in (problem, info.problem if info is not None and info.enabled else "") if text]
-    return msgspec.structs.replace(status, warnings=[*said, *status.warnings])
+    told, since_ms = own_story(parts.log)
+    recent = told if given.now_ms - since_ms < WARNED_MS else ""
+    said = [text for text in (problem, info.problem if info is not None and info.enabled else "", recent) if text]
+    asked = requests(parts.log, parts.device.public)
+    return msgspec.structs.replace(status, warnings=[*said, *asked, *status.warnings])
 
 
 def _broker(parts: Parts) -> tuple[str | None, str]:

@@ -80,8 +80,8 @@ def _adapt(command: Command, directory: str | None) -> Callable[..., Any]:
     def adapted(**values: Any) -> int | None:
         session = Session(values.pop("dir") or directory, values.pop("json_version"))
         many = {param.name for param in params if param.many}
-        return command(
-            session, **{name: list(value or ()) if name in many else value for name, value in values.items()}
+        return session.run(
+            command, {name: list(value or ()) if name in many else value for name, value in values.items()}
         )
 
     params = params_of(command)

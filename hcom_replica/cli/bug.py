@@ -16,7 +16,7 @@ def report(error: BaseException) -> str:
     """Write what we need to know about a bug to a new file, mode 0600; return its path, or why there is none."""
     text = "".join(traceback.format_exception(error))
     facts = f"hcom-replica {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
-    words = " ".join(sys.argv[1:2])
+    words = " ".join(word for word in sys.argv[1:2] if word.isalpha())  # never what may be a token
     try:
         fd, path = tempfile.mkstemp(prefix="hcom-replica-bug-", suffix=".txt")
         with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as file:

@@ -20,6 +20,7 @@ GROUPS: Final = {
 COMMANDS: Final = {
     ("emit",): "write:emit",
     ("send",): "write:send",
+    ("redact",): "redact:redact",
     ("import",): "importing:import_",
     ("flush",): "waiting:flush",
     ("wait",): "waiting:wait",
@@ -36,6 +37,8 @@ COMMANDS: Final = {
     ("relay", "off"): "relay:off",
     ("relay", "forget"): "relay:forget",
     ("relay", "token"): "relay:token",
+    ("relay", "revoke"): "relay:revoke",
+    ("relay", "rotate"): "relay:rotate",
     ("relay", "daemon"): "daemon:status",
     ("relay", "daemon", "start"): "daemon:start",
     ("relay", "daemon", "stop"): "daemon:stop",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from hcom_replica.cli.options import Opt
-from hcom_replica.cli.print import json_line, line, note, table
+from hcom_replica.cli.print import escape, json_line, line, note, table
 from hcom_replica.cli.session import Session
 
 
@@ -17,7 +17,6 @@ def config(
     from hcom_replica.api.settings import effective
 
     shown = effective(session.folder)
-    session.warn_modes()
     if json:
         values = [
             {"key": name, "value": value, "source": source, "meaning": meaning}
@@ -27,8 +26,8 @@ def config(
         return 0
     table(("key", "value", "source"), [(name, _text(value), source) for name, value, source, _ in shown])
     line()
-    line(f"folder  {session.place.path} ({session.place.source})")
-    note(f"edit {session.folder.config} to change one; the meaning of each: hcom-replica config --json")
+    line(escape(f"folder  {session.place.path} ({session.place.source})"))
+    note(f"edit {escape(str(session.folder.config))} to change one; the meaning of each: hcom-replica config --json")
     return 0
 
 

@@ -29,7 +29,7 @@ def run(session: Session) -> int | None:
         replica.introduce()
 
         def ready() -> None:
-            line(f"running: device {replica.device}, pid {os.getpid()}, log in {session.folder.daemon_log}")
+            line(escape(f"running: device {replica.device}, pid {os.getpid()}, log in {session.folder.daemon_log}"))
             flush()
 
         run_daemon(replica.parts, ready=ready)
@@ -41,7 +41,6 @@ def start(session: Session, json: Json = False) -> int | None:
     from hcom_replica.daemon.process import start as start_daemon
 
     _need_group(session)
-    session.warn_modes()
     _show_running(start_daemon(session.folder), json=json)
     return 0
 

@@ -16,6 +16,7 @@ from hcom_replica.cli.session import Session
 from hcom_replica.cli.status import show_rows
 from hcom_replica.errors import DaemonError
 from hcom_replica.folder.paths import Folder
+from hcom_replica.folder.state import state_kept_in
 
 _WAIT_S: Final = 30.0
 _POLL_S: Final = 0.05
@@ -29,6 +30,7 @@ def demo(session: Session) -> int | None:  # noqa: ARG001 - every command is giv
 
     with (
         tempfile.TemporaryDirectory(prefix="hcom-replica-demo-") as root,
+        state_kept_in(Path(root, "state")),
         EmbeddedBroker() as broker,
         ExitStack() as stack,
     ):

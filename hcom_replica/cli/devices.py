@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from hcom_replica.cli.options import Arg, Opt
-from hcom_replica.cli.print import json_line, line, table
+from hcom_replica.cli.print import escape, json_line, line, note, table
 from hcom_replica.cli.session import Session
 
 
@@ -27,6 +27,9 @@ def devices(
         ("device", "id", "events", "incarnations", "last written", ""),
         [(row.device, row.id, row.events, len(row.origins), row.last_written, ", ".join(row.flags)) for row in rows],
     )
+    for row in rows:
+        if row.note:
+            note(escape(f"{row.device}: {row.note}"))
     return 0
 
 
@@ -45,7 +48,7 @@ def retire(
         json_line({"device": name, "last": last})
     else:
         line(
-            f"retired {name}; of its events count: "
+            f"retired {escape(name)}; of its events count: "
             + ", ".join(f"{origin} up to {seq}" for origin, seq in last.items())
         )
     return 0
@@ -60,7 +63,6 @@ def rename(
     from hcom_replica.api.control import wake
     from hcom_replica.api.replica import Replica
 
-    session.warn_modes()
     with Replica.open(session.place.path, name=name) as replica:
         replica.introduce()
         wake(replica.folder)
@@ -68,5 +70,5 @@ def rename(
     if json:
         json_line({"device": shown})
     else:
-        line(f"this device is {shown}")
+        line(f"this device is {escape(shown)}")
     return 0

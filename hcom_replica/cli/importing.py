@@ -10,6 +10,7 @@ from hcom_replica.cli.options import Arg, Opt
 from hcom_replica.cli.print import json_line, line
 from hcom_replica.cli.progress import Progress
 from hcom_replica.cli.session import Session
+from hcom_replica.cli.write import tell_resumed
 
 
 def import_(
@@ -30,6 +31,7 @@ def import_(
         Progress() as progress,
     ):
         done = import_lines(parts, source, again=again, progress=progress)
+        tell_resumed(parts.log)
     if json:
         json_line(
             {

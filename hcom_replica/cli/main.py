@@ -69,7 +69,7 @@ def _run_plain(argv: list[str], directory: str | None) -> int | None:
     if values is None:
         return None
     session = Session(values.pop("dir") or directory, values.pop("json_version"))
-    return command(session, **values) or 0
+    return session.run(command, values)
 
 
 def _leading_dir(argv: list[str]) -> tuple[str | None, list[str]]:

@@ -43,10 +43,12 @@ def raw(data: bytes) -> None:
 
 
 def json_line(value: Any) -> None:
-    """Print an object, a msgspec struct or a list as one line of JSON."""
+    """Print an object, a msgspec struct or a list as one line of JSON; no control character stands in it as such."""
     import msgspec
 
-    raw(msgspec.json.encode(value))
+    from hcom_replica.api.body import disarmed
+
+    raw(disarmed(msgspec.json.encode(value)))
 
 
 def flush() -> None:
@@ -55,8 +57,8 @@ def flush() -> None:
 
 
 def warn(text: str) -> None:
-    """Print a warning for people."""
-    note(f"{paint('warning', 'yellow', sys.stderr)}: {text}")
+    """Print a warning for people; what it says is escaped."""
+    note(f"{paint('warning', 'yellow', sys.stderr)}: {escape(text)}")
 
 
 def note(text: str) -> None:

@@ -52,7 +52,7 @@ def events(
     with Replica.in_folder(session.folder) as replica:
         for name in device:
             if not replica.names.known(name):
-                warn(f"no device {escape(name)} is known here yet")
+                warn(f"no device {name} is known here yet")
         printer = _Printer(None if json else replica.device, order=_order(order))
         begin: int | None = None
         seen: set[object] = set()
@@ -103,7 +103,7 @@ class _Printer:
             raw(event.json(arrival=self.order == "arrival"))
             return
         name, kind = self._name(event).ljust(self._widths[0]), escape(event.kind).ljust(self._widths[1])
-        body = escape(event.body.decode("utf-8", "backslashreplace"))
+        body = "(redacted)" if event.redacted else escape(event.body.decode("utf-8", "backslashreplace"))
         arrival = event.arrival if self.order == "arrival" else None
         late = paint("late", "yellow") + "  " if arrival is not None and arrival.late else ""
         number = f"{arrival.number:>8}  " if arrival is not None else ""

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
 
 from hcom_replica.cli.options import Arg, Opt
 from hcom_replica.cli.print import escape, facts, json_line, line, note, table
 from hcom_replica.cli.session import Session
 from hcom_replica.cli.write import read_stdin
+from hcom_replica.errors import UsageError
+from hcom_replica.limits import KIB
+
+if TYPE_CHECKING:
+    from hcom_replica.api.keyepochs import NewKey
+    from hcom_replica.api.replacing import Namesake
 
 Broker = Annotated[
     str | None, Opt("--broker", metavar="URL", help="mqtt://host[:port], mqtts://host[:port]; host:port is TLS")
 ]
 Username = Annotated[str | None, Opt("--username", metavar="U", help="user name at the broker")]
 PasswordFile = Annotated[str | None, Opt("--password-file", metavar="F", help="its first line is the password")]
+PasswordKeyring = Annotated[
+    str | None, Opt("--password-keyring", metavar="SERVICE", help="the system's keyring has the password under it")
+]
 CaFile = Annotated[str | None, Opt("--ca-file", metavar="F", help="PEM file of the authorities trusted for TLS")]
 Name = Annotated[str | None, Opt("--name", metavar="N", help="name of this device, 2 to 16 of A-Z 0-9 -")]
 Json = Annotated[bool, Opt("--json", help="print JSON")]
+_TOKEN_BYTES_MAX: Final = 64 * KIB
+"""Some two hundred times what a token has."""
 
 
 def new(
@@ -24,6 +37,7 @@ def new(
     broker: Broker = None,
     username: Username = None,
     password_file: PasswordFile = None,
+    password_keyring: PasswordKeyring = None,
     ca_file: CaFile = None,
     name: Name = None,
     json: Json = False,
@@ -31,9 +45,10 @@ def new(
     """Make a group, start syncing, and print the token with which other devices join."""
     from hcom_replica.api.relay import Access, new_group
 
-    access = Access(broker, username, password_file or _prompted(session, username), ca_file, name)
+    file = password_file or _prompted(session, username, password_keyring)
+    access = Access(broker, username, file, ca_file, name, password_keyring)
     made = new_group(session.folder, access, tried=lambda why: note(escape(why)))
-    session.warn_modes()
+    session.warn_access()
     if json:
         json_line({"token": made.token, "group": made.group, "device": made.device, "broker": made.broker})
         return 0
@@ -58,20 +73,28 @@ def connect(
     broker: Broker = None,
     username: Username = None,
     password_file: PasswordFile = None,
+    password_keyring: PasswordKeyring = None,
     ca_file: CaFile = None,
     name: Name = None,
     timeout: Annotated[float, Opt("--timeout", metavar="S", help="how long to wait for a member to answer")] = 5.0,
+    replace: Annotated[bool, Opt("--replace", help="take over --name from a device that is gone")] = False,
     json: Json = False,
 ) -> int | None:
     """Join a group and start syncing."""
     from hcom_replica.api.relay import Access, connect_group
+    from hcom_replica.api.replacing import ask_to_replace
 
-    text = read_stdin().decode(errors="replace") if token == "-" else token
-    access = Access(broker, username, password_file or _prompted(session, username), ca_file, name)
+    if replace and name is None:
+        raise UsageError("--replace takes over a name", hint="say which: --name BOXE --replace")
+    text = read_stdin(_TOKEN_BYTES_MAX, "a join token").decode(errors="replace") if token == "-" else token
+    file = password_file or _prompted(session, username, password_keyring)
+    access = Access(broker, username, file, ca_file, name, password_keyring)
     joined = connect_group(session.folder, text, access, timeout_s=timeout)
-    session.warn_modes()
+    found = ask_to_replace(session.folder, timeout_s=timeout) if replace else []
+    session.warn_access()
     if json:
-        json_line(joined)
+        asked = {"replaces": found[0].device if len(found) == 1 else None} if replace else {}
+        json_line({**msgspec.to_builtins(joined), **asked})
         return 0
     facts(
         [
@@ -88,15 +111,29 @@ def connect(
         line(f"joined: {joined.peers} other device{' is' if joined.peers == 1 else 's are'} known")
     else:
         line("joined, nobody has answered yet; if this group has members, the token may be old")
+    if replace:
+        _show_replacing(joined.device, found)
     return 0
 
 
-def _prompted(session: Session, username: str | None) -> str | None:
+def _show_replacing(name: str, found: list[Namesake]) -> None:
+    if not found:
+        line(f"no other device of that name is known here: {escape(name)} is this device's")
+    elif len(found) == 1:
+        line(f"asked to take the place of {escape(found[0].device)}; confirm it on another member:")
+        line(f"  {found[0].confirm}")
+    else:
+        line(f"{len(found)} other devices claim that name; retire the one that is gone on another member:")
+        for one in found:
+            line(f"  {one.confirm}")
+
+
+def _prompted(session: Session, username: str | None, keyring: str | None) -> str | None:
     """Ask for a password on a terminal and keep it in the folder; a password is never an argument."""
     import sys
     from getpass import getpass
 
-    if username is None or not sys.stdin.isatty():
+    if username is None or keyring is not None or not sys.stdin.isatty():
         return None
     password = getpass(f"password of {escape(username)} (empty: none): ")
     if not password:
@@ -179,12 +216,14 @@ def forget(
     if json:
         json_line({"kept_log": None if kept is None else str(kept)})
     else:
-        line("left the group" + ("" if kept is None else f"; its log is kept in {kept}"))
+        line("left the group" + ("" if kept is None else f"; its log is kept in {escape(str(kept))}"))
     return 0
 
 
 def token(session: Session, json: Json = False) -> int | None:
-    """Print the join token. Treat it like a private key."""
+    """Print the join token of the present key epoch. Treat it like a private key."""
+    import sys
+
     from hcom_replica.api.relay import join_token
 
     shown = join_token(session.folder)
@@ -192,4 +231,41 @@ def token(session: Session, json: Json = False) -> int | None:
         json_line({"token": shown})
     else:
         line(shown)
+        if sys.stdout.isatty():
+            note("treat it like a private key: whoever has it can read everything, and write as a new device")
     return 0
+
+
+def revoke(
+    session: Session,
+    device: Annotated[str, Arg("DEVICE", help="name or id of the device, as `devices` shows it")],
+    json: Json = False,
+) -> int | None:
+    """Shut a device out: change the group's key, and tell the new one to all others."""
+    from hcom_replica.api.relay import change_group_key
+
+    changed = change_group_key(session.folder, device)
+    if json:
+        json_line(changed)
+        return 0
+    line(f"revoked {escape(changed.revoked[0])}: it reads and writes nothing newer; what it has read, it has read")
+    _show_key(changed)
+    return 0
+
+
+def rotate(session: Session, json: Json = False) -> int | None:
+    """Change the group's key: tokens handed out before are good for nothing any more."""
+    from hcom_replica.api.relay import change_group_key
+
+    changed = change_group_key(session.folder)
+    if json:
+        json_line(changed)
+    else:
+        _show_key(changed)
+    return 0
+
+
+def _show_key(changed: NewKey) -> None:
+    facts([("key epoch", changed.epoch), ("given to", ", ".join(changed.devices))])
+    note("devices that are away take the new key when they come back; `status` names them")
+    note("a device in the list that you do not know? revoke it, too")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from hcom_replica.cli.options import Opt
+from hcom_replica.cli.options import Command, Opt
 from hcom_replica.cli.print import warn
 from hcom_replica.errors import UsageError
+from hcom_replica.folder.access import warnings
 from hcom_replica.folder.paths import Folder, find_folder
 
 JSON_VERSIONS: Final = (1,)
+_WITHOUT_FOLDER: Final = ("broker", "demo", "simulate")
+"""Modules of commands that open no data folder."""
 
 
 class Session:
@@ -30,10 +33,20 @@ class Session:
         self.place = find_folder(directory, os.environ)
         self.folder = Folder(self.place.path)
 
-    def warn_modes(self) -> None:
-        """Say on stderr which files others may read."""
-        for warning in self.folder.warnings():
-            warn(warning)
+        self._warned: set[str] = set()
+
+    def run(self, command: Command, values: dict[str, Any]) -> int:
+        """Run a command; one that works on the folder says first, on stderr, which of its files others may use."""
+        if command.__module__.rpartition(".")[2] not in _WITHOUT_FOLDER:
+            self.warn_access()
+        return command(self, **values) or 0
+
+    def warn_access(self) -> None:
+        """Say on stderr, each once, which files of the folder others on this machine may use."""
+        for warning in warnings(self.folder):
+            if warning not in self._warned:
+                self._warned.add(warning)
+                warn(warning)
 
 
 def common(

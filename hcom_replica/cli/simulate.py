@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from hcom_replica.cli.options import Opt
-from hcom_replica.cli.print import facts, json_line, note
+from hcom_replica.cli.print import escape, facts, json_line, note
 from hcom_replica.cli.progress import Progress
 from hcom_replica.cli.session import Session
 from hcom_replica.errors import UsageError
@@ -43,7 +43,7 @@ def simulate(
     else:
         _show(report)
         if plot is not None:
-            note(f"plot in {plot}")
+            note(f"plot in {escape(plot)}")
     return 0 if report.converged else 1
 
 

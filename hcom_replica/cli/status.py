@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Annotated, Final
 
 from hcom_replica.cli.options import Opt
-from hcom_replica.cli.print import facts, flush, json_line, line, paint, table, warn
+from hcom_replica.cli.print import facts, flush, json_line, line, table, warn
 from hcom_replica.cli.session import Session
 from hcom_replica.errors import UsageError
 
@@ -62,6 +62,7 @@ def show(now: Status, *, lag: bool) -> None:
             ("inbound", _inbound(now)),
             ("outbound", _outbound(now)),
             ("stable up to", _frontier(now)),
+            *_key(now),
         ]
     )
     for warning in now.warnings:
@@ -69,6 +70,13 @@ def show(now: Status, *, lag: bool) -> None:
     if lag:
         line()
         show_rows(now.devices)
+
+
+def _key(now: Status) -> list[tuple[str, str]]:
+    if now.key_epoch == 1 and not now.awaiting_key:
+        return []
+    waits = f"; {', '.join(now.awaiting_key)} yet to take it" if now.awaiting_key else ""
+    return [("key", f"epoch {now.key_epoch}{waits}")]
 
 
 def broker_text(now: Status) -> str:
@@ -141,4 +149,4 @@ def _holders(row: OriginRow) -> str:
     if row.missing is None:
         return ""
     what = f"{row.missing.first}..{row.missing.last}: "
-    return what + (", ".join(row.held_by) or paint("nobody known", "yellow"))
+    return what + (", ".join(row.held_by) or "nobody known")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from hcom_replica.cli.options import Opt
-from hcom_replica.cli.print import json_line, line, note
+from hcom_replica.cli.print import escape, json_line, line, note
 from hcom_replica.cli.session import Session
 from hcom_replica.errors import UsageError
 
@@ -30,7 +30,7 @@ def flush(
         where = "another device has it" if done.safe_in == "device" else "the mailbox on the broker holds it"
         line(f"safe: {where}")
     else:
-        note(f"not safe: {done.reason}")
+        note(f"not safe: {escape(done.reason)}")
     return 0 if done.safe else 1
 
 

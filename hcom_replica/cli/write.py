@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from hcom_replica.cli.options import Arg, Opt
-from hcom_replica.cli.print import json_line, line
+from hcom_replica.cli.print import json_line, line, note
 from hcom_replica.cli.session import Session
 from hcom_replica.errors import UsageError
 from hcom_replica.ids import EventId, parse_event_id
 from hcom_replica.limits import MIB
+
+if TYPE_CHECKING:
+    from hcom_replica.store.log import Log
 
 _STDIN_BYTES_MAX = 64 * MIB
 """Far over what fits in an event, even spelled with escapes; a pipe without end is not read for ever."""
@@ -56,11 +59,19 @@ def _append(session: Session, kind: str, agent: str | None, body: bytes, *, json
     from hcom_replica.api.opening import open_parts
 
     made = draft(kind, body, agent)
-    session.warn_modes()
     with open_parts(session.folder) as parts:
         name = append_drafts(parts, [made])[0]
+        tell_resumed(parts.log)
     show_id(name, json=json)
     return 0
+
+
+def tell_resumed(log: Log) -> None:
+    """Say so when a command has found that its folder is an old one, or a copy."""
+    if log.resumed:
+        from hcom_replica.api.incarnations import own_story
+
+        note(own_story(log)[0])
 
 
 def show_id(name: EventId, *, json: bool) -> None:
@@ -71,15 +82,19 @@ def show_id(name: EventId, *, json: bool) -> None:
         line(str(name))
 
 
-def read_stdin() -> bytes:
+def read_stdin(bytes_max: int = _STDIN_BYTES_MAX, what: str = "an event") -> bytes:
     """Read standard input to its end.
 
+    Args:
+        bytes_max: far more than `what` may have.
+        what: is read.
+
     Raises:
-        UsageError: it is far larger than an event may be.
+        UsageError: there is more.
     """
-    data = sys.stdin.buffer.read(_STDIN_BYTES_MAX + 1)
-    if len(data) > _STDIN_BYTES_MAX:
-        raise UsageError("stdin has more bytes than fit in an event", hint="for many events: hcom-replica import -")
+    data = sys.stdin.buffer.read(bytes_max + 1)
+    if len(data) > bytes_max:
+        raise UsageError(f"stdin has more bytes than {what}", hint="for many events: hcom-replica import -")
     return data
 
 

@@ -25,11 +25,12 @@ CLOCK: Final = "clock corrected"
 
 
 class Writer(NamedTuple):
-    """Who appends: the device's key, its group and its name."""
+    """Who appends: the device's key, its group and its name, and the check of the epoch that it joined by."""
 
     device: DeviceKey
     group: bytes
     name: str
+    epoch: bytes = b""
 
 
 class WriterState(NamedTuple):
@@ -99,7 +100,7 @@ def open_incarnation(
     generation = max(before.generation + 1 if before is not None else 1, state.generation)
     incarnation = generation.to_bytes(4, "big") + nonce
     linked = Link(before.id.hex(), before.seq, before.tip.hex()) if before is not None else None
-    hello = Hello(writer.device.public.hex(), incarnation.hex(), writer.name, linked, None, reason)
+    hello = Hello(writer.device.public.hex(), incarnation.hex(), writer.name, linked, writer.epoch.hex(), reason)
     origin = fresh_origin(writer.group, Descriptor(writer.device.public, incarnation, ()))
     origin = msgspec.structs.replace(origin, name=writer.name)
     high_water = pack(now_ms) if drift_ms(state.high_water, now_ms) else state.high_water

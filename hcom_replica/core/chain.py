@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final
 
-from hcom_replica.wire.event import decode_event
+from hcom_replica.wire.event import Event, RedactedEvent, decode_events
 
 _EMPTY: Final = blake2b(digest_size=32)
 """Copied for each hash: that takes a quarter less time than to make one anew, and nothing is called more often."""
@@ -40,6 +40,30 @@ def links(previous: bytes, records: Sequence[bytes], bodies: Sequence[bytes]) ->
     return tips
 
 
+def chained(previous: bytes, records: Sequence[bytes], events: Sequence[Event]) -> list[bytes]:
+    """The c after each of a run of records, redacted ones among them; as `links` does it faster for whole ones.
+
+    Args:
+        previous: c before the first.
+        records: encoded events, redacted or not.
+        events: the same, decoded.
+    """
+    tips: list[bytes] = []
+    for record, event in zip(records, events, strict=True):
+        if isinstance(event, RedactedEvent):
+            outer = _EMPTY.copy()
+            outer.update(previous + event.header + event.body_hash)
+            previous = outer.digest()
+        else:
+            previous = link(previous, record, event.body)
+        tips.append(previous)
+    return tips
+
+
 def walk(previous: bytes, records: list[bytes]) -> bytes:
     """The c after a run of records that this device holds."""
-    return links(previous, records, [decode_event(record).body for record in records])[-1] if records else previous
+    if not records:
+        return previous
+    events, whole = decode_events(records)
+    tips = links(previous, records, [event.body for event in events]) if whole else chained(previous, records, events)
+    return tips[-1]

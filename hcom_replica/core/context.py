@@ -8,6 +8,7 @@ from typing import Final
 
 from hcom_replica.core.announce import HeadSlot, PresenceSlot
 from hcom_replica.core.disputes import Disputes
+from hcom_replica.core.earlier import EarlierEpochs
 from hcom_replica.core.effects import Now, OpenIncarnation
 from hcom_replica.core.fence import Fence
 from hcom_replica.core.flush import Flusher
@@ -15,6 +16,7 @@ from hcom_replica.core.intake import Intake
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.live import Live
 from hcom_replica.core.mailbox import Mailbox
+from hcom_replica.core.membership import Viewer
 from hcom_replica.core.nudge import Nudge
 from hcom_replica.core.outbox import Outbox, Random
 from hcom_replica.core.ownslots import OwnSlots
@@ -22,16 +24,16 @@ from hcom_replica.core.parts import Assembler
 from hcom_replica.core.peers import Note, Peers
 from hcom_replica.core.pull import Puller
 from hcom_replica.core.reader import LogReader
+from hcom_replica.core.rekey import Rekey
 from hcom_replica.core.serve import Server
 from hcom_replica.core.settings import Settings
 from hcom_replica.core.standing import StandingSlot
 from hcom_replica.core.vectors import VectorSlots
 from hcom_replica.ids import OriginId
 from hcom_replica.wire.frame import AUTHOR_BYTES, Author, Signer
-from hcom_replica.wire.keys import GroupKeys
 from hcom_replica.wire.names import name_of
 from hcom_replica.wire.seal import OVERHEAD_BYTES
-from hcom_replica.wire.signing import DeviceKey, device_id
+from hcom_replica.wire.signing import device_id
 from hcom_replica.wire.topics import Topics
 
 _PACKET_BYTES: Final = 256
@@ -45,8 +47,7 @@ class Context:
     """The parts of one machine, and the few facts that several of them need.
 
     Args:
-        device: the device's key.
-        keys: its group.
+        viewer: the device's key, and the group as its token told of it; without a founder it has one epoch only.
         log: reads of its log; writes leave as effects.
         settings: see there.
         rng: randomness; seeded in simulations.
@@ -61,8 +62,7 @@ class Context:
 
     def __init__(
         self,
-        device: DeviceKey,
-        keys: GroupKeys,
+        viewer: Viewer,
         log: LogReader,
         settings: Settings,
         rng: Random,
@@ -70,13 +70,13 @@ class Context:
         notes: Iterable[Note] = (),
         topic_path: str = "",
     ) -> None:
-        self.device = device
+        self.device, keys = viewer.device, viewer.joined
         self.settings = settings
-        self.keys = keys
         self.topics = topics = Topics(keys, topic_path)
         self.outbox = outbox = Outbox(keys, rng, boot)
         self.peers = Peers(keys.group, notes)
-        self.knowledge = Knowledge(log, self.peers, settings.lease_ms)
+        self.knowledge = Knowledge(log, self.peers, settings.lease_ms, viewer if any(viewer.founder) else None)
+        self.rekey = Rekey(outbox, settings, self.knowledge)
         self.disputes = Disputes(self.knowledge)
         self.slots = slots = OwnSlots(outbox, settings)
         self.fence = Fence(outbox, topics, settings)
@@ -92,9 +92,11 @@ class Context:
         self.mailbox = Mailbox(outbox, slots, topics, settings)
         self.nudge = Nudge(outbox, topics, settings)
         self.flusher = Flusher(outbox, topics, settings, self.mailbox)
+        self.earlier = EarlierEpochs(outbox, slots, topics, settings, self.mailbox)
         self.counters: Counter[str] = Counter()
         self.room = self._room(None)
         self.reopening = False
+        self.turn_epoch()
 
     def signer(self) -> Signer | None:
         """The incarnation that this device writes as; None before the first append."""
@@ -103,16 +105,34 @@ class Context:
 
     def own_id(self) -> OriginId | None:
         """The origin that this device writes; None before the first append."""
-        return None if self.knowledge.own is None else self.knowledge.own.id
+        return self.knowledge.own_id
 
     def is_own(self, author: Author | None) -> bool:
         """Whether an author is this very incarnation."""
-        return author is not None and author.origin == self.own_id()
+        return author is not None and author.origin == self.knowledge.own_id
 
     def name(self) -> str:
         """The name that this device claims."""
         device = device_id(self.device.public)
         return self.knowledge.members.names.get(device) or name_of(device)
+
+    def turn_epoch(self, now: Now | None = None) -> bool:
+        """Speak under the epoch that the log says is adopted, and listen to those known besides; False: as before."""
+        membership = self.knowledge.membership
+        if membership is None:
+            return False
+        earlier = membership.earlier()
+        before = (self.topics.keys, [topics.keys for topics in self.topics.earlier.values()])
+        if before == (membership.adopted, earlier):
+            return False
+        if membership.adopted != self.topics.keys:
+            self.mailbox.new_origin()  # the ring of this epoch is another one
+            self.slots.forget()
+            if now is not None:
+                self.earlier.turned(now)
+        self.topics.rekey(membership.adopted, earlier)
+        self.outbox.keys = membership.adopted
+        return True
 
     def listeners(self, now: Now) -> bool:
         """Whether any other device seems online."""

@@ -10,7 +10,7 @@ from functools import cached_property
 from hcom_replica.core.effects import Now
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.origin import OriginState
-from hcom_replica.core.peers import Peer
+from hcom_replica.core.peers import NOTHING, Peer
 from hcom_replica.core.ring import Need, RingRun, runs_of
 from hcom_replica.ids import ORIGIN_BYTES, OriginId
 from hcom_replica.wire.messages import Segment
@@ -41,15 +41,22 @@ class Demand:
 
     @cached_property
     def needs(self) -> list[Need]:
-        """Ranges to serve beside the own origin, lowest first: earlier incarnations' and standing wants of others."""
+        """Ranges to serve beside the own origin, lowest first: earlier incarnations' and standing wants of others.
+
+        Last what is needed only by those who claim more of it than is held here: they may have it all.
+        """
         found: list[Need] = []
+        last: list[Need] = []
         for state in self._earlier_origins():
             low = self._low(state)
             if low < state.seq:
-                found.append(Need(state.id, low, state.seq))
+                lacking = [peer for peer in self.active if self._has(peer, state) < state.seq]
+                contested = any(self._contests(peer, state) for peer in lacking) or self._knowledge.is_forked(state.id)
+                more = bool(lacking) and all(peer.acks.get(state.id, NOTHING).seq > state.seq for peer in lacking)
+                (last if more else found).append(Need(state.id, low, state.seq, contested))
         for peer in self.active:
             found += self._standing(peer)
-        return sorted(found, key=lambda need: (need.above, need.origin))
+        return sorted(found, key=_lowest) + sorted(last, key=_lowest)
 
     @cached_property
     def others(self) -> list[RingRun]:
@@ -102,12 +109,44 @@ class Demand:
                 continue
             above = max(item.first - 1, self._knowledge.acked(peer, origin), held.base)
             if above < held.seq:
-                found.append(Need(origin, above, held.seq))
+                contested = self._contests(peer, held) or self._has_mail(peer, held)
+                found.append(Need(origin, above, held.seq, contested or self._knowledge.is_forked(origin)))
         return found
 
     def _low(self, state: OriginState) -> int:
-        acked = (max(state.base, self._knowledge.acked(peer, state.id)) for peer in self.active)
-        return min(acked, default=state.base)
+        low = state.seq if self.active else state.base
+        for peer in self.active:
+            low = min(low, self._has(peer, state))
+            if low == state.base:  # in a large group many have said nothing yet
+                break
+        return low
+
+    def _has(self, peer: Peer, state: OriginState) -> int:
+        """How far a device has an origin of ours: as its vector says; or, where that contradicts us, its standing want.
+
+        Who claims another history and asks for the one from a seq on that it claims to hold has found both to be the
+        same before (P4.9).
+        """
+        if not self._contests(peer, state):
+            return max(state.base, self._knowledge.acked(peer, state.id))
+        claimed, wanted = peer.acks[state.id].seq, peer.standing.items if peer.standing is not None else ()
+        asked = (item.first for item in wanted if item.hash == state.hash and item.first <= min(claimed, state.seq))
+        return max([state.base, *(first - 1 for first in asked)])
+
+    def _has_mail(self, peer: Peer, state: OriginState) -> bool:
+        """Whether a device asks for what a ring of its own names: there it is another history."""
+        peers = self._knowledge.peers
+        writers = [peers.get(place.writer) for place in peers.segments(state.id)]
+        return any(writer is not None and writer.device == peer.device for writer in writers)
+
+    def _contests(self, peer: Peer, state: OriginState) -> bool:
+        """Whether a device claims something of an origin that is not what is held here."""
+        ack = peer.acks.get(state.id)
+        return ack is not None and ack.seq > state.base and not self._knowledge.acked(peer, state.id)
 
     def _earlier_origins(self) -> list[OriginState]:
         return self._knowledge.own_origins()[:-1]
+
+
+def _lowest(need: Need) -> tuple[int, OriginId]:
+    return need.above, need.origin

@@ -1,9 +1,9 @@
 """What the replica machine asks its surroundings to do.
 
 The order of effects is a contract: they are carried out one after the other, in the order given, and an effect
-that fails stops what follows it from the same step. In particular `Ingest`, `Promise` and `OpenIncarnation` are durable
-BEFORE any `Publish` behind them is handed to the link. Dying between any two effects leaves a state that the next
-start recovers from.
+that fails stops what follows it from the same step. In particular `Ingest`, `Promise`, `OpenIncarnation` and
+`AppendSystem` are durable BEFORE any `Publish` behind them is handed to the link. Dying between any two effects leaves
+a state that the next start recovers from.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from hcom_replica.core.verify import Run
 from hcom_replica.ids import OriginId
+from hcom_replica.wire.event import Draft
 
 
 class Now(NamedTuple):
@@ -71,6 +72,13 @@ class OpenIncarnation:
 
 
 @dataclass(frozen=True, slots=True)
+class AppendSystem:
+    """Append system events to the own log, durably, as one append; `Machine.log_moved` follows."""
+
+    drafts: tuple[Draft, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NotePeers:
     """Keep slot messages of others in table `peers`, so that status answers with no network.
 
@@ -96,4 +104,15 @@ class Trace:
     fields: tuple[tuple[str, str | int | bool | None], ...] = ()
 
 
-Effect = Subscribe | Unsubscribe | Publish | Ingest | Promise | OpenIncarnation | NotePeers | Disconnect | Trace
+Effect = (
+    Subscribe
+    | Unsubscribe
+    | Publish
+    | Ingest
+    | Promise
+    | OpenIncarnation
+    | AppendSystem
+    | NotePeers
+    | Disconnect
+    | Trace
+)

@@ -6,12 +6,14 @@ subscriptions were granted, and a grace are the nearest thing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Final
 
 from hcom_replica.core.effects import Disconnect, Now, Subscribe
 from hcom_replica.core.outbox import Outbox
 from hcom_replica.core.settings import Settings
+from hcom_replica.ids import OriginId
 from hcom_replica.wire.frame import Kind, Packed
 from hcom_replica.wire.topics import Topics
 
@@ -52,16 +54,22 @@ class Fence:
         """There is a link; asking for ranges does not wait for the fence."""
         return self.stage is not Stage.DOWN
 
-    def link_up(self, now: Now) -> None:
-        """A new connection: subscribe to everything that all devices share, and to an own topic."""
+    def link_up(self, now: Now, own: Sequence[OriginId]) -> None:
+        """A new connection: subscribe to everything that all devices share, and to an own topic.
+
+        Args:
+            now: the time.
+            own: this device's origins.
+        """
         self.stage = Stage.SUBSCRIBING
         self.connected_ms = now.mono_ms
         self._deadline = now.mono_ms + self._settings.fence_timeout_ms
         self._nonce = self._outbox.rng.randbytes(_NONCE_BYTES)
-        shared, own = tuple(self._topics.shared()), self._topics.fence(self._nonce)
-        self._awaited = {*shared, own}
+        earlier = [name for topics in self._topics.earlier.values() for name in topics.watched(own)]
+        shared, echo = (*self._topics.shared(), *earlier), self._topics.fence(self._nonce)
+        self._awaited = {*shared, echo}
         self._outbox.emit(Subscribe(shared, no_local=True))
-        self._outbox.emit(Subscribe((own,)))
+        self._outbox.emit(Subscribe((echo,)))
 
     def link_down(self) -> None:
         """The connection has ended."""

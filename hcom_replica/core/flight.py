@@ -38,6 +38,7 @@ class Pull:
         slots: topics of slots that have not come yet.
         news: something came that is not held.
         sure: the source says that it has it; False is a guess.
+        claimed: how far a device that is asked says to hold the origin.
         leads: when the answer is there this device asks for what follows; False leaves that to another that asked.
     """
 
@@ -51,6 +52,7 @@ class Pull:
     slots: set[str] = field(default_factory=set)
     news: bool = False
     sure: bool = True
+    claimed: int = 0
     leads: bool = True
 
     def gives_up_ms(self) -> int:

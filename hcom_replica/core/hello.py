@@ -1,4 +1,4 @@
-"""The system events that define origins and members (protocol-v1 3.6, 3.7)."""
+"""The system events that define origins, members and epochs (protocol-v1 3.6, 3.7, section 12)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ HELLO: Final = "_hello"
 NAME: Final = "_name"
 RETIRE: Final = "_retire"
 RETURN: Final = "_return"
+ADMIT: Final = "_admit"
+EPOCH: Final = "_epoch"
+ADOPT: Final = "_adopt"
+REPLACE: Final = "_replace"
 
 
 Seq = Annotated[int, msgspec.Meta(ge=0)]
@@ -36,7 +40,7 @@ class Hello(msgspec.Struct, frozen=True):
     incarnation: str
     name: Name
     link: Link | None = None
-    admitted_by: str | None = None
+    epoch: str = ""
     reason: str = ""
 
 
@@ -59,13 +63,49 @@ class Return(msgspec.Struct, frozen=True):
     device: str
 
 
-System = Hello | Rename | Retire | Return
+class Admit(msgspec.Struct, frozen=True):
+    """Body of `_admit`: (device's key, "as my n-th", signature) of each device that the writer admits (P12.1)."""
+
+    certificates: list[tuple[str, Seq, str]]
+
+
+class NewEpoch(msgspec.Struct, frozen=True):
+    """Body of `_epoch`: an epoch record, base64 (P12.6)."""
+
+    record: bytes
+
+
+class Adopt(msgspec.Struct, frozen=True):
+    """Body of `_adopt`: the writer has an epoch, and holds so much of revoked devices (P12.9).
+
+    Attributes:
+        epoch: check of the epoch, hex.
+        held: origin id, hex -> seq.
+        notice: base64, where the log does not hold the record.
+    """
+
+    epoch: str
+    held: dict[str, Seq]
+    notice: bytes | None = None
+
+
+class Replace(msgspec.Struct, frozen=True):
+    """Body of `_replace`: asks the other members to retire a device whose name the writer claims, too."""
+
+    device: str
+
+
+System = Hello | Rename | Retire | Return | Replace | Admit | NewEpoch | Adopt
 
 _DECODE: Final[dict[str, Callable[[bytes], System]]] = {
     HELLO: msgspec.json.Decoder(Hello).decode,
     NAME: msgspec.json.Decoder(Rename).decode,
     RETIRE: msgspec.json.Decoder(Retire).decode,
     RETURN: msgspec.json.Decoder(Return).decode,
+    ADMIT: msgspec.json.Decoder(Admit).decode,
+    EPOCH: msgspec.json.Decoder(NewEpoch).decode,
+    ADOPT: msgspec.json.Decoder(Adopt).decode,
+    REPLACE: msgspec.json.Decoder(Replace).decode,
 }
 
 

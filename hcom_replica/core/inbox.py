@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from hcom_replica.core.context import Context
+from hcom_replica.core.earlierinbox import EarlierInbox
 from hcom_replica.core.effects import Now
 from hcom_replica.core.intake import Taken
 from hcom_replica.core.peers import SlotMessage, decode_slot
@@ -31,27 +32,36 @@ from hcom_replica.wire.messages import (
     decode_want,
 )
 from hcom_replica.wire.seal import OVERHEAD_BYTES
+from hcom_replica.wire.topics import Topics
 
 _SLOT_KINDS: Final = frozenset((Kind.HEAD, Kind.VECTOR, Kind.INDEX, Kind.STANDING, Kind.PRESENCE))
 _ANSWERS: Final = 8
 """So many devices of a large group answer a question to all: one may be lost, a thousand would drown the asker."""
 
+_LABELS: Final = {kind: kind.name.lower() for kind in Kind}
 _SLOT_GROUPS: Final = {kind.name[0].lower(): kind for kind in _SLOT_KINDS}
 
 
 class Inbox:
     """Routes what is received.
 
+    Args:
+        context: of the machine.
+        turned: called when word of another epoch has come.
+
     Attributes:
         off_requested: a member has asked all devices to stop syncing.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, turned: Callable[[], None]) -> None:
         self._c = context
+        self._earlier = EarlierInbox(context, self._take_segment, turned)
         self.off_requested = False
-        self._handlers: dict[Kind, Callable[[Now, Frame], None]] = {
+        self._handlers: dict[Kind, Callable[[Now, str, Frame], None]] = {
             Kind.LIVE: self._on_live,
             Kind.WANT: self._on_want,
+            Kind.FILL: self._on_fill,
+            Kind.FILL_PART: self._on_fill_part,
             Kind.ASK: self._on_ask,
             Kind.FENCE: self._on_fence,
         }
@@ -62,35 +72,41 @@ class Inbox:
         Raises:
             ProtocolError: it is not a sound message of this group; it was dropped, and nothing was changed.
         """
-        group, _ = self._c.topics.parse(topic)
+        topics = self._c.topics.of(topic)
         if not payload:
-            self._emptied(now, topic)
+            self._emptied(now, topic, topics)
             return
-        if not group:
+        if not topics.parse(topic)[0]:
             raise ProtocolError("topic")
         if len(payload) > max(self._c.settings.message_bytes_max, self._c.room + AUTHOR_BYTES + OVERHEAD_BYTES + 2):
             raise ProtocolError("size")
-        frame = open_frame(self._c.keys, topic, payload)
-        self._c.counters[frame.kind.name.lower()] += 1
+        frame = open_frame(topics.keys, topic, payload)
+        self._c.counters[_LABELS[frame.kind]] += 1
+        if frame.kind is not Kind.REKEY and frame.author is not None and self._c.knowledge.is_revoked(frame.author.key):
+            raise ProtocolError("revoked")
+        if topics is not self._c.topics:
+            self._earlier.receive(now, topics, topic, frame, payload)
+            return
         if frame.author is not None and not retain and not self._c.is_own(frame.author):
             self._c.peers.heard(frame.author, now)
         if frame.kind in _SLOT_KINDS:
             self._on_slot(now, topic, frame, payload, retain=retain)
         elif frame.kind in (Kind.SEGMENT, Kind.SEGMENT_PART):
             self._on_segment(now, topic, frame, payload, retain=retain)
-        elif frame.kind is Kind.FILL:
-            self._on_fill(now, topic, frame)
-        elif frame.kind is Kind.FILL_PART:
-            self._on_fill_part(now, topic, frame)
+        elif frame.kind is Kind.REKEY:
+            self._earlier.notice(now, topics, topic, frame, payload)
         else:
-            self._handlers[frame.kind](now, frame)
+            self._handlers[frame.kind](now, topic, frame)
 
-    def _emptied(self, now: Now, topic: str) -> None:
+    def _emptied(self, now: Now, topic: str, topics: Topics) -> None:
         """A slot was cleared."""
         if self._c.slots.written(topic):
             self._c.slots.seen(now, topic, b"")
         self._c.puller.segment(now, topic)
-        self._peers_emptied(topic)
+        if topics is self._c.topics:
+            self._peers_emptied(topic)
+        else:
+            self._earlier.emptied(topics, topic)
 
     def _peers_emptied(self, topic: str) -> None:
         group, leaves = self._c.topics.parse(topic)
@@ -100,7 +116,7 @@ class Inbox:
 
     def _on_slot(self, now: Now, topic: str, frame: Frame, payload: bytes, *, retain: bool) -> None:
         author = frame.author
-        page = self._slot_page(topic, frame.kind, author)
+        page = author and self._c.topics.slot_page(topic, frame.kind.name[0].lower(), author.origin)
         if author is None or page is None:
             raise ProtocolError("topic")
         if self._c.is_own(author):
@@ -114,24 +130,6 @@ class Inbox:
                 self._c.dispute(now, self._c.disputes.of_peer(peer))
         else:
             self._c.counters["dropped.counter"] += 1
-
-    def _slot_page(self, topic: str, kind: Kind, author: Author | None) -> int | None:
-        """The page a slot's topic names, when the topic is its author's slot of that kind; else None (P6.1)."""
-        group, leaves = self._c.topics.parse(topic)
-        if (
-            author is None
-            or group != kind.name[0].lower()
-            or not leaves
-            or leaves[0] != self._c.topics.leaf(author.origin)
-        ):
-            return None
-        if kind is not Kind.VECTOR:
-            return 0 if len(leaves) == 1 else None
-        return (
-            int(leaves[1])
-            if len(leaves) == 2 and leaves[1].isascii() and leaves[1].isdigit() and len(leaves[1]) < 5
-            else None
-        )
 
     def _own_slot(self, now: Now, topic: str, frame: Frame, payload: bytes, page: int) -> None:
         """Our own signature in our own slot: an echo, an earlier process's word, or the trace of a rollback (P7.2)."""
@@ -170,7 +168,7 @@ class Inbox:
             return False
         return message.seq > held.seq or self._c.knowledge.tip(held, message.seq) != message.tip
 
-    def _on_live(self, now: Now, frame: Frame) -> None:
+    def _on_live(self, now: Now, _: str, frame: Frame) -> None:
         batch, taken = self._take(frame.payload)
         peer = self._c.peers.get(OriginId(batch.origin)) if taken is Taken.STAGED else None
         if peer is not None:  # only its writer says a batch live: it is there
@@ -179,13 +177,13 @@ class Inbox:
     def _on_fill(self, now: Now, topic: str, frame: Frame) -> None:
         fill = decode_fill(frame.payload)
         batch, taken = self._take(unpack(Packed(fill.codec, fill.data)))
-        origin, held = OriginId(batch.origin), taken is Taken.HELD
+        origin, held = OriginId(batch.origin), _held(batch, taken)
         self._c.puller.fill(now, topic, origin, frame.author, fill.want, last=fill.last, held=held)
 
     def _on_fill_part(self, now: Now, topic: str, frame: Frame) -> None:
         message, author = decode_fill_part(frame.payload), frame.author
         batch = self._c.assembler.add(author.origin, message.part) if author is not None else None
-        origin, held = OriginId(message.part.origin), batch is not None and self._take(batch)[1] is Taken.HELD
+        origin, held = OriginId(message.part.origin), _held(*self._take(batch)) if batch is not None else None
         self._c.puller.fill(now, topic, origin, author, message.want, last=message.last, held=held)
 
     def _on_segment(self, now: Now, topic: str, frame: Frame, payload: bytes, *, retain: bool) -> None:
@@ -196,13 +194,15 @@ class Inbox:
         group, leaves = self._c.topics.parse(topic)
         if author is None or group != "m" or leaves[:1] != [self._c.topics.leaf(author.origin)]:
             raise ProtocolError("topic")
-        if frame.kind is Kind.SEGMENT:
-            self._take(frame.payload)
-        else:
-            batch = self._c.assembler.add(author.origin, decode_part(frame.payload))
-            if batch is not None:
-                self._take(batch)
-        self._c.puller.segment(now, topic)
+        held = self._take_segment(frame)
+        self._c.puller.segment(now, topic, author.origin, held=held)
+
+    def _take_segment(self, frame: Frame) -> int | None:
+        """Take what came from a mailbox slot; gives `held` as `Puller.fill` has it."""
+        batch: bytes | None = frame.payload
+        if frame.kind is Kind.SEGMENT_PART and frame.author is not None:
+            batch = self._c.assembler.add(frame.author.origin, decode_part(frame.payload))
+        return _held(*self._take(batch)) if batch is not None else None
 
     def _take(self, data: bytes) -> tuple[Batch, Taken]:
         batch = decode_batch(data)
@@ -211,17 +211,17 @@ class Inbox:
         self._c.counters[f"batches {taken.name.lower()}"] += 1
         return batch, taken
 
-    def _on_want(self, now: Now, frame: Frame) -> None:
+    def _on_want(self, now: Now, _: str, frame: Frame) -> None:
         want, author = decode_want(frame.payload), frame.author
         if author is None or self._c.is_own(author):
             return
-        if want.to in {state.id for state in self._c.knowledge.own_origins()}:
+        if self._c.knowledge.is_own(want.to):
             self._c.server.asked(author.origin, want, self._c.knowledge)
         else:
             asked = self._c.peers.get(OriginId(want.to))
             self._c.puller.others_want(now, want, asked.author.key if asked is not None else None)
 
-    def _on_ask(self, _: Now, frame: Frame) -> None:
+    def _on_ask(self, _now: Now, _topic: str, frame: Frame) -> None:
         ask = decode_ask(frame.payload)
         own = self._c.own_id()
         if frame.author is None or self._c.is_own(frame.author) or ask.to not in (None, own):
@@ -239,5 +239,10 @@ class Inbox:
         states = self._c.knowledge.states.values()
         self._c.vector.asked([state.id for state in states if state.key == key] or [OriginId(bytes(8))])
 
-    def _on_fence(self, now: Now, frame: Frame) -> None:
+    def _on_fence(self, now: Now, _: str, frame: Frame) -> None:
         self._c.fence.echoed(now, frame.payload)
+
+
+def _held(batch: Batch, taken: Taken) -> int:
+    """The last seq of a batch that is held as it is; 0 when something of it is not."""
+    return batch.last if taken is Taken.HELD else 0

@@ -34,6 +34,8 @@ class LiveInfo:
         own_clock_off_ms: how far ours seems off, when most others say so; 0 otherwise.
         mailbox_refused: segments the broker did not take.
         too_large: first seq of an own event that fits no mailbox; None when all fit.
+        epoch: number of the key epoch that the machine is in.
+        shut_out: "revoked" or "old token" when this device has no part in the group any more; else empty.
     """
 
     connected: bool
@@ -45,3 +47,5 @@ class LiveInfo:
     own_clock_off_ms: int
     mailbox_refused: int
     too_large: int | None
+    epoch: int = 1
+    shut_out: str = ""

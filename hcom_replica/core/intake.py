@@ -17,6 +17,7 @@ from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import OriginId
 from hcom_replica.limits import SPOOL_BYTES_MAX
 from hcom_replica.wire.batch import Batch
+from hcom_replica.wire.event import REDACTED
 
 _BATCH_COST_BYTES: Final = 1024
 _ITEM_COST_BYTES: Final = 64
@@ -35,6 +36,7 @@ class _Ahead(NamedTuple):
 
     state: OriginState
     seq: int
+    tip: bytes
 
 
 class Intake:
@@ -86,6 +88,7 @@ class Intake:
             self.duplicates += 1
             return Taken.HELD
         known = self._known(origin)
+        self._check_bound(origin, batch)
         if (known is None and batch.descriptor is None) or batch.first - 1 > max(
             self.have(origin), _base(batch, known)
         ):
@@ -94,6 +97,13 @@ class Intake:
         self._stage(verify_batch(self._outbox.keys.group, batch, known))
         self._release(origin)
         return Taken.STAGED
+
+    def _check_bound(self, origin: OriginId, batch: Batch) -> None:
+        """Nothing is taken of a revoked device beyond its cut (P12.11)."""
+        key = batch.descriptor.key if batch.descriptor is not None else None
+        cut = self._knowledge.cut(origin, key)
+        if cut is not None and batch.last > cut:
+            raise ProtocolError("revoked")
 
     def take(self) -> None:
         """Hand what is staged to the store, as one effect."""
@@ -110,7 +120,14 @@ class Intake:
         if batch.last > self._knowledge.have(origin):
             return False
         row = self._knowledge.log.commit_at_or_below(origin, batch.last)
-        return row is not None and row.seq == batch.last and row.signature == batch.commits[-1].signature
+        same = row is not None and row.seq == batch.last and row.signature == batch.commits[-1].signature
+        return same and not self._takes_bodies(origin, batch)
+
+    def _takes_bodies(self, origin: OriginId, batch: Batch) -> bool:
+        """Whether a batch of what is held has lost bodies that nothing known here says are to go (P3.10)."""
+        gone = [seq for seq, record in enumerate(batch.records, batch.first) if record[:1] == REDACTED]
+        root = self._knowledge.root_of(origin)
+        return any((root, seq) not in self._knowledge.redacted.known for seq in gone)
 
     def _known(self, origin: OriginId) -> OriginState | None:
         ahead = self._ahead.get(origin)
@@ -119,9 +136,17 @@ class Intake:
     def _stage(self, run: Run) -> None:
         self._staged.append(run)
         self.staged_bytes += run.commits[-1].cum - run.cum
-        if run.last > self.have(run.origin):
-            state = self._known(run.origin) or fresh_origin(self._outbox.keys.group, run.descriptor)
-            self._ahead[run.origin] = _Ahead(state, run.last)
+        state = self._known(run.origin) or fresh_origin(self._outbox.keys.group, run.descriptor)
+        if run.last > self.have(run.origin) and self._joins(run):
+            self._ahead[run.origin] = _Ahead(state, run.last, run.tips[-1])
+
+    def _joins(self, run: Run) -> bool:
+        """Whether a run goes on from what is held, as far as that is known: else it is no progress (P4.8)."""
+        before, ahead = run.first - 1, self._ahead.get(run.origin)
+        if ahead is not None and before == ahead.seq:
+            return run.prev == ahead.tip
+        held = self._knowledge.states.get(run.origin)
+        return held is None or before > held.seq or run.prev == self._knowledge.tip(held, before)
 
     def _put_aside(self, origin: OriginId, batch: Batch) -> None:
         size = _size(batch)

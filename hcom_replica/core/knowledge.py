@@ -10,14 +10,18 @@ from collections.abc import Iterable
 
 from hcom_replica.core.effects import Now
 from hcom_replica.core.members import Members, read_members
+from hcom_replica.core.membership import Membership, Viewer, judge
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.peers import Peer, Peers
 from hcom_replica.core.reader import LogReader
+from hcom_replica.core.redacted import RedactedPlaces
 from hcom_replica.ids import OriginId
+from hcom_replica.wire.epoch import EpochRecord, Notice
 from hcom_replica.wire.messages import Ack
 from hcom_replica.wire.signing import short
 
 _TIPS_KEPT = 4096
+_HEARD_KEPT = 4
 
 
 class Knowledge:
@@ -27,20 +31,30 @@ class Knowledge:
         log: the store.
         peers: all authors.
         lease_ms: a device not heard from for so long is no longer waited for by mailboxes.
+        viewer: on whose behalf members and epochs are judged; None for a group without a founder, which has no epochs.
+
+    Attributes:
+        redacted: the places of all redactions known.
     """
 
-    def __init__(self, log: LogReader, peers: Peers, lease_ms: int) -> None:
+    def __init__(self, log: LogReader, peers: Peers, lease_ms: int, viewer: Viewer | None = None) -> None:
         self.log = log
         self.peers = peers
+        self.redacted = RedactedPlaces(log)
         self._lease_ms = lease_ms
         self.states: dict[OriginId, OriginState] = {}
         self.own: OriginState | None = None
+        self.own_id: OriginId | None = None
         self.members = Members()
+        self.membership: Membership | None = None
+        self._viewer = viewer
+        self._heard: dict[bytes, Notice] = {}
         self._branches: dict[OriginId, list[OriginState]] = {}
         self._group = peers.group
         self._system = -1
         self._tips: dict[tuple[OriginId, int], bytes] = {}
         self._own_origins: list[OriginState] | None = None
+        self._own_ids: frozenset[OriginId] = frozenset()
         self._behind: dict[OriginId, int] = {}
         self._wanted: dict[OriginId, int] = {}
         self._stale: dict[OriginId, None] | None = None
@@ -53,7 +67,8 @@ class Knowledge:
         """
         own = self.log.own_origin()
         self.states = {state.id: state for state in self.log.origins()}
-        self.own = self.states[own.id] if own is not None else None
+        self.own_id = own.id if own is not None else None
+        self.own = self.states[self.own_id] if self.own_id is not None else None
         derived = sum(map(len, self._branches.values()))
         self._branches = {}
         for state in self.states.values():
@@ -65,10 +80,73 @@ class Knowledge:
         if system != self._system:
             self._system = system
             self.members = read_members(self.log)
+            self._judge_members()
         self._own_origins = self._stale = None
+        self.redacted.refresh()
+
+    def hear(self, notice: Notice) -> bool:
+        """Take a notice from anyone; return whether it changes anything (P12.14).
+
+        Of those by one author the newest few are kept: clones may have made epochs of one number.
+        """
+        before = self.membership
+        if before is None or all(before.is_noted(record) for record in notice.records):
+            return False
+        if notice.record.encoded in self._heard:
+            return False
+        self._heard[notice.record.encoded] = notice
+        self._judge_members()
+        after = self.membership
+        if after is None or notice.record not in after.records:
+            del self._heard[notice.record.encoded]
+            self._judge_members()
+            return False
+        self._drop_old(notice.record.author)
+        self._stale = None
+        return (before.current, before.revoked, before.shut_out) != (after.current, after.revoked, after.shut_out)
+
+    def _drop_old(self, author: bytes) -> None:
+        """Keep few of an author's notices, those of the highest numbers."""
+        own = [notice.record for notice in self._heard.values() if notice.record.author == author]
+        for record in sorted(own, key=lambda record: record.number)[:-_HEARD_KEPT]:
+            del self._heard[record.encoded]
+
+    def counts(self, record: EpochRecord) -> bool:
+        """Whether a record is among the valid ones."""
+        return self.membership is not None and record in self.membership.records
+
+    def _judge_members(self) -> None:
+        if self._viewer is not None:
+            keys = {state.key for state in self.states.values()}
+            heard = self._heard.values()
+            self.membership = judge(self._viewer, self.members.book, keys, self.members.retired, heard)
+
+    def is_revoked(self, key: bytes) -> bool:
+        """Whether a device is shut out of the group."""
+        return self.membership is not None and key in self.membership.revoked
+
+    def cut(self, origin: OriginId, key: bytes | None = None) -> int | None:
+        """The last seq of a revoked device's origin that is taken; None when it has no such bound (P12.11).
+
+        Args:
+            origin: whose.
+            key: its device's, when nothing is held of it yet.
+        """
+        if self.membership is None or not self.membership.revoked:
+            return None
+        state, peer = self.states.get(origin), self.peers.get(origin)
+        if state is not None or peer is not None:
+            key = state.key if state is not None else peer.author.key if peer is not None else key
+        return None if key is None else self.membership.cut(key, origin)
+
+    def bound(self, origin: OriginId) -> int | None:
+        """The last seq of an origin that counts, when its device has left or is revoked; None when there is none."""
+        bounds = (self.cut(origin), self.members.cap(origin))
+        return min((one for one in bounds if one is not None), default=None)
 
     def update(self, states: Iterable[OriginState]) -> None:
         """Take over the origins that a transaction has changed; all is read again only where more may have changed."""
+        self.redacted.refresh()
         for state in states:
             before = self.states.get(state.id)
             if not self._is_simple(before, state):
@@ -85,6 +163,8 @@ class Knowledge:
         """Whether an origin has grown by plain events, or is the first of a new device, with nothing but its hello."""
         if state.forks or state.id in self._branches or (self.own is not None and state.key == self.own.key):
             return False
+        if before is None and self._viewer is not None:
+            return False
         if before is not None:
             return state.system == before.system
         return state.system == 1 and state.generation == 1 and state.device not in self.members.names
@@ -97,11 +177,15 @@ class Knowledge:
     def target(self, origin: OriginId) -> int:
         """The highest seq that signed knowledge says exists and counts."""
         peer = self.peers.get(origin)
-        stated = set(self.members.linked.get(origin, ()))
-        if peer is not None and peer.head is not None:
-            stated.add((peer.head.seq, peer.head.tip))
-        known = max((seq for seq, tip in stated if not self._elsewhere(origin, seq, tip)), default=0)
-        cap = self.members.cap(origin)
+        head = peer.head if peer is not None else None
+        if origin in self.members.linked or origin in self._branches:
+            stated = set(self.members.linked.get(origin, ()))
+            if head is not None:
+                stated.add((head.seq, head.tip))
+            known = max((seq for seq, tip in stated if not self._elsewhere(origin, seq, tip)), default=0)
+        else:
+            known = head.seq if head is not None else 0
+        cap = self.bound(origin)
         return known if cap is None else min(known, max(cap, self.have(origin)))
 
     def _claimed(self, origin: OriginId) -> int:
@@ -111,9 +195,15 @@ class Knowledge:
 
     def holds(self, state: OriginState, ack: Ack) -> bool:
         """Whether a claim about a held seq is true of what is held, under the origin's name or a branch's."""
-        names = [state, *self._branches.get(state.id, ())]
-        held = [name for name in names if name.base < ack.seq <= name.seq]
+        branches = self._branches.get(state.id, ())
+        if ack.seq == state.seq and state.tip.startswith(ack.digest):
+            return True
+        held = [name for name in (state, *branches) if name.base < ack.seq <= name.seq]
         return any(self.tip(name, ack.seq).startswith(ack.digest) for name in held)
+
+    def is_forked(self, origin: OriginId) -> bool:
+        """Whether branches of an origin are held: what others call by its name may be one of them."""
+        return origin in self._branches
 
     def _elsewhere(self, origin: OriginId, seq: int, tip: bytes) -> bool:
         """Whether a prefix that is stated of an origin is a branch of it that has another name by now, and is held."""
@@ -148,26 +238,30 @@ class Knowledge:
             self._judge(origin, claims.get(origin, 0))
 
     def _judge(self, origin: OriginId, hinted: int) -> None:
-        have, target, cap = self.have(origin), self.target(origin), self.members.cap(origin)
+        have, target, cap = self.have(origin), self.target(origin), self.bound(origin)
         claimed = self._claimed(origin) if origin in self._branches else hinted
         wanted = max(target, claimed if cap is None else min(claimed, cap))
         _set(self._behind, origin, target - have)
         _set(self._wanted, origin, wanted if wanted > have else 0)
 
     def active(self, now: Now) -> list[Peer]:
-        """Current peers that have not left and were heard from within the lease."""
+        """Current peers that have not left, are not revoked, and were heard from within the lease."""
         return [
             peer
             for peer in self.peers.current(self.own)
-            if peer.device not in self.members.retired and now.wall_ms - peer.heard_ms < self._lease_ms
+            if peer.device not in self.members.retired
+            and not self.is_revoked(peer.author.key)
+            and now.wall_ms - peer.heard_ms < self._lease_ms
         ]
 
     def acked(self, peer: Peer, origin: OriginId) -> int:
         """The seq of an origin that a peer's vector acknowledges: its bytes must equal ours; 0 when none."""
         ack = peer.acks.get(origin)
+        if ack is None:
+            return 0
         state = self.states.get(origin)
-        if ack is None or state is None or not state.base < ack.seq <= state.seq:
-            return state.base if ack is not None and state is not None and ack.seq == state.base else 0
+        if state is None or not state.base < ack.seq <= state.seq:
+            return state.base if state is not None and ack.seq == state.base else 0
         if any(not page.durable for page in peer.pages.values()):
             return 0
         return ack.seq if self.tip(state, ack.seq)[:8] == ack.digest else 0
@@ -184,13 +278,24 @@ class Knowledge:
             self._tips[state.id, seq] = found
         return found
 
+    def root_of(self, origin: OriginId) -> OriginId:
+        """The origin that is not derived, of one that may be; itself where nothing is held of it."""
+        state = self.states.get(origin)
+        return origin if state is None or not state.forks else short(state.root(self._group))
+
     def own_origins(self) -> list[OriginState]:
         """All origins written by this device's key, the current one last. Not to be changed."""
         if self._own_origins is None:
             own = self.own
             mine = [] if own is None else [state for state in self.states.values() if state.key == own.key]
             self._own_origins = sorted(mine, key=lambda state: own is not None and state.id == own.id)
+            self._own_ids = frozenset(state.id for state in mine)
         return self._own_origins
+
+    def is_own(self, origin: OriginId | bytes) -> bool:
+        """Whether an origin is one of `own_origins`."""
+        self.own_origins()
+        return origin in self._own_ids
 
 
 def _set(numbers: dict[OriginId, int], origin: OriginId, number: int) -> None:

@@ -6,13 +6,15 @@ is known; `tick` decides what to do about it; `effects` hands it out in the orde
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final, Protocol
 
 from hcom_replica.core.context import Context
-from hcom_replica.core.effects import Effect, NotePeers, Now
+from hcom_replica.core.effects import Disconnect, Effect, NotePeers, Now
 from hcom_replica.core.flush import FlushResult
 from hcom_replica.core.inbox import Inbox
 from hcom_replica.core.info import LiveInfo, WaitResult
+from hcom_replica.core.membership import Membership
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.place import Gap, Misfit
 from hcom_replica.core.reader import OwnTip
@@ -22,7 +24,9 @@ from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import OriginId
 from hcom_replica.wire.codec import encode
 from hcom_replica.wire.frame import Author, Kind, Signer, pack
+from hcom_replica.wire.keys import GroupKeys
 from hcom_replica.wire.messages import ASK_OFF, Ask, Index
+from hcom_replica.wire.topics import Topics
 
 _RATE_MS: Final = 10_000
 _LOOK_FREELY: Final = 16
@@ -41,8 +45,8 @@ class Machine:
 
     def __init__(self, context: Context) -> None:
         self._c = context
-        self._inbox = Inbox(context)
-        self._stored: list[tuple[int, int]] = []
+        self._inbox = Inbox(context, self._heard_of_epoch)
+        self._stored: deque[tuple[int, int]] = deque()
         self._now = Now(0, 0)
         self._since_ms: int | None = None
         self._dirty = True
@@ -52,6 +56,7 @@ class Machine:
         self._heads_read = False
         self._mailbox_ms = 0
         self._mailbox_skipped = False
+        self._shut_out = ""
         if self._c.knowledge.own is None:
             self._c.reopen("first")
 
@@ -74,7 +79,7 @@ class Machine:
         self._since_ms = now.wall_ms
         self._c.link_up(packet_bytes_max)
         self._c.peers.new_connection()
-        self._c.fence.link_up(now)
+        self._c.fence.link_up(now, [state.id for state in self._c.knowledge.own_origins()])
         self._c.puller.link_up(now)
         self._c.mailbox.link_up()
 
@@ -83,8 +88,11 @@ class Machine:
         self._step(now)
         self._since_ms, self._heads_read = None, False
         self._c.outbox.forget()
-        for part in (self._c.head, self._c.vector, self._c.standing, self._c.server, self._c.mailbox, self._c.nudge):
+        context = self._c
+        for part in (context.head, context.vector, context.standing, context.server, context.mailbox, context.nudge):
             part.closed()
+        context.earlier.closed()
+        context.rekey.settled()
         self._c.fence.link_down()
         self._c.puller.link_down()
         self._c.slots.forget()
@@ -120,16 +128,19 @@ class Machine:
         before, held = self._c.knowledge.own, self._c.knowledge.states
         self._c.knowledge.reload()
         own = self._c.knowledge.own
+        self._c.rekey.settled()
         if own is None:
             return
         self._c.reopening = False
         if before is None or before.id != own.id:
             self._new_origin(now, before)
+        if self._turned():
+            return
         if any(held.get(state.id) != state for state in self._c.knowledge.states.values() if state.id != own.id):
             self._c.vector.moved()  # own appends alone are told by the head
         if before is None or (before.id, before.seq) != (own.id, own.seq):
             self._c.mailbox.moved(now)
-            if self._c.fence.open:
+            if self._c.fence.open and not self._c.rekey.silent:
                 self._c.head.moved(now)
                 self._c.live.moved(now, self._c.knowledge, self._c.room, listeners=self._c.listeners(now))
 
@@ -142,7 +153,8 @@ class Machine:
         else:
             self._c.knowledge.update(report.states)
         self._c.intake.settled()
-        self._stored = [entry for entry in self._stored if now.mono_ms - entry[0] < _RATE_MS]
+        while self._stored and now.mono_ms - self._stored[0][0] >= _RATE_MS:
+            self._stored.popleft()
         self._stored.append((now.mono_ms, report.events))
         self._c.counters["events stored"] += report.events
         for origin, outcome in zip(self._c.intake.handed, report.outcomes, strict=True):
@@ -153,6 +165,7 @@ class Machine:
         for fork in report.forks:
             self._c.outbox.trace("fork", kept=fork.kept.hex(), derived=fork.derived.hex(), base=fork.base)
         self._c.vector.moved()
+        self._turned()
         own = self._c.knowledge.own
         if own is not None and (before is None or before.id != own.id):
             self._new_origin(now, before)
@@ -168,7 +181,7 @@ class Machine:
         if isinstance(placement, Misfit):
             further = self._c.puller.misfit(now, self._c.knowledge, outcome.origin, placement.before)
         if isinstance(placement, Refused | Gap | Misfit) and not (further and outcome.origin == origin):
-            self._c.puller.unplaced(now, origin)
+            self._c.puller.unplaced(now, origin, outcome.origin)
 
     def ingest_failed(self, now: Now) -> None:
         """The store could not take what was staged: it is asked for again."""
@@ -195,6 +208,9 @@ class Machine:
         if self._c.fence.tick(now):
             self._opened(now)
         if signer is None:
+            return
+        self._c.rekey.tick(now, is_open=self._c.fence.open and not self._c.reopening)
+        if self._c.rekey.silent:
             return
         self._c.puller.tick(now, knowledge, signer)
         self._c.server.pump(knowledge, signer, self._c.room)
@@ -250,13 +266,16 @@ class Machine:
         """Clear every slot of ours on the broker, of all our incarnations; nothing is written after that."""
         self._step(now)
         self._forgetting = True
-        topics, settings = self._c.topics, self._c.settings
-        for origin in [state.id for state in self._c.knowledge.own_origins()]:
-            names = [topics.head(origin), topics.index(origin), topics.standing(origin), topics.presence(origin)]
-            names += [topics.vector(origin, page) for page in range(len(pages_of(self._c.knowledge.states)))]
-            names += [topics.segment(origin, slot) for slot in range(settings.mailbox_slots)]
-            for name in names:
-                self._c.outbox.publish(name, b"", retain=True)
+        for topics in (self._c.topics, *self._c.topics.earlier.values()):
+            for origin in [state.id for state in self._c.knowledge.own_origins()]:
+                self._forget_slots(topics, origin)
+
+    def _forget_slots(self, topics: Topics, origin: OriginId) -> None:
+        names = [topics.head(origin), topics.index(origin), topics.standing(origin), topics.presence(origin)]
+        names += [topics.vector(origin, page) for page in range(len(pages_of(self._c.knowledge.states)))]
+        names += [topics.segment(origin, slot) for slot in range(self._c.settings.mailbox_slots)]
+        for name in [*names, topics.rekeyed(origin)]:
+            self._c.outbox.publish(name, b"", retain=True)
 
     # --- outputs --------------------------------------------------------------------------------------------
 
@@ -272,12 +291,15 @@ class Machine:
         """Monotonic ms when `tick` is wanted; the past when it is wanted at once."""
         if self._dirty:
             return self._now.mono_ms
-        parts: list[_Timed] = [self._c.fence, self._c.puller]
-        if self._c.fence.open:
-            parts += [self._c.slots, self._c.head, self._c.vector, self._c.nudge, self._c.flusher]
+        parts: list[_Timed] = [self._c.fence, self._c.rekey]
+        silent = self._c.rekey.silent
+        if not silent:
+            parts.append(self._c.puller)
+        if self._c.fence.open and not silent:
+            parts += [self._c.slots, self._c.head, self._c.vector, self._c.nudge, self._c.flusher, self._c.earlier]
         times = [time for time in (part.wake_at() for part in parts) if time is not None]
-        mailbox_ms = self._c.mailbox.wake_at() if self._c.fence.open else None
-        if mailbox_ms is not None or self._mailbox_skipped:
+        mailbox_ms = self._c.mailbox.wake_at() if self._c.fence.open and not silent else None
+        if mailbox_ms is not None or (self._mailbox_skipped and not silent):
             times.append(max(mailbox_ms or 0, self._mailbox_ms))
         return min(times, default=None)
 
@@ -299,7 +321,24 @@ class Machine:
             -skews[len(skews) // 2] if most_off else 0,
             self._c.mailbox.refused,
             self._c.mailbox.too_large,
+            self.epoch.epoch,
+            self._shut_out,
         )
+
+    @property
+    def membership(self) -> Membership | None:
+        """Who is a member, in which epoch; None for a group without a founder."""
+        return self._c.knowledge.membership
+
+    @property
+    def epoch(self) -> GroupKeys:
+        """The key epoch that this device is in."""
+        return self._c.topics.keys
+
+    @property
+    def epochs(self) -> list[GroupKeys]:
+        """The key epochs under whose topics this device speaks: the present one, then earlier ones."""
+        return [self.epoch, *(topics.keys for topics in self._c.topics.earlier.values())]
 
     @property
     def off_requested(self) -> bool:
@@ -328,8 +367,23 @@ class Machine:
         self._heads_read = True
         self._c.outbox.trace("fence passed")
         signer = self._c.signer()
-        if signer is not None and not self._c.reopening:
+        if signer is not None and not self._c.reopening and not self._c.rekey.silent:
             self._announce(now, signer)
+
+    def _heard_of_epoch(self) -> None:
+        self._turned()
+
+    def _turned(self) -> bool:
+        """Whether another epoch is the present one now, or is heard of: a new connection says and hears the rest."""
+        membership = self._c.knowledge.membership
+        shut_out = membership.shut_out if membership is not None else ""
+        if not self._c.turn_epoch(self._now) and shut_out == self._shut_out:
+            return False
+        self._shut_out = shut_out
+        self._c.outbox.trace("key epoch", number=self._c.topics.keys.epoch, shut_out=shut_out)
+        if self._c.fence.connected:
+            self._c.outbox.emit(Disconnect("the group's key has changed"))
+        return True
 
     def _announce(self, now: Now, signer: Signer) -> None:
         self._tidy()
@@ -350,8 +404,7 @@ class Machine:
             for name in [*names, *(self._c.topics.vector(peer.origin, page) for page in peer.pages)]:
                 self._c.outbox.publish(name, b"", retain=True)
             peer.presence = peer.standing = None
-            peer.pages.clear()
-            peer.acks.clear()
+            self._c.peers.forget_vector(peer)
 
     def _write_slots(self, now: Now, signer: Signer) -> None:
         knowledge, listeners = self._c.knowledge, self._c.listeners(now)
@@ -360,14 +413,17 @@ class Machine:
         self._c.head.tick(now)
         if self._c.vector.is_due(now):
             self._c.vector.tick(now, signer, knowledge, len(knowledge.active(now)) + 1)
-        missing = list(knowledge.wanted()) if self._closing else self._c.puller.stuck(now)
-        self._c.standing.tick(now, signer, knowledge, missing)
+        hunted, missing = self._c.puller.hunted(), self._c.puller.stuck(now)
+        if self._closing:
+            missing = [origin for origin in {**knowledge.wanted(), **hunted} if not self._c.puller.waits(origin)]
+        self._c.standing.tick(now, signer, knowledge, missing, hunted)
         urgent = self._closing or self._c.flusher.urgent(now, listeners=listeners)
         self._mailbox_skipped = not urgent and now.mono_ms < self._mailbox_ms
         if not self._mailbox_skipped:
             self._c.mailbox.tick(now, knowledge, signer, self._c.room, urgent=urgent)
             self._mailbox_ms = now.mono_ms + self._pause_ms()
-        self._c.nudge.tick(now, knowledge, signer, self._c.vector)
+        self._c.nudge.tick(now, knowledge, signer)
+        self._c.earlier.tick(now, signer, knowledge)
         if self._greeting_due:
             self._greeting_due = False
             self._c.presence.say(now, signer, online=False)
@@ -386,7 +442,7 @@ class Machine:
         self._c.outbox.trace("new incarnation", origin=(self._c.own_id() or b"").hex())
         signer = self._c.signer()
         self._c.reopening = False
-        if signer is not None and self._c.fence.open:
+        if signer is not None and self._c.fence.open and not self._c.rekey.silent:
             self._announce(now, signer)
 
     def _pause_ms(self) -> int:

@@ -45,6 +45,9 @@ class Mailbox:
         self._unproven: set[int] = set()
         self._doubted: set[int] = set()
         self._superseded: dict[int, Segment] = {}
+        self._stale: dict[int, Segment] = {}
+        self._emptying = False
+        self._unchecked = False
         self._index_seen = False
         self._leftover = False
         self.too_large: int | None = None
@@ -67,6 +70,7 @@ class Mailbox:
         self._leftover = len(lines) < len(index.segments)
         self._ring, self._taken = lines, set(lines)
         self._unproven = set(lines) if first else set()
+        self._unchecked = self._unchecked or first
 
     def link_up(self) -> None:
         """A new connection: the broker has yet to show that it still has our ring."""
@@ -102,7 +106,8 @@ class Mailbox:
 
     def new_origin(self) -> list[Segment]:
         """A new incarnation has a ring of its own; return what the old one holds, which stays until all have it."""
-        left = self._lines()
+        left = self._lines({**self._stale, **self._ring})
+        self._unchecked = self._unchecked or bool(self._stale)
         self._forget_ring()
         self.too_large = None
         return left
@@ -121,8 +126,10 @@ class Mailbox:
             self.too_large = None
         if self._clear(now, demand, signer):
             return
+        self._let_go_of_bodies(now, knowledge, demand)
         self._doubt(demand, signer)
         to_clear = bool(self._ring or self._leftover or demand.earlier_rings())
+        urgent = urgent or self._emptying
         if self._clock.is_due(now, demand, self.runs(), urgent=urgent, to_clear=to_clear):
             self._write(now, knowledge, demand, signer, room)
 
@@ -183,9 +190,11 @@ class Mailbox:
                 break
             written.update({one.line.slot: one.payload for one in sealed})
         payloads = {slot: payload for slot, payload in written.items() if slot in self._ring}
+        named = {**self._superseded, **self._ring}
+        if self._emptying:
+            payloads.update((slot, b"") for slot in range(self._settings.mailbox_slots) if slot not in named)
         if payloads:
             self._clock.wrote(now)
-            named = {**self._superseded, **self._ring}
             self._writer.write(now, signer, [named[slot] for slot in sorted(named)], payloads)
 
     def _put(self, signer: Signer, step: Step, ready: Bundle, plan: RingPlan) -> list[Sealed] | None:
@@ -220,6 +229,7 @@ class Mailbox:
         self._taken.add(slot)
         if self._writer.settled():
             self._superseded.clear()
+            self._emptied()
 
     def _refuse(self, slots: list[int]) -> None:
         """The broker did not take slots, or the index that names them."""
@@ -238,6 +248,43 @@ class Mailbox:
             self._leftover = True
         self._drop(slots)
 
+    # --- redactions ---------------------------------------------------------------------------------------
+
+    def _let_go_of_bodies(self, now: Now, knowledge: Knowledge, demand: Demand) -> None:
+        """P8.11: segments that hold a body which is to go are written anew, and the slots that are not named emptied.
+
+        Those may hold it as well: what a merge has taken in lies there until its slot is needed.
+        """
+        places = knowledge.redacted.take_fresh()
+        if self._unchecked:  # another process may have written the ring before it knew
+            places, self._unchecked = set(knowledge.redacted.known), False
+        if not places:
+            return
+
+        def holds(segment: Segment) -> bool:
+            root = knowledge.root_of(OriginId(segment.origin))
+            return any(root == origin and segment.first <= seq <= segment.last for origin, seq in places)
+
+        for peer in demand.earlier_rings():
+            if peer.index is not None and any(map(holds, peer.index.segments)):
+                self._writer.clear(now, peer.origin, peer.index.slots)
+                peer.index = None
+        stale = {slot: line for slot, line in {**self._superseded, **self._ring}.items() if holds(line)}
+        own = {knowledge.root_of(state.id) for state in knowledge.own_origins()}
+        if stale or ((self._ring or self._leftover) and any(origin in own for origin, _ in places)):
+            self._outbox.trace("mailbox written anew without bodies", slots=len(stale))
+            self._stale.update(stale)
+            self._emptying = self._leftover = True
+            self._drop(stale)
+            for slot in stale:
+                self._superseded.pop(slot, None)
+                self._read.forget(slot)
+
+    def _emptied(self) -> None:
+        """No slot holds what no index names."""
+        self._stale.clear()
+        self._emptying = False
+
     # --- clearing -----------------------------------------------------------------------------------------
 
     def _clear(self, now: Now, demand: Demand, signer: Signer) -> bool:
@@ -250,6 +297,7 @@ class Mailbox:
             self._ring.clear()
             self._taken.clear()
             self._leftover = False
+            self._emptied()
             cleared = True
         for peer in demand.earlier_rings():
             if peer.index is not None and peer.index.segments and all(map(demand.is_over, peer.index.segments)):
@@ -262,10 +310,10 @@ class Mailbox:
         """Something of ours lies on the broker, and nobody needs it, even what lies there and does not count."""
         if self._leftover and demand.low < demand.own.seq:
             return False
-        return bool(self._ring or self._leftover) and all(map(demand.is_over, self._lines()))
+        return bool(self._ring or self._leftover) and all(map(demand.is_over, self._lines(self._ring)))
 
-    def _lines(self) -> list[Segment]:
-        return [self._ring[slot] for slot in sorted(self._ring)]
+    def _lines(self, ring: dict[int, Segment]) -> list[Segment]:
+        return [ring[slot] for slot in sorted(ring)]
 
     def _drop(self, slots: Iterable[int]) -> None:
         for slot in slots:
@@ -276,6 +324,7 @@ class Mailbox:
         self._ring.clear()
         self._taken.clear()
         self._superseded.clear()
+        self._emptied()
         self._unproven.clear()
         self._read.verified.clear()
         self._leftover = False

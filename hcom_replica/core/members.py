@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from hcom_replica.core.hello import Hello, Link, Rename, Retire, Return, read_system
+from hcom_replica.core.book import Book
+from hcom_replica.core.hello import Hello, Link, Rename, Replace, Retire, Return, read_system
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.reader import LogReader
 from hcom_replica.ids import ORIGIN_BYTES, OriginId
@@ -22,15 +23,21 @@ class Members:
     Attributes:
         names: device id -> the name it last stated.
         retired: device id -> origin -> last seq that counts, for devices that have left.
+        replacing: device id -> the one whose place it asks to take.
         linked: origin -> (seq, c) that later incarnations of its device state to have held of it.
+        book: what is said of epochs.
     """
 
     names: dict[bytes, str] = field(default_factory=dict)
     retired: dict[bytes, dict[OriginId, int]] = field(default_factory=dict)
     linked: dict[OriginId, set[tuple[int, bytes]]] = field(default_factory=dict)
+    book: Book = field(default_factory=Book)
+    replacing: dict[bytes, bytes] = field(default_factory=dict)
 
     def cap(self, origin: OriginId) -> int | None:
         """The last seq of an origin that counts, when its device has left; None when there is no such bound."""
+        if not self.retired:
+            return None
         caps = [last[origin] for last in self.retired.values() if origin in last]
         return max(caps) if caps else None
 
@@ -40,11 +47,12 @@ def read_members(log: LogReader) -> Members:
     members = Members()
     states = {state.id: state for state in log.origins()}
     devices = {state.id: state.device for state in states.values()}
-    for origin, _, event in log.system_events():
+    for origin, seq, event in log.system_events():
         stated = read_system(event.kind, event.body)
         device = devices.get(origin)
         if device is None:
             continue
+        members.book.note(states[origin], seq, stated)
         if isinstance(stated, Hello | Rename):
             members.names[device] = stated.name
         if isinstance(stated, Hello) and stated.link is not None and states[origin].generation > 1:  # P2.2
@@ -55,6 +63,8 @@ def read_members(log: LogReader) -> Members:
             _note_retired(members, stated)
         elif isinstance(stated, Return):
             members.retired.pop(_hex(stated.device), None)
+        elif isinstance(stated, Replace):
+            members.replacing[device] = _hex(stated.device)
     return members
 
 

@@ -13,7 +13,7 @@ from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.outbox import Outbox
 from hcom_replica.core.peers import Peer
 from hcom_replica.core.settings import Settings
-from hcom_replica.core.vectors import VectorSlots
+from hcom_replica.core.vectors import word_ms
 from hcom_replica.ids import OriginId
 from hcom_replica.wire.codec import encode
 from hcom_replica.wire.frame import Kind, Signer, pack
@@ -28,10 +28,10 @@ _Word = tuple[int, int]
 
 
 class _Silence(NamedTuple):
-    """A device that lacks something: its last word, and when to ask."""
+    """A device that lacks something: its last word, and since when it is waited for another."""
 
     word: _Word
-    due_ms: int
+    since_ms: int
 
 
 class Nudge:
@@ -42,50 +42,57 @@ class Nudge:
         self._topics = topics
         self._settings = settings
         self._silent: dict[OriginId, _Silence] = {}
+        self._due_ms: int | None = None
         self._look_ms = 0
         self._ask_ms = 0
+        self._part: float | None = None
 
     def closed(self) -> None:
         """The link has ended."""
         self._silent.clear()
+        self._due_ms = None
         self._look_ms = self._ask_ms = 0
 
-    def tick(self, now: Now, knowledge: Knowledge, signer: Signer, pages: VectorSlots) -> None:
-        """Ask whoever has been silent for too long.
-
-        Args:
-            now: the time.
-            knowledge: what is known.
-            signer: who asks.
-            pages: how long all pages of a vector take, which is to be waited for, and one, which an answer costs.
-        """
+    def tick(self, now: Now, knowledge: Knowledge, signer: Signer) -> None:
+        """Ask whoever has been silent for longer than all pages of a vector take; an answer costs one."""
         if now.mono_ms < self._look_ms:
             return
-        patience_ms = max(self._settings.nudge_ms, pages.round_ms)
+        devices = len(knowledge.active(now)) + 1
+        page_ms, round_ms = word_ms(self._settings, len(knowledge.states), devices)
+        patience_ms = self._patience_ms(page_ms, round_ms)
         lacking = {peer.origin: _word(knowledge, peer) for peer in self._lacking(now, knowledge)}
         self._look_ms = now.mono_ms + len(knowledge.peers.current(knowledge.own)) * _LOOK_MS
         self._silent = {origin: silence for origin, silence in self._silent.items() if origin in lacking}
         for origin, word in lacking.items():
             silence = self._silent.get(origin)
             if silence is None or silence.word != word:
-                self._silent[origin] = _Silence(word, now.mono_ms + patience_ms)
-            elif now.mono_ms >= max(silence.due_ms, self._ask_ms):
+                self._silent[origin] = _Silence(word, now.mono_ms)
+            elif now.mono_ms >= max(silence.since_ms + patience_ms, self._ask_ms):
                 self._ask(signer, origin)
-                self._ask_ms = now.mono_ms + pages.page_ms
-                self._silent[origin] = _Silence(word, now.mono_ms + patience_ms)
+                self._ask_ms = now.mono_ms + page_ms
+                self._silent[origin] = _Silence(word, now.mono_ms)
+        since_ms = min((silence.since_ms for silence in self._silent.values()), default=None)
+        self._due_ms = None if since_ms is None else since_ms + patience_ms
 
     def wake_at(self) -> int | None:
         """When `tick` is wanted, while the fence is open."""
-        due_ms = min((silence.due_ms for silence in self._silent.values()), default=None)
-        return None if due_ms is None else max(due_ms, self._ask_ms, self._look_ms)
+        return None if self._due_ms is None else max(self._due_ms, self._ask_ms, self._look_ms)
+
+    def _patience_ms(self, page_ms: int, round_ms: int) -> int:
+        """How long a device may be silent; in a large group a random time longer, or all who wait would ask at once."""
+        if round_ms <= self._settings.nudge_ms:
+            return self._settings.nudge_ms
+        if self._part is None:
+            self._part = self._outbox.rng.random()
+        return round_ms + int(self._part * page_ms)
 
     def _lacking(self, now: Now, knowledge: Knowledge) -> list[Peer]:
-        own = knowledge.own_origins()
+        own = [(state.id, state.seq) for state in knowledge.own_origins()]
         return [
             peer
             for peer in knowledge.active(now)
             if peer.online(now, self._settings.online_ms)
-            and (peer.standing is not None or any(knowledge.acked(peer, state.id) < state.seq for state in own))
+            and (peer.standing is not None or any(knowledge.acked(peer, origin) < seq for origin, seq in own))
         ]
 
     def _ask(self, signer: Signer, origin: OriginId) -> None:
@@ -95,5 +102,5 @@ class Nudge:
 
 
 def _word(knowledge: Knowledge, peer: Peer) -> _Word:
-    acked = sum(knowledge.acked(peer, state.id) for state in knowledge.own_origins())
+    acked = sum(knowledge.acked(peer, state.id) for state in knowledge.own_origins()) if peer.acks else 0
     return acked, peer.standing.counter if peer.standing is not None else 0

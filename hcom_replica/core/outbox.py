@@ -55,9 +55,11 @@ class Outbox:
         """Add a line for the log."""
         self.effects.append(Trace(event, tuple(fields.items())))
 
-    def seal(self, topic: str, kind: Kind, signer: Signer | None, packed: Packed) -> bytes:
-        """Make the MQTT payload of a message for one topic."""
-        return close_frame(self.keys, topic, kind, signer, packed, self.rng.randbytes(NONCE_BYTES))
+    def seal(
+        self, topic: str, kind: Kind, signer: Signer | None, packed: Packed, keys: GroupKeys | None = None
+    ) -> bytes:
+        """Make the MQTT payload of a message for one topic, of the present epoch unless keys of another are given."""
+        return close_frame(keys or self.keys, topic, kind, signer, packed, self.rng.randbytes(NONCE_BYTES))
 
     def publish(self, topic: str, payload: bytes, *, retain: bool, done: Done | None = None) -> None:
         """Publish a sealed payload; `done` is called with the broker's answer, never after the link has ended."""

@@ -10,6 +10,7 @@ from hcom_replica.core.origin import OriginState
 from hcom_replica.core.reader import LogReader, StoredRun
 from hcom_replica.limits import BATCH_RAW_BYTES_AIM, COMMIT_BYTES_MAX
 from hcom_replica.wire.batch import Batch, Commit, encode_batch
+from hcom_replica.wire.event import encoded_bytes
 from hcom_replica.wire.frame import Packed, pack
 from hcom_replica.wire.messages import Part
 from hcom_replica.wire.signing import hash32
@@ -101,7 +102,7 @@ def _cut(run: StoredRun, first: int, last: int) -> StoredRun:
     commits = run.commits[: 1 + sum(1 for row in run.commits[:-1] if row.seq < last)]
     known = max(first - run.first, 0)
     skipped, records = run.records[:known], run.records[known : commits[-1].seq - run.first + 1]
-    return StoredRun(run.first + known, walk(run.prev, skipped), run.cum + sum(map(len, skipped)), records, commits)
+    return StoredRun(run.first + known, walk(run.prev, skipped), run.cum + encoded_bytes(skipped), records, commits)
 
 
 def _parts(state: OriginState, run: StoredRun, packed: Packed, room: int) -> tuple[Part, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from hcom_replica.core.effects import Now
 from hcom_replica.core.origin import OriginState
@@ -38,8 +38,30 @@ Note = tuple[int, OriginId, int, int, bytes]
 
 _AUTHOR_BYTES: Final = 32 + 12
 _PEERS_MAX: Final = 4096
-_NOTHING: Final = Ack(0, b"")
+_ENTRY_BYTES: Final = 24
+_PAGES_MAX: Final = 1024
+"""Pages of a vector (protocol-v1 section 9)."""
+
+CLAIMS_MAX: Final = 1 << 20
+"""Lines of all vectors, indexes and standing wants: what a thousand devices say of a thousand. 300 MiB at most."""
+
+NOTHING: Final = Ack(0, b"")
+"""What is claimed of an origin by whoever says nothing of it."""
 SlotMessage = Head | VectorPage | Index | Standing | Presence
+
+
+class Place(NamedTuple):
+    """A mailbox segment, and where it stands.
+
+    Attributes:
+        writer: whose ring it is.
+        segment: the line of the index.
+        prefix: of the topics of an earlier epoch; empty in the present one.
+    """
+
+    writer: OriginId
+    segment: Segment
+    prefix: str = ""
 
 
 @dataclass(slots=True)
@@ -48,13 +70,15 @@ class Peer:
 
     Attributes:
         author: key, incarnation, origin.
+        number: how many were heard of before it.
         origin: the origin it writes.
         device: 8 bytes for the device in all its incarnations.
         generation: which incarnation of its device it is.
         head: newest; None when none was seen.
         pages: vector page -> newest.
-        acks: what it says it durably holds, from all pages.
+        acks: what it says it durably holds, from all pages. Replaced, never changed.
         index: of its mailbox; None when it has none.
+        rings: topic prefix of an earlier epoch -> index of the mailbox that it has there.
         standing: its standing want; None when it has none.
         presence: newest; None when none was seen.
         heard_ms: wall time when it was last heard from (live), or its own statement in a retained message.
@@ -63,10 +87,12 @@ class Peer:
     """
 
     author: Author
+    number: int = 0
     head: Head | None = None
     pages: dict[int, VectorPage] = field(default_factory=dict)
     acks: dict[OriginId, Ack] = field(default_factory=dict)
     index: Index | None = None
+    rings: dict[str, Index] = field(default_factory=dict)
     standing: Standing | None = None
     presence: Presence | None = None
     heard_ms: int = 0
@@ -86,6 +112,16 @@ class Peer:
         """How far its clock is off beyond the drift bound, from live messages; 0 when it is within."""
         return self.skew_ms if self.skew_ms is not None and abs(self.skew_ms) > DRIFT_MS_MAX else 0
 
+    def claims(self, origin: OriginId, first: int) -> bool:
+        """Whether it says that it holds the seq `first` of an origin."""
+        return self.claimed(origin) >= first
+
+    def claimed(self, origin: OriginId) -> int:
+        """The highest seq of an origin that it says it holds; 0 for none."""
+        ack = self.acks.get(origin)
+        said = ack.seq if ack is not None else 0
+        return max(said, self.head.seq) if self.origin == origin and self.head is not None else said
+
     def online(self, now: Now, within_ms: int) -> bool:
         """Whether it is worth asking: it says so and was heard from lately, or was heard from just now."""
         if self.presence is not None and not self.presence.online:
@@ -96,7 +132,10 @@ class Peer:
 
 
 class Peers:
-    """All authors heard of.
+    """All authors heard of, in bounded memory.
+
+    Attributes:
+        claims_count: lines of all vectors, indexes and standing wants, at most CLAIMS_MAX.
 
     Args:
         group: 16 bytes.
@@ -105,6 +144,7 @@ class Peers:
 
     def __init__(self, group: bytes, notes: Iterable[Note] = ()) -> None:
         self.group = group
+        self.claims_count = 0
         self._peers: dict[OriginId, Peer] = {}
         self._notes: dict[tuple[int, OriginId, int], Note] = {}
         self._current: list[Peer] | None = None
@@ -113,7 +153,8 @@ class Peers:
         self._left: set[OriginId] = set()
         self._newest: dict[bytes, int] = {}
         self._moved: dict[OriginId, None] | None = None
-        self._segments: dict[OriginId, list[tuple[OriginId, Segment]]] | None = None
+        self._segments: dict[OriginId, list[Place]] | None = None
+        self._speakers: list[Peer] | None = None
         for kind, origin, page, received, data in notes:
             self._restore(kind, origin, page, received, data)
 
@@ -144,7 +185,9 @@ class Peers:
         for peer in self._peers.values():
             peer.presence = peer.standing = peer.heard_mono_ms = None
             peer.index = peer.index if peer.origin in self._left else None
+            peer.rings.clear()
         self._claims = self._moved = self._segments = None
+        self._recount()
 
     def left_ring(self, author: Author, index: Index) -> None:
         """This device has left a ring behind with its last incarnation; the broker need not tell it of that again.
@@ -181,9 +224,8 @@ class Peers:
         Raises:
             ProtocolError: it is malformed, or a head's commit signature does not hold.
         """
-        message = decode_slot(kind, payload)
-        if isinstance(message, Head):
-            self._check_head(author, message)
+        message = read_slot(self.group, kind, author, payload)
+        self._check_room(author, page, message)
         peer = self._peer(author)
         if peer is None:
             raise ProtocolError("limit", "too many authors")
@@ -193,12 +235,41 @@ class Peers:
         else:
             peer.heard_ms = max(peer.heard_ms, min(message.wall_ms, now.wall_ms))
         before = _claimed(peer, kind)
-        if not _put(peer, page, message):
+        if not self._take(peer, page, message):
             return False
+        if kind is Kind.VECTOR:
+            self._speakers = None
         self._note(peer, kind, before)
         key = (int(kind), author.origin, page)
         self._notes[key] = (*key, peer.heard_ms, author.key + author.incarnation + payload)
         return True
+
+    def ring_at(self, prefix: str, author: Author, payload: bytes) -> bool:
+        """Take the index of a mailbox that another device has under the topics of an earlier epoch (P12.13).
+
+        Raises:
+            ProtocolError: `format` or `limit`; nothing was changed.
+        """
+        index, peer = decode_index(payload), self._peer(author)
+        if peer is None:
+            raise ProtocolError("limit", "too many authors")
+        before = peer.rings.get(prefix)
+        if before is not None and before.counter >= index.counter:
+            return False
+        more = _lines(index) - _lines(before)
+        if more > 0 and self.claims_count + more > CLAIMS_MAX:
+            raise ProtocolError("limit", "too much is said")
+        self.claims_count += more
+        peer.rings[prefix] = index
+        self._claims = self._moved = self._segments = None
+        return True
+
+    def ring_gone(self, prefix: str, leaf: Callable[[OriginId], bool]) -> None:
+        """A mailbox under the topics of an earlier epoch was cleared; `leaf` as in `emptied`."""
+        for peer in self._peers.values():
+            if prefix in peer.rings and leaf(peer.origin):
+                self.claims_count -= _lines(peer.rings.pop(prefix))
+                self._claims = self._moved = self._segments = None
 
     def emptied(self, kind: Kind, leaf: Callable[[OriginId], bool]) -> None:
         """A slot was cleared: what its author said there counts no more.
@@ -213,9 +284,18 @@ class Peers:
                 if kind is Kind.VECTOR:
                     peer.pages.clear()
                     peer.acks = {}
+                    self._speakers = None
                 elif kind is Kind.STANDING or (kind is Kind.INDEX and peer.origin not in self._left):
                     setattr(peer, kind.name.lower(), None)
                 self._note(peer, kind, before)
+                self._recount()
+
+    def forget_vector(self, peer: Peer) -> None:
+        """What a peer said it holds counts no more."""
+        peer.pages.clear()
+        peer.acks = {}
+        self._speakers = None
+        self._recount()
 
     def claims(self, own: OriginState | None) -> dict[OriginId, int]:
         """Origin -> the highest seq that a current device's vector, or any mailbox, is said to hold: hints.
@@ -229,15 +309,36 @@ class Peers:
                 _raise(claims, peer.acks)
             for peer in self._peers.values():
                 _raise(claims, _claimed(peer, Kind.INDEX))
+                for index in peer.rings.values():
+                    _raise(claims, _named(index))
         return self._claims
 
-    def segments(self, origin: OriginId) -> list[tuple[OriginId, Segment]]:
-        """(writer, segment) of every mailbox segment of an origin that an index names. Not to be changed."""
+    def speakers(self) -> list[Peer]:
+        """All authors of vectors: in a large group these are few for long. Not to be changed."""
+        if self._speakers is None:
+            self._speakers = [peer for peer in self._peers.values() if peer.pages]
+        return self._speakers
+
+    def claimants(self, own: OriginState | None, origin: OriginId, first: int) -> list[Peer]:
+        """Those of `current` that say they hold the seq `first` of an origin, in the same order."""
+        hinted = self.claims(own).get(origin, 0) >= first
+        found = [peer for peer in self.speakers() if peer.claims(origin, first)] if hinted else []
+        writer = self._peers.get(origin)
+        if writer is not None and writer.claims(origin, first) and all(peer is not writer for peer in found):
+            found.append(writer)
+            found.sort(key=lambda peer: peer.number)
+        mine = own.id if own is not None else None
+        return [peer for peer in found if peer.origin != mine and peer.generation == self._newest[peer.device]]
+
+    def segments(self, origin: OriginId) -> list[Place]:
+        """Every mailbox segment of an origin that an index names, and where it stands. Not to be changed."""
         if self._segments is None:
             self._segments = {}
             for peer in self._peers.values():
-                for segment in peer.index.segments if peer.index is not None else ():
-                    self._segments.setdefault(OriginId(segment.origin), []).append((peer.origin, segment))
+                for prefix, index in (("", peer.index), *peer.rings.items()):
+                    for segment in index.segments if index is not None else ():
+                        place = Place(peer.origin, segment, prefix)
+                        self._segments.setdefault(OriginId(segment.origin), []).append(place)
         return self._segments.get(origin, [])
 
     def take_moved(self) -> dict[OriginId, None] | None:
@@ -250,14 +351,14 @@ class Peers:
         after = _claimed(peer, kind)
         if kind is Kind.INDEX:
             self._segments = None
-        changed = {origin: after.get(origin, _NOTHING) for origin in {**before, **after}
+        changed = {origin: after.get(origin, NOTHING) for origin in {**before, **after}
                    if before.get(origin) != after.get(origin)}  # fmt: skip
         if self._moved is not None:
             self._moved.update(dict.fromkeys(changed))
         counts = kind is Kind.INDEX or (kind is Kind.VECTOR and peer.generation == self._newest.get(peer.device))
         if self._claims is None or not counts:
             return
-        if any(ack.seq < before.get(origin, _NOTHING).seq for origin, ack in changed.items()):
+        if any(ack.seq < before.get(origin, NOTHING).seq for origin, ack in changed.items()):
             self._claims = None
         else:
             _raise(self._claims, changed)
@@ -270,7 +371,7 @@ class Peers:
     def _peer(self, author: Author) -> Peer | None:
         peer = self._peers.get(author.origin)
         if peer is None and len(self._peers) < _PEERS_MAX:
-            peer = self._peers[author.origin] = Peer(author)
+            peer = self._peers[author.origin] = Peer(author, len(self._peers))
             if self._current is None or peer.device in self._newest:
                 self._current = None
             else:
@@ -278,24 +379,53 @@ class Peers:
                 self._newest[peer.device] = peer.generation
         return peer
 
-    def _check_head(self, author: Author, head: Head) -> None:
-        if head.system > head.seq:
-            raise ProtocolError("format", "head: more system events than events")
-        root = root_hash(self.group, author.key, author.incarnation)
-        verify(author.key, COMMIT, commit_digest(root, head.seq, head.hlc, head.cum, head.tip), head.signature)
+    def _take(self, peer: Peer, page: int, message: SlotMessage) -> bool:
+        """Put a message in its place, if it is news."""
+        before = _cost(peer)
+        taken = _put(peer, page, message)
+        self.claims_count += _cost(peer) - before
+        return taken
+
+    def _recount(self) -> None:
+        self.claims_count = sum(map(_cost, self._peers.values()))
+
+    def _check_room(self, author: Author, page: int, message: SlotMessage) -> None:
+        """Of a vector that is longer than any may be, or of what finds no room beside all others, nothing is kept."""
+        if isinstance(message, VectorPage) and (page >= _PAGES_MAX or message.pages > _PAGES_MAX):
+            raise ProtocolError("limit", "vector: too many pages")
+        more = _lines(message) - _lines(_held(self._peers.get(author.origin), page, message))
+        if more > 0 and self.claims_count + more > CLAIMS_MAX:
+            raise ProtocolError("limit", "too much is said")
 
     def _restore(self, kind: int, origin: OriginId, page: int, received: int, data: bytes) -> None:
         """Take what was kept; what a version before this one kept in another way is heard again sooner or later."""
         author = Author(data[:32], data[32:_AUTHOR_BYTES], OriginId(origin[:ORIGIN_BYTES]))
         try:
             message = decode_slot(Kind(kind), data[_AUTHOR_BYTES:])
+            self._check_room(author, page, message)
         except (ProtocolError, ValueError):
             return
         peer = self._peer(author)
         if peer is not None:
-            _put(peer, page, message)
-            self._claims = self._moved = None
+            self._take(peer, page, message)
+            self._claims = self._moved = self._speakers = None
             peer.heard_ms = max(peer.heard_ms, received)
+
+
+def read_slot(group: bytes, kind: Kind, author: Author, payload: bytes) -> SlotMessage:
+    """Decode and check the payload of another device's slot message.
+
+    Raises:
+        ProtocolError: it is malformed, or a head's commit signature does not hold.
+    """
+    message = decode_slot(kind, payload)
+    if isinstance(message, Head):
+        if message.system > message.seq:
+            raise ProtocolError("format", "head: more system events than events")
+        root = root_hash(group, author.key, author.incarnation)
+        digest = commit_digest(root, message.seq, message.hlc, message.cum, message.tip)
+        verify(author.key, COMMIT, digest, message.signature)
+    return message
 
 
 def decode_slot(kind: Kind, payload: bytes) -> SlotMessage:
@@ -311,7 +441,7 @@ def decode_slot(kind: Kind, payload: bytes) -> SlotMessage:
 
 
 def _put(peer: Peer, page: int, message: SlotMessage) -> bool:
-    before = peer.pages.get(page) if isinstance(message, VectorPage) else getattr(peer, _FIELD[type(message)])
+    before = _held(peer, page, message)
     if before is not None and before.counter >= message.counter:
         return False
     if isinstance(message, VectorPage):
@@ -323,6 +453,29 @@ def _put(peer: Peer, page: int, message: SlotMessage) -> bool:
     return True
 
 
+def _held(peer: Peer | None, page: int, message: SlotMessage) -> SlotMessage | None:
+    """What a message takes the place of."""
+    if peer is None:
+        return None
+    if isinstance(message, VectorPage):
+        return peer.pages.get(page)
+    held: SlotMessage | None = getattr(peer, _FIELD[type(message)])
+    return held
+
+
+def _lines(message: SlotMessage | None) -> int:
+    """How much a message says; a page of a vector is one line more than its entries."""
+    if isinstance(message, VectorPage):
+        return 1 + len(message.entries) // _ENTRY_BYTES
+    if isinstance(message, Index):
+        return len(message.segments)
+    return len(message.items) if isinstance(message, Standing) else 0
+
+
+def _cost(peer: Peer) -> int:
+    return sum(map(_lines, [peer.index, peer.standing, *peer.pages.values(), *peer.rings.values()]))
+
+
 def _claimed(peer: Peer, kind: Kind) -> dict[OriginId, Ack]:
     """What a peer claims by its slot of a kind: a head speaks for its own origin, vector and index for any."""
     claimed: dict[OriginId, Ack] = {}
@@ -331,10 +484,16 @@ def _claimed(peer: Peer, kind: Kind) -> dict[OriginId, Ack]:
     elif kind is Kind.VECTOR:
         claimed = peer.acks
     elif kind is Kind.INDEX and peer.index is not None:
-        for segment in peer.index.segments:
-            origin = OriginId(segment.origin)
-            claimed[origin] = Ack(max(segment.last, claimed.get(origin, _NOTHING).seq), b"")
+        claimed = _named(peer.index)
     return claimed
+
+
+def _named(index: Index) -> dict[OriginId, Ack]:
+    named: dict[OriginId, Ack] = {}
+    for segment in index.segments:
+        origin = OriginId(segment.origin)
+        named[origin] = Ack(max(segment.last, named.get(origin, NOTHING).seq), b"")
+    return named
 
 
 def _raise(claims: dict[OriginId, int], more: dict[OriginId, Ack]) -> None:
@@ -349,6 +508,8 @@ def _acks(pages: dict[int, VectorPage]) -> dict[OriginId, Ack]:
     count = max(pages.values(), key=lambda page: page.counter).pages
     for number in [number for number in pages if number >= count]:
         del pages[number]
+    if len(pages) == 1:
+        return unpack_entries(next(iter(pages.values())).entries)
     for page in pages.values():
         for origin, ack in unpack_entries(page.entries).items():
             if origin not in acks or acks[origin].seq < ack.seq:

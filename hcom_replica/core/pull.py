@@ -11,14 +11,15 @@ from typing import Final
 
 from hcom_replica.core.effects import Now, Subscribe, Unsubscribe
 from hcom_replica.core.flight import Flight, Pull
+from hcom_replica.core.hunt import Hunt
 from hcom_replica.core.intake import Intake
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.listening import Listening
 from hcom_replica.core.outbox import Outbox
 from hcom_replica.core.pace import Pace, Waits, patience_ms
-from hcom_replica.core.peers import Peer
+from hcom_replica.core.peers import Peer, Place
 from hcom_replica.core.settings import Settings
-from hcom_replica.core.sources import Place, Sources, claims
+from hcom_replica.core.sources import Sources
 from hcom_replica.ids import ORIGIN_BYTES, OriginId
 from hcom_replica.wire.codec import encode
 from hcom_replica.wire.frame import Author, Kind, Signer, pack
@@ -58,7 +59,8 @@ class Puller:
         self._pulls: dict[OriginId, Pull] = {}
         self._paces: dict[OriginId, Pace] = {}
         self._sourceless: dict[OriginId, int] = {}
-        self._hunts: dict[OriginId, int] = {}
+        self._hunts: dict[OriginId, Hunt] = {}
+        self._behind: dict[OriginId, OriginId] = {}
         self._connected = False
         self._devices = 1
         self._at_once_until = 0
@@ -110,8 +112,8 @@ class Puller:
         wanted = {o: seq for o, seq in knowledge.wanted().items() if seq > self._intake.have(o)}
         for origin, seq in self._intake.gaps().items():
             wanted[origin] = max(seq, wanted.get(origin, 0))
-        for origin, seq in self._hunts.items():
-            wanted[origin] = max(seq + 1, wanted.get(origin, 0))
+        for origin, hunt in self._hunts.items():
+            wanted[origin] = max(hunt.back + 1, wanted.get(origin, 0))
         return wanted
 
     def _room(self) -> bool:
@@ -121,7 +123,16 @@ class Puller:
     def stuck(self, now: Now) -> list[OriginId]:
         """Origins of which something is missing that nobody reachable has had for a while."""
         after = self._settings.standing_after_ms
-        return [origin for origin, since_ms in self._sourceless.items() if now.mono_ms - since_ms >= after]
+        late = [origin for origin, since_ms in self._sourceless.items() if now.mono_ms - since_ms >= after]
+        return [origin for origin in late if not self.waits(origin)]
+
+    def waits(self, origin: OriginId) -> bool:
+        """Whether a derived origin cannot be stored before more of the one that it forks from, which is asked for."""
+        return self._behind.get(origin) in self._paces
+
+    def hunted(self) -> dict[OriginId, int]:
+        """Origins of which another history is looked for -> the seq behind which it is."""
+        return {origin: hunt.begins for origin, hunt in self._hunts.items()}
 
     def news(self, now: Now) -> None:
         """A source may have turned up: look again for what had none."""
@@ -129,10 +140,19 @@ class Puller:
             self._paces[origin].due_ms = now.mono_ms
 
     def fill(
-        self, now: Now, topic: str, origin: OriginId, author: Author | None, want: int, *, last: bool, held: bool
+        self,
+        now: Now,
+        topic: str,
+        origin: OriginId,
+        author: Author | None,
+        want: int,
+        *,
+        last: bool,
+        held: int | None,
     ) -> None:
-        """A fill for an origin was taken in; `held` when all of it was held already.
+        """A fill for an origin was taken in.
 
+        `held` is its last seq when all of it was held already, else 0; None while parts of it are still to come.
         All devices hear a want, so any of them can send fills under its number. Those count that the asked holder sent
         to where its answer goes, and those that bring something; the others neither keep a pull waiting nor end it
         (P7.8). The answer may bear the number of a want of another that has asked for the same.
@@ -148,11 +168,18 @@ class Puller:
         answer = place == pull.first and sender is not None and sender == pull.flight.holder
         if answer:
             self._answered(now, pull.flight, ours=ours)
-            pull.news = pull.news or not held
+            if held is not None and pull.flight.own:
+                self._compare(origin, pull, held)
         if answer or have > pull.have:
             pull.progress_ms, pull.have = now.mono_ms, have
         if answer and last and (ours or have >= pull.first):
             self._finished(now, origin, pull)
+
+    def _compare(self, origin: OriginId, pull: Pull, held: int) -> None:
+        """Note how far the asked holder has what is held here: a hunt goes on behind that (P4.9)."""
+        pull.news = pull.news or not held
+        if origin in self._hunts:
+            self._hunts[origin].compared(pull.sources[0][0], held)
 
     def _answered(self, now: Now, flight: Flight, *, ours: bool) -> None:
         """A holder's message came; how long the first took says what to expect of others."""
@@ -168,40 +195,64 @@ class Puller:
             self._answer_ms = max(now.mono_ms - flight.started_ms, self._answer_ms or 0)
             del self._given_up[want]
 
-    def segment(self, now: Now, topic: str) -> None:
-        """A mailbox slot was read."""
+    def segment(self, now: Now, topic: str, writer: OriginId | None = None, *, held: int | None = None) -> None:
+        """A mailbox slot was read; None and None: it is empty. For `held` see `fill`."""
         for origin, pull in list(self._pulls.items()):
             if topic in pull.slots:
+                if writer is not None and held:
+                    self._found_held(origin, pull, writer, held)
                 pull.slots.discard(topic)
                 pull.progress_ms = now.mono_ms
                 self._outbox.emit(Unsubscribe((topic,)))
                 if not pull.slots:
                     self._finished(now, origin, pull)
 
+    def _found_held(self, origin: OriginId, pull: Pull, writer: OriginId, held: int) -> None:
+        """A ring goes as far as `held` with what is held here; where more is asked for, that may be another history."""
+        if held < pull.first:
+            self._hunts.setdefault(origin, Hunt(held, pull.have))
+        if origin in self._hunts:
+            self._hunts[origin].compared(writer, held)
+
     def stored(self, now: Now, origin: OriginId) -> None:
         """The prefix of an origin has grown."""
         self._hunts.pop(origin, None)
+        self._behind = {branch: root for branch, root in self._behind.items() if origin not in (branch, root)}
         if origin in self._pulls:
             self._pulls[origin].progress_ms = now.mono_ms
 
-    def unplaced(self, now: Now, origin: OriginId) -> None:
-        """What came of an origin could not be stored: something else must come first, so do not ask again at once."""
+    def unplaced(self, now: Now, origin: OriginId, before: OriginId) -> None:
+        """What came of an origin could not be stored: something else must come first, so do not ask again at once.
+
+        That is something of `before`: of the origin itself, or of the one that it forks from.
+        """
+        if before != origin:
+            self._behind[origin] = before
         pace = self._pace(now, origin)
         pace.due_ms = now.mono_ms + self._settings.pull_ms_min
+        if origin in self._hunts:
+            self._hunts[origin].agreed.clear()
         self._cut_short(origin)
 
     def misfit(self, now: Now, knowledge: Knowledge, origin: OriginId, before: int) -> bool:
         """A run differs from what is held at or below `before`: ask from further back, twice as far each time (P4.8).
 
         The origin may lack nothing by number: what is held of it may be the branch that has another name by now. False
-        when there is no further back; nothing has changed then.
+        when there is no further back; nothing has changed then. A run that begins later than what is asked for anyway
+        changes nothing either.
         """
-        have, hunted = knowledge.have(origin), self._hunts.get(origin)
-        back = 2 * (have - hunted) if hunted is not None else 1
+        have, hunt = knowledge.have(origin), self._hunts.get(origin)
+        if hunt is not None and not hunt.doubts(before):
+            return True
+        back = 2 * (have - hunt.back) if hunt is not None else 1
         row = knowledge.log.commit_at_or_below(origin, max(0, min(before, have) - back))
-        self._hunts[origin] = row.seq if row is not None else 0
-        if self._hunts[origin] == hunted:
+        further = row.seq if row is not None else 0
+        if hunt is None:
+            self._hunts[origin] = Hunt(further, before)
+        elif further == hunt.back:
             return False
+        else:
+            hunt.back = further
         self._end(origin)
         pace = self._pace(now, origin)
         pace.failures.times.clear()
@@ -269,21 +320,27 @@ class Puller:
     ) -> None:
         """Try the best source there is; a device is asked in one want for all that is due and that it has."""
         pace, first = self._paces[origin], self._first(origin)
-        slots = self._sources.slots(now, knowledge, pace.failures, origin, first)
+        hunt = self._hunts.get(origin)
+        slots = self._sources.slots(now, knowledge, pace.failures, origin, first, hunt)
+        holder = None
+        if not slots:
+            holder = self._sources.holder(
+                now, knowledge, pace.failures, origin, first, again_ms=self._again_ms(pace), hunting=hunt is not None
+            )
+        held = hunt is None and origin in knowledge.states
+        if not slots and holder is None and (not held or origin in self.stuck(now)):
+            slots = self._sources.other_slots(now, knowledge, pace.failures, origin, hunt)
+            pace.failures.read.update(place.segment.digest for place in slots)
         if slots:
             self._sourceless.pop(origin, None)
             self._read_slots(now, origin, pace, first, slots)
             return
-        hunting = origin in self._hunts
-        holder = self._sources.holder(
-            now, knowledge, pace.failures, origin, first, again_ms=self._again_ms(pace), hunting=hunting
-        )
         if holder is None:
             self._sourceless.setdefault(origin, now.mono_ms)
             pace.due_ms = now.mono_ms + self._settings.standing_after_ms
             return
         others = [other for other in due if other != origin and self._goes_along(now, knowledge, holder, other)]
-        sure = [other for other in others if claims(holder, other, self._first(other))]
+        sure = [other for other in others if holder.claims(other, self._first(other))]
         waiting = len(others) - len(sure)
         maybe = [other for other in others if other not in sure] if waiting > self._settings.pulls_max else []
         self._ask(now, knowledge, signer, holder, self._within_window(knowledge, [origin, *sure, *maybe]), wanted)
@@ -298,7 +355,14 @@ class Puller:
 
     def _first(self, origin: OriginId) -> int:
         """The lowest seq to ask for."""
-        return self._hunts.get(origin, self._intake.have(origin)) + 1
+        hunt = self._hunts.get(origin)
+        return (hunt.back if hunt is not None else self._intake.have(origin)) + 1
+
+    def _first_of(self, origin: OriginId, holder: Peer) -> int:
+        """The lowest seq to ask a holder for: in a hunt what it was found to hold as we do is left out."""
+        first, hunt = self._first(origin), self._hunts.get(origin)
+        agreed = hunt.agreed.get(holder.origin, 0) if hunt is not None else 0
+        return agreed + 1 if first <= agreed < holder.claimed(origin) else first
 
     def _goes_along(self, now: Now, knowledge: Knowledge, holder: Peer, origin: OriginId) -> bool:
         """Whether a holder that is asked anyway may be asked for this origin too."""
@@ -321,8 +385,8 @@ class Puller:
         return taken
 
     def _read_slots(self, now: Now, origin: OriginId, pace: Pace, first: int, slots: list[Place]) -> None:
-        topics = {self._topics.segment(writer, segment.slot) for writer, segment in slots}
-        sources = [(writer, segment.slot) for writer, segment in slots]
+        topics = {self._topics.at(place.prefix).segment(place.writer, place.segment.slot) for place in slots}
+        sources = [(place.writer, place.segment.slot) for place in slots]
         timeout_ms = max(pace.timeout_ms, self._settings.slot_read_ms)
         flight = Flight(0, None, now.mono_ms, now.mono_ms)
         have = self._intake.have(origin)
@@ -340,18 +404,19 @@ class Puller:
     ) -> None:
         self._want += 1
         window = self._paces[origins[0]].window
-        want = Want(self._want, holder.origin, window, [self._item(knowledge, o, wanted[o]) for o in origins])
+        want = Want(self._want, holder.origin, window, [self._item(knowledge, o, holder, wanted[o]) for o in origins])
         flight = Flight(want.id, holder.author.key, now.mono_ms, now.mono_ms)
         for origin, item in zip(origins, want.items, strict=True):
             pace, have = self._paces[origin], self._intake.have(origin)
             self._sourceless.pop(origin, None)
             source = (holder.origin, -1)
-            sure = claims(holder, origin, item.first)
+            sure = holder.claims(origin, item.first)
             patience = patience_ms(self._answer_ms, self._settings) if sure else self._guess_ms()
             timeout_ms = min(pace.timeout_ms, patience)
             self._pulls[origin] = Pull(
                 flight, [source], item.first, have, now.mono_ms, now.mono_ms, timeout_ms, sure=sure
             )
+            self._pulls[origin].claimed = holder.claimed(origin)
         self._listening.listen(zip(origins, (item.first for item in want.items), strict=True))
         topic = self._topics.want
         self._outbox.publish(topic, self._outbox.seal(topic, Kind.WANT, signer, pack(encode(want))), retain=False)
@@ -365,9 +430,10 @@ class Puller:
             origins=len(origins),
         )
 
-    def _item(self, knowledge: Knowledge, origin: OriginId, known: int) -> WantItem:
+    def _item(self, knowledge: Knowledge, origin: OriginId, holder: Peer, known: int) -> WantItem:
         """The range to ask for: what waits beyond a gap is not asked for again."""
-        state, first, spooled = knowledge.states.get(origin), self._first(origin), self._intake.spooled_from(origin)
+        state, spooled = knowledge.states.get(origin), self._intake.spooled_from(origin)
+        first = self._first_of(origin, holder)
         last = spooled - 1 if spooled is not None and first < spooled <= known else 0
         return WantItem(state.hash if state is not None else origin, first, last)
 
@@ -399,9 +465,12 @@ class Puller:
     def _learn(self, now: Now, origin: OriginId, pull: Pull) -> None:
         """What an answer that is there says of its sources."""
         pace = self._paces[origin]
-        if origin in self._hunts and pull.flight.want and not pull.news:
+        hunt, have = self._hunts.get(origin), self._intake.have(origin)
+        asked = hunt is not None and pull.flight.want and not pull.news
+        agreed = hunt.agreed.get(pull.sources[0][0], 0) if hunt is not None and asked else 0
+        if agreed and agreed >= min(pull.claimed, have):
             del self._hunts[origin]  # whoever claimed something else has nothing else
-        elif self._intake.have(origin) < pull.first or origin in self._hunts:
+        elif (have if hunt is None else agreed) < pull.first:
             pace.fail(now, pull.sources)
         else:
             pace.faster(now.mono_ms - pull.started_ms, self._settings)

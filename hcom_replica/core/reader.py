@@ -74,5 +74,11 @@ class LogReader(Protocol):
     def commit_at_or_below(self, origin: OriginId, seq: int) -> CommitRow | None:
         """The kept commit with the highest seq that is at most `seq`; None when there is none above the base."""
 
+    def redaction_count(self) -> int:
+        """How many redactions are known; never less than before."""
+
+    def redacted_places(self) -> set[tuple[OriginId, int]]:
+        """(origin that is not derived, seq) of all redactions known, whether their events are held or not."""
+
     def system_events(self) -> list[tuple[OriginId, int, Event]]:
         """(origin, seq, event) of all system events held, in unified order."""

@@ -35,11 +35,15 @@ class Step(NamedTuple):
 
 
 class Need(NamedTuple):
-    """What is to be served of an origin: everything after `above`, up to `upto`."""
+    """What is to be served of an origin: everything after `above`, up to `upto`.
+
+    Contested: there is another history of it; what rings of others hold may be that one.
+    """
 
     origin: OriginId
     above: int
     upto: int
+    contested: bool = False
 
 
 def runs_of(segments: Iterable[Segment]) -> list[RingRun]:

@@ -42,7 +42,7 @@ class RingPlan:
         """The next run to write into a ring that holds `runs`; None when it is as good as it gets."""
         demand = self._demand
         serving, newest = split(runs, demand.own.id, demand.low, self._half)
-        standing = [run for run in runs if run.origin != demand.own.id and _serves(run, demand.needs)]
+        standing = [run for run in runs if run.origin != demand.own.id and _serves(run, runs, demand.needs)]
         free = self._free([*serving, *newest, *standing])
         step: Step | None = None
         if self._with_own:
@@ -87,7 +87,7 @@ class RingPlan:
 
     def _serve(self, runs: list[RingRun], free: tuple[int, ...]) -> Step | None:
         demand = self._demand
-        steps = (serve(runs, need, demand.others, free) for need in demand.needs)
+        steps = (serve(runs, need, () if need.contested else demand.others, free) for need in demand.needs)
         return next((step for step in steps if step is not None), None)
 
     def _free(self, used: Iterable[RingRun]) -> tuple[int, ...]:
@@ -100,5 +100,10 @@ def _slot_raw(runs: list[RingRun]) -> int:
     return max((run.raw // len(run.slots) for run in runs), default=_SLOT_RAW_BYTES)
 
 
-def _serves(run: RingRun, needs: list[Need]) -> bool:
-    return any(run.origin == need.origin and run.last > need.above for need in needs)
+def _serves(run: RingRun, runs: list[RingRun], needs: list[Need]) -> bool:
+    """Whether somebody needs a run. In another history than the one claimed only what joins it is of use."""
+    return any(
+        run.last > need.above and (not need.contested or run.first <= covered(runs, need.origin, need.above))
+        for need in needs
+        if need.origin == run.origin
+    )

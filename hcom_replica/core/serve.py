@@ -5,7 +5,7 @@ Of several who ask for the same each is to hear the answer once.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from functools import partial
 
@@ -69,20 +69,35 @@ class Server:
             topic = self._topics.fill(origin, item.first)
             if topic in self._unheard:
                 continue  # it was listening when it asked, and the broker had nothing of the answer yet
-            if len(self._jobs) < _JOBS_MAX or (asker, origin) in self._jobs:
+            if (asker, origin) in self._jobs or self._has_room(asker):
                 first, last = max(item.first, state.base + 1), min(item.last or state.seq, state.seq)
                 self._take_on(asker, _Job(want.id, origin, first, last, share, topic))
 
     def _take_on(self, asker: OriginId, job: _Job) -> None:
-        older = self._jobs.pop((asker, job.origin), None)
-        if older is not None:
-            self._unheard.discard(older.topic)
+        self._drop((asker, job.origin))
         sent = [
             other.first - 1 for other in self._jobs.values() if other.topic == job.topic and other.first > job.first
         ]
         job.last = min([job.last, *sent])  # the rest of what others have asked for is heard by this one too
         self._jobs[asker, job.origin] = job
         self._unheard.add(job.topic)
+
+    def _drop(self, key: tuple[OriginId, OriginId]) -> None:
+        """Answer a want no further, if there is one; who else asks for the same is answered anew."""
+        job = self._jobs.pop(key, None)
+        if job is not None:
+            self._unheard.discard(job.topic)
+
+    def _has_room(self, asker: OriginId) -> bool:
+        """Whether one more job fits; the asker with the most gives one up for one that has fewer."""
+        if len(self._jobs) < _JOBS_MAX:
+            return True
+        counts = Counter(one for one, _ in self._jobs)
+        greediest, most = counts.most_common(1)[0]
+        if counts[asker] + 1 >= most:
+            return False
+        self._drop(next(key for key in reversed(self._jobs) if key[0] == greediest))
+        return True
 
     def pump(self, knowledge: Knowledge, signer: Signer, room: int) -> None:
         """Send what may be in flight, one bundle of each job in turn."""

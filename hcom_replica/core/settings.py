@@ -55,3 +55,8 @@ class Settings:
     slot_guard_ms: int = 10_000
     nudge_ms: int = 60_000
     flush_ring_after_ms: int = 1_000
+    tell_ms: int = 60_000
+    """How long those are told of a new epoch who have no part in it."""
+
+    seniority_ms: int = 2_000
+    """How long each device leaves what any may do to those that are senior to it."""

@@ -10,19 +10,16 @@ from hashlib import blake2b
 from typing import Final
 
 from hcom_replica.core.effects import Now
+from hcom_replica.core.hunt import Hunt
 from hcom_replica.core.knowledge import Knowledge
-from hcom_replica.core.peers import Peer
+from hcom_replica.core.peers import Peer, Place
 from hcom_replica.core.settings import Settings
 from hcom_replica.ids import OriginId
-from hcom_replica.wire.messages import Segment
 
 _SLOTS_AT_ONCE: Final = 8
 
 Source = tuple[OriginId, int]
 """(holder, -1) for a device that is asked, (writer, slot) for a mailbox slot."""
-
-Place = tuple[OriginId, Segment]
-"""A segment, and the writer in whose ring it stands."""
 
 
 @dataclass(slots=True)
@@ -31,9 +28,11 @@ class Failures:
 
     Attributes:
         times: source -> monotonic ms.
+        read: digests of segments that were read on the chance that they help.
     """
 
     times: dict[Source, int] = field(default_factory=dict)
+    read: set[bytes] = field(default_factory=set)
 
     def recent(self, now: Now, source: Source, within_ms: int) -> bool:
         """Whether a source has failed so lately."""
@@ -47,32 +46,39 @@ class Sources:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def slots(self, now: Now, knowledge: Knowledge, failures: Failures, origin: OriginId, first: int) -> list[Place]:
+    def slots(
+        self, now: Now, knowledge: Knowledge, failures: Failures, origin: OriginId, first: int, hunt: Hunt | None
+    ) -> list[Place]:
         """Segments that carry on from `first` without a hole, the newest index of each writer believed."""
-        retry_ms = self._settings.source_retry_ms
-        named = [
+        named = self._named(now, knowledge, failures, origin, hunt)
+        return _chain([place for place in named if place.segment.last >= first], first)
+
+    def other_slots(
+        self, now: Now, knowledge: Knowledge, failures: Failures, origin: OriginId, hunt: Hunt | None
+    ) -> list[Place]:
+        """The lowest segments that may help where none carry on and nobody can be asked (P4.9, P7.7).
+
+        In a hunt those that may show the difference. Else each once: of an origin of which nothing is held it may be a
+        derived one, which begins somewhere; and whoever leaves what is held here may know it to be another history.
+        """
+        named = self._named(now, knowledge, failures, origin, hunt)
+        if hunt is None:
+            named = [place for place in named if place.segment.digest not in failures.read]
+        starts = sorted({place.segment.first for place in named})
+        return next((chain for start in starts if (chain := _chain(named, start))), [])
+
+    def _named(
+        self, now: Now, knowledge: Knowledge, failures: Failures, origin: OriginId, hunt: Hunt | None
+    ) -> list[Place]:
+        """Segments in rings of others that have not failed lately, and in a hunt may show the difference."""
+        own, retry_ms = knowledge.own, self._settings.source_retry_ms
+        return [
             place
             for place in knowledge.peers.segments(origin)
-            if place[1].last >= first and not failures.recent(now, (place[0], place[1].slot), retry_ms)
+            if not failures.recent(now, (place.writer, place.segment.slot), retry_ms)
+            and (own is None or place.writer != own.id)
+            and (hunt is None or hunt.may_show(place.writer, place.segment))
         ]
-        chain: list[Place] = []
-        while len(chain) < _SLOTS_AT_ONCE:
-            fitting = [place for place in named if place[1].first <= first <= place[1].last]
-            if not fitting:
-                break
-            writer, best = max(fitting, key=lambda place: place[1].last)
-            group = [
-                place
-                for place in named
-                if place[0] == writer and (place[1].first, place[1].last) == (best.first, best.last)
-            ]
-            whole = {segment.part: (writer, segment) for _, segment in group if segment.parts == best.parts}
-            if len(whole) < best.parts:
-                named = [place for place in named if place not in group]
-                continue
-            chain.extend(whole.values())
-            first = best.last + 1
-        return chain
 
     def holder(
         self,
@@ -98,8 +104,8 @@ class Sources:
         """
         holders = [
             peer
-            for peer in knowledge.peers.current(knowledge.own)
-            if claims(peer, origin, first) and peer.online(now, self._settings.online_ms)
+            for peer in knowledge.peers.claimants(knowledge.own, origin, first)
+            if peer.online(now, self._settings.online_ms)
         ]
         fresh = [peer for peer in holders if self.may_ask(now, failures, peer)]
         holders = fresh or [p for p in holders if not failures.recent(now, (p.origin, -1), again_ms)]
@@ -116,14 +122,34 @@ class Sources:
         return not failures.recent(now, (peer.origin, -1), self._settings.source_retry_ms)
 
 
-def claims(peer: Peer, origin: OriginId, first: int) -> bool:
-    """Whether a peer says that it holds the seq `first` of an origin."""
-    ack = peer.acks.get(origin)
-    if ack is not None and ack.seq >= first:
-        return True
-    return peer.origin == origin and peer.head is not None and peer.head.seq >= first
-
-
 def _rank(peer: Peer, origin: OriginId, first: int) -> bytes:
     """Evenly spread over holders, and the same on all devices: those who lack the same ask the same (P7.7)."""
     return blake2b(peer.origin + origin + first.to_bytes(8, "big"), digest_size=8).digest()
+
+
+def _chain(named: list[Place], first: int) -> list[Place]:
+    """Segments that carry on from `first` without a hole, as many as are read at once."""
+    chain: list[Place] = []
+    while len(chain) < _SLOTS_AT_ONCE:
+        fitting = [place for place in named if place.segment.first <= first <= place.segment.last]
+        if not fitting:
+            break
+        best = max(fitting, key=lambda place: place.segment.last)
+        group = [place for place in named if _together(place, best)]
+        whole = {p.segment.part: p for p in group if p.segment.parts == best.segment.parts}
+        if len(whole) < best.segment.parts:
+            named = [place for place in named if place not in group]
+            continue
+        chain.extend(whole.values())
+        first = best.segment.last + 1
+    return chain
+
+
+def _together(one: Place, other: Place) -> bool:
+    """Whether two segments are parts of one run of one ring."""
+    return (one.writer, one.prefix, one.segment.first, one.segment.last) == (
+        other.writer,
+        other.prefix,
+        other.segment.first,
+        other.segment.last,
+    )

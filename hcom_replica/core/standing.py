@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from hcom_replica.core.effects import Now
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.outbox import Outbox
@@ -29,9 +31,21 @@ class StandingSlot:
         """The link has ended."""
         self._stands = None
 
-    def tick(self, now: Now, signer: Signer, knowledge: Knowledge, missing: list[OriginId]) -> None:
-        """Say what is missing that nobody reachable has, or clear the slot."""
-        items = [_item(knowledge, origin) for origin in sorted(missing, key=knowledge.have)[:WANT_ITEMS_MAX]]
+    def tick(
+        self, now: Now, signer: Signer, knowledge: Knowledge, missing: list[OriginId], hunted: Mapping[OriginId, int]
+    ) -> None:
+        """Say what is missing that nobody reachable has, or clear the slot.
+
+        Args:
+            now: the time.
+            signer: who says it.
+            knowledge: what is held.
+            missing: origins.
+            hunted: of some of them, behind which held seq something else is looked for (P4.9).
+        """
+        held = {origin: hunted.get(origin, knowledge.have(origin)) for origin in missing}
+        items = [_item(knowledge, origin, held[origin] + 1) for origin in sorted(held, key=held.__getitem__)]
+        items = items[:WANT_ITEMS_MAX]
         if items == self._stands:
             return
         topic = self._topics.standing(signer.origin)
@@ -43,6 +57,6 @@ class StandingSlot:
         self._stands = items
 
 
-def _item(knowledge: Knowledge, origin: OriginId) -> WantItem:
+def _item(knowledge: Knowledge, origin: OriginId, first: int) -> WantItem:
     state = knowledge.states.get(origin)
-    return WantItem(state.hash if state is not None else origin, knowledge.have(origin) + 1, 0)
+    return WantItem(state.hash if state is not None else origin, first, 0)

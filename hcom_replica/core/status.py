@@ -8,6 +8,7 @@ The structures encode to the JSON of the command line: keys carry their unit, un
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
@@ -16,6 +17,7 @@ from hcom_replica.core.hlc import millis
 from hcom_replica.core.info import LiveInfo
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.members import display_names
+from hcom_replica.core.membership import Membership, Viewer, read_membership
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.peers import Peer, Peers
 from hcom_replica.core.reader import LogReader, OwnTip
@@ -115,14 +117,23 @@ class Status(msgspec.Struct, frozen=True):
     frontier_held_by: str | None
     devices: list[OriginRow]
     warnings: list[str]
+    key_epoch: int
+    awaiting_key: list[str]
+
+
+_SHUT_OUT: Final = {
+    "revoked": "this device was revoked: it neither sends nor receives "
+    "(to come back: relay forget, then relay connect with a new token)",
+    "old token": "the group's key was changed before this device was known: it neither sends nor receives "
+    "(relay connect with a new token: hcom-replica relay token on another device shows it)",
+}
 
 
 class StatusInput(msgspec.Struct, frozen=True):
     """What status is made of beside the log.
 
     Attributes:
-        group: 16 bytes.
-        device_key: of this device.
+        viewer: this device's key, and its group.
         name: of this device, for a log that is empty.
         notes: table `peers`.
         now_ms: wall clock.
@@ -134,8 +145,7 @@ class StatusInput(msgspec.Struct, frozen=True):
         iso: formats wall ms; None for what no year up to 9999 holds.
     """
 
-    group: bytes
-    device_key: bytes
+    viewer: Viewer
     name: str
     notes: list[tuple[int, OriginId, int, int, bytes]]
     now_ms: int
@@ -145,6 +155,16 @@ class StatusInput(msgspec.Struct, frozen=True):
     broker_url: str | None
     live: LiveInfo | None
     iso: Callable[[int], str | None]
+
+    @property
+    def group(self) -> bytes:
+        """16 bytes."""
+        return self.viewer.joined.group
+
+    @property
+    def device_key(self) -> bytes:
+        """32-byte public key."""
+        return self.viewer.device.public
 
 
 def build_status(log: LogReader, given: StatusInput) -> Status:
@@ -158,7 +178,7 @@ class _Builder:
         self._log = log
         peers = Peers(given.group, given.notes)
         self._now = Now(given.now_ms, 0)
-        self._knowledge = knowledge = Knowledge(log, peers, Settings().lease_ms)
+        self._knowledge = knowledge = Knowledge(log, peers, Settings().lease_ms, given.viewer)
         keys = {state.key for state in knowledge.states.values()} | {peer.author.key for peer in peers}
         self._names = display_names(knowledge.members, {device_id(key) for key in {*keys, given.device_key}})
         for peer in peers:
@@ -196,7 +216,14 @@ class _Builder:
             holder,
             rows,
             self._warnings(),
+            live.epoch if live is not None else self._membership.adopted.epoch,
+            [self._names[device_id(key)] for key in self._membership.awaited()],
         )
+
+    @property
+    def _membership(self) -> Membership:
+        membership = self._knowledge.membership
+        return membership or read_membership(self._log, self._given.viewer)
 
     def _origins(self) -> list[OriginId]:
         knowledge = self._knowledge
@@ -263,7 +290,7 @@ class _Builder:
         return [(origin, seq) for origin, seq, _ in self._log.system_events() if origin in own]
 
     def _lost(self, origin: OriginId) -> int:
-        peer, cap = self._knowledge.peers.get(origin), self._knowledge.members.cap(origin)
+        peer, cap = self._knowledge.peers.get(origin), self._knowledge.bound(origin)
         known = max(peer.head.seq if peer is not None and peer.head is not None else 0, self._knowledge.have(origin))
         return max(0, known - max(cap, self._knowledge.have(origin))) if cap is not None else 0
 
@@ -292,6 +319,8 @@ class _Builder:
             flags.append("forked")
         if self._device(origin) in knowledge.members.retired:
             flags.append("retired")
+        if any(device_id(key) == self._device(origin) for key in self._membership.revoked):
+            flags.append("revoked")
         if self._superseded(state, peer):
             flags.append("superseded")
         return flags
@@ -333,6 +362,9 @@ class _Builder:
 
     def _warnings(self) -> list[str]:
         live, warnings = self._given.live, list[str]()
+        shut_out = self._membership.shut_out or (live.shut_out if live is not None else "")
+        if shut_out:
+            warnings.append(_SHUT_OUT[shut_out])
         if live is None:
             return warnings
         if live.own_clock_off_ms:

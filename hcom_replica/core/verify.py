@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from hcom_replica.core.chain import links
+from hcom_replica.core.chain import chained, links
 from hcom_replica.core.hello import Rename, check_hello, read_system
 from hcom_replica.core.origin import CommitRow, OriginState
 from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import OriginId
-from hcom_replica.limits import COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX
+from hcom_replica.limits import BATCH_REDACTED_MAX, COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX
 from hcom_replica.wire.batch import Batch, Descriptor
 from hcom_replica.wire.codec import U64_MAX
-from hcom_replica.wire.event import TIME_US_MAX, Event, check_event, decode_event, is_system
+from hcom_replica.wire.event import (
+    TIME_US_MAX,
+    Event,
+    RedactedEvent,
+    check_event,
+    decode_events,
+    encoded_bytes,
+    is_system,
+)
+from hcom_replica.wire.redaction import REDACT, Redaction, check_redaction, stated_redaction
 from hcom_replica.wire.signing import COMMIT, commit_digest, origin_hash, root_hash, short, verify
 
 _LOW: Final = -TIME_US_MAX
@@ -35,6 +45,7 @@ class Run(NamedTuple):
         system: seqs of the system events.
         commits: ascending; the last is at the last record.
         names: (seq, name) where the run states the device's name.
+        redactions: what its redacted records and its `_redact` events prove, in the order of the run.
     """
 
     origin: OriginId
@@ -48,6 +59,7 @@ class Run(NamedTuple):
     system: list[int]
     commits: list[CommitRow]
     names: list[tuple[int, str]]
+    redactions: Sequence[Redaction] = ()
 
     @property
     def last(self) -> int:
@@ -72,7 +84,7 @@ def verify_batch(group: bytes, batch: Batch, known: OriginState | None) -> Run:
         ProtocolError: `hello`, `limit`, `format`, `order`, `chain` or `signature`; nothing was changed.
     """
     descriptor = _descriptor(group, batch, known)
-    events = list(map(decode_event, batch.records))
+    events, whole = decode_events(batch.records)
     _check_events(events, batch.records)
     system = [(seq, event) for seq, event in enumerate(events, batch.first) if is_system(event.kind)]
     run = Run(
@@ -83,14 +95,18 @@ def verify_batch(group: bytes, batch: Batch, known: OriginState | None) -> Run:
         batch.cum,
         batch.records,
         [event.hlc for event in events],
-        links(batch.prev, batch.records, [event.body for event in events]),
+        links(batch.prev, batch.records, [event.body for event in events])
+        if whole
+        else chained(batch.prev, batch.records, events),
         [seq for seq, _ in system],
         [],
         [name for seq, event in system for name in _name(seq, event.kind, event.body, descriptor)],
     )
     _check_start(run)
-    run.commits.extend(_commits(group, batch, run))
-    return run
+    redacted = [] if whole else _redacted(events)
+    run.commits.extend(_commits(group, batch, run, whole=whole))
+    stated = [event.body for _, event in system if event.kind == REDACT]
+    return run._replace(redactions=_redactions(group, run, redacted, stated)) if redacted or stated else run
 
 
 def _check_events(events: list[Event], records: list[bytes]) -> None:
@@ -138,14 +154,37 @@ def _name(seq: int, kind: str, body: bytes, descriptor: Descriptor) -> list[tupl
     return [(seq, stated.name)] if isinstance(stated, Rename) else []
 
 
-def _commits(group: bytes, batch: Batch, run: Run) -> list[CommitRow]:
+def _redacted(events: list[Event]) -> list[tuple[int, RedactedEvent]]:
+    """The redacted among the events, by index. Each costs a signature check, so a batch holds so many at most."""
+    found = [(at, event) for at, event in enumerate(events) if isinstance(event, RedactedEvent)]
+    if len(found) > BATCH_REDACTED_MAX:
+        raise ProtocolError("limit", "too many redacted records")
+    return found
+
+
+def _redactions(
+    group: bytes, run: Run, redacted: list[tuple[int, RedactedEvent]], stated: list[bytes]
+) -> list[Redaction]:
+    """What the run proves to be redacted. A record without its body that is not signed for is refused (P3.9, P3.8)."""
+    key = run.descriptor.key
+    root = root_hash(group, key, run.descriptor.incarnation)
+    carried = [
+        check_redaction(key, Redaction(root, run.first + at, run.tips[at], event.signature)) for at, event in redacted
+    ]
+    said = [stated_redaction(group, body) for body in stated]
+    return [*carried, *(redaction for redaction in said if redaction is not None)]
+
+
+def _commits(group: bytes, batch: Batch, run: Run, *, whole: bool) -> list[CommitRow]:
+    """Check the commits; `whole` says that no record is redacted."""
     root = root_hash(group, run.descriptor.key, run.descriptor.incarnation)
     if run.first == 1 and run.prev != root:
         raise ProtocolError("chain", "does not start at its origin")
     rows, at, cum = [], 0, batch.cum
     for commit in batch.commits:
         upto = commit.seq - batch.first + 1
-        size = sum(map(len, batch.records[at:upto]))
+        records = batch.records[at:upto]
+        size = sum(map(len, records)) if whole else encoded_bytes(records)
         if upto - at > COMMIT_EVENTS_MAX or (size > COMMIT_BYTES_MAX and upto - at > 1):
             raise ProtocolError("limit", "commit covers too much")
         cum += size

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from hcom_replica.core.effects import Now
-from hcom_replica.daemon.messages import Inbox, Request, Response, fault_of, pack, unpack
+from hcom_replica.daemon.messages import MESSAGE_BYTES_MAX, Inbox, Request, Response, fault_of, pack, unpack
 from hcom_replica.daemon.sockets import CONTROL, address, remove
 from hcom_replica.errors import DaemonError, ReplicaError
 
@@ -152,6 +152,8 @@ class _Client:
         try:
             if events & selectors.EVENT_WRITE:
                 self._flush()
+                if self._hears():
+                    self._hear(b"")
             if events & selectors.EVENT_READ:
                 self._read()
         except (OSError, DaemonError):
@@ -162,8 +164,17 @@ class _Client:
         if not data:
             self.close()
             return
+        self._hear(data)
+
+    def _hear(self, data: bytes) -> None:
+        """Take requests, as long as their answers are read: who only asks is not heard further."""
         for message in self._inbox.feed(data):
             self._take(message)
+            if not self._hears():
+                return
+
+    def _hears(self) -> bool:
+        return len(self._outbox) <= MESSAGE_BYTES_MAX
 
     def _take(self, message: bytes) -> None:
         """Answer one request; a client that asks again before its answer came has given up the first."""
@@ -189,5 +200,6 @@ class _Client:
         with suppress(BlockingIOError):
             sent = self._socket.send(self._outbox)
             del self._outbox[:sent]
-        interest = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._outbox else 0)
+        interest = selectors.EVENT_READ if self._hears() else 0
+        interest |= selectors.EVENT_WRITE if self._outbox else 0
         self._selector.modify(self._socket, interest, self._ready)

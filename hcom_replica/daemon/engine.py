@@ -20,6 +20,7 @@ from typing import Final
 
 from hcom_replica.core.append import FIRST
 from hcom_replica.core.effects import (
+    AppendSystem,
     Disconnect,
     Effect,
     Ingest,
@@ -285,8 +286,8 @@ class Engine:
                 tip = self._log.promise(now.wall_ms)
                 if tip is not None:
                     self._machine.promised(now, tip)
-            case OpenIncarnation(reason):
-                self._open_incarnation(now, reason)
+            case OpenIncarnation() | AppendSystem():
+                self._write_own(now, effect)
             case NotePeers(items):
                 self._notes.add(items, now)
             case Disconnect(reason):
@@ -294,11 +295,14 @@ class Engine:
             case Trace():
                 self._trace(effect)
 
-    def _open_incarnation(self, now: Now, reason: str) -> None:
-        if reason != FIRST or self._log.own_origin() is None:  # another process may have been first
-            self._log.open_incarnation(reason, now.wall_ms)
-            self._seen_arrival += 1
-        self._unopened = None
+    def _write_own(self, now: Now, effect: OpenIncarnation | AppendSystem) -> None:
+        if isinstance(effect, AppendSystem):
+            self._log.append(effect.drafts, now.wall_ms)
+        else:
+            if effect.reason != FIRST or self._log.own_origin() is None:  # another process may have been first
+                self._log.open_incarnation(effect.reason, now.wall_ms)
+                self._seen_arrival += 1
+            self._unopened = None
         self._machine.log_moved(now)
 
     def _effect_failed(self, now: Now, effect: Effect, error: StoreError) -> None:

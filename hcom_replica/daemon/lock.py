@@ -16,6 +16,7 @@ from typing import Final, Self
 from hcom_replica.errors import DaemonError
 
 NAME: Final = "daemon.lock"
+_PID_DIGITS_MAX: Final = 9
 _TRIES: Final = 10
 _TRY_S: Final = 0.02
 """Whoever only asks whether the lock is held holds it for a moment: so one refusal is none."""
@@ -91,5 +92,10 @@ def _try_lock(fd: int, how: int) -> bool:
 
 
 def _pid(fd: int) -> int:
-    text = os.pread(fd, 32, 0).strip()
-    return int(text) if text.isdigit() else 0
+    return pid_in(os.pread(fd, 32, 0))
+
+
+def pid_in(text: bytes) -> int:
+    """The pid that a lock's text names; 0 when it names none that there can be."""
+    digits = text.strip()
+    return int(digits) if digits.isdigit() and len(digits) <= _PID_DIGITS_MAX else 0

@@ -6,7 +6,7 @@ simulated links; unit tests give it fakes. Nothing here behaves.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from hcom_replica.core.effects import Effect, Now
@@ -15,7 +15,9 @@ from hcom_replica.core.peers import Note
 from hcom_replica.core.reader import OwnTip
 from hcom_replica.core.report import IngestReport
 from hcom_replica.core.verify import Run
+from hcom_replica.ids import EventId
 from hcom_replica.ports import Link, Will
+from hcom_replica.wire.event import Draft
 
 
 class Replica(Protocol):
@@ -81,6 +83,9 @@ class LogWriter(Protocol):
 
     def open_incarnation(self, reason: str, now_ms: int) -> OriginState:
         """Begin a new origin of this device."""
+
+    def append(self, drafts: Sequence[Draft], now_ms: int) -> list[EventId]:
+        """Append events of this device in one transaction."""
 
     def note_peers(self, notes: Iterable[Note]) -> None:
         """Keep slot messages of others."""

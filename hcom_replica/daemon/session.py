@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol, Self, TypeVar
 from hcom_replica.core.context import Context
 from hcom_replica.core.effects import Now, Trace
 from hcom_replica.core.machine import Machine
+from hcom_replica.core.membership import Viewer
 from hcom_replica.core.settings import Settings
 from hcom_replica.daemon.bell import Bell
 from hcom_replica.daemon.clock import SystemClock
@@ -33,6 +34,7 @@ from hcom_replica.folder.config import Config, load_config
 from hcom_replica.folder.config_edit import change_config
 from hcom_replica.folder.files import read_text
 from hcom_replica.folder.paths import Folder
+from hcom_replica.folder.system_keyring import password_in_keyring
 from hcom_replica.store.log import Log
 from hcom_replica.transport.url import BrokerAddress, Credentials, parse_broker_url
 from hcom_replica.wire.signing import DeviceKey
@@ -43,6 +45,9 @@ CLOSING_MS_MAX: Final = 5_000
 
 READERS_MS: Final = 60_000
 """How often readers that died are cleared from the store (storage-v1 T5.7)."""
+
+LOOK_MS: Final = 1_000
+"""How often it is looked whether the folder still holds the log that is open."""
 
 T = TypeVar("T")
 
@@ -65,6 +70,10 @@ class Opened(Protocol):
     @property
     def token(self) -> JoinToken:
         """The group."""
+
+    @property
+    def viewer(self) -> Viewer:
+        """On whose behalf members and key epochs are judged."""
 
     @property
     def log(self) -> Log:
@@ -109,12 +118,12 @@ class Session:
         config, log = opened.config, opened.log
         brokers, credentials = broker_settings(config, opened.token)
         self._log = log
+        log.resume(self._clock.wall_ms())
         self._dialer = BrokerDialer(brokers, credentials, self._bell.ring)
         settings = Settings(mailbox_slots=config.mailbox_slots, durable=log.durable)
         rng = random.SystemRandom()
         context = Context(
-            opened.device,
-            opened.token.keys,
+            opened.viewer,
             log,
             settings,
             rng,
@@ -133,7 +142,7 @@ class Session:
         )
         self._loop = Loop(self._engine, self._clock, self._bell)
         self._operations = Operations(self, self._engine, self._machine)
-        self._readers_ms = self._clock.monotonic_ms()
+        self._readers_ms = self._looked_ms = self._clock.monotonic_ms()
 
     # --- work --------------------------------------------------------------------------------------------------
 
@@ -202,10 +211,13 @@ class Session:
     # --- beside the engine (the loop's Caretaker, the operations' Host) ------------------------------------------
 
     def poll(self, now: Now) -> None:
-        """Clear dead readers each minute, look for the first broker, read settings, heed the group's wish to stop."""
+        """Look after dead readers, the log's file, the first broker, the settings, the group's wish to stop."""
         if now.mono_ms - self._readers_ms >= READERS_MS:
             self._readers_ms = now.mono_ms
             self._log.check_readers()
+        if now.mono_ms - self._looked_ms >= LOOK_MS:
+            self._looked_ms = now.mono_ms
+            self._look()
         if self._dialer.away and (self._engine.lived_ms(now) or 0) >= HOME_AFTER_MS:
             self._engine.renew(now, "back to the first broker")
         if self._reload_asked:
@@ -219,6 +231,12 @@ class Session:
             self._trace(Trace("asked to stop syncing"))
             change_config(self._folder.config, {"relay.enabled": False})
             self._engine.enable(now, enabled=False)
+
+    def _look(self) -> None:
+        """Stop when what is open here is not what the folder holds any more (storage-v1 T7.8)."""
+        if not self._stopping and self._log.replaced():
+            self._trace(Trace("stopping: another log has taken the place of the one that is open"))
+            self.stop()
 
     def wake_at(self) -> int | None:
         """The loop's own look each second is enough."""
@@ -271,12 +289,12 @@ def broker_settings(config: Config, token: JoinToken) -> tuple[tuple[BrokerAddre
     """The brokers to try, in order, and what they are shown: those of config.toml, else those of the token.
 
     Raises:
-        ConfigError: a URL or the password file is not usable.
+        ConfigError: a URL is not usable, or the password cannot be had.
     """
     texts, name = config.brokers or token.brokers, "relay.broker"
     try:
         brokers = tuple(parse_broker_url(text) for text in texts)
-        name = "relay.password_file"
+        name = "relay.password_file" if config.password_keyring is None else "relay.password_keyring"
         password = _password(config)
     except ConfigError as error:
         raise config.refuse(name, error) from None
@@ -284,9 +302,19 @@ def broker_settings(config: Config, token: JoinToken) -> tuple[tuple[BrokerAddre
 
 
 def _password(config: Config) -> str | None:
+    if config.password_keyring is not None:
+        return _from_keyring(config.password_keyring, config)
     if config.password_file is None:
         return None
     text = read_text(config.password_file)
     if text is None:
         raise ConfigError(f"there is no file {config.password_file}", hint="its first line is the password")
     return text.partition("\n")[0]
+
+
+def _from_keyring(service: str, config: Config) -> str:
+    if config.password_file is not None:
+        raise ConfigError("relay.password_file is set, too", hint="keep the password in one place: remove one of them")
+    if config.username is None:
+        raise ConfigError("a password without relay.username", hint='set username = "..." under [relay]')
+    return password_in_keyring(service, config.username)

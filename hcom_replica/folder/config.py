@@ -53,6 +53,17 @@ def _text(value: Any) -> str:
     return value
 
 
+def _path(value: Any) -> str:
+    text = _text(value)
+    if "\0" in text:
+        raise Expected("a path without zero bytes")
+    try:
+        Path(text).expanduser()
+    except RuntimeError:
+        raise Expected("a path; no user of that name has a home folder") from None
+    return text
+
+
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise Expected("true or false")
@@ -97,8 +108,9 @@ KEYS: Final = (
     Key("relay.broker", _brokers, (), "broker URL, or a list tried in order; empty: those of the join token"),
     Key("relay.enabled", _flag, default=True, meaning="false stops syncing and keeps everything (relay on, relay off)"),
     Key("relay.username", _text, None, "user name at the broker"),
-    Key("relay.password_file", _text, None, "file whose first line is the password; relative to this folder"),
-    Key("relay.ca_file", _text, None, "PEM file of the only authorities trusted for TLS; none: the system's"),
+    Key("relay.password_file", _path, None, "file whose first line is the password; relative to this folder"),
+    Key("relay.password_keyring", _text, None, "service in the system's keyring under which the password is kept"),
+    Key("relay.ca_file", _path, None, "PEM file of the only authorities trusted for TLS; none: the system's"),
     Key("relay.topic_path", _text, None, "topic levels put in front of ours, where a broker's rules ask for them"),
     Key(
         "device.name",
@@ -160,6 +172,11 @@ class Config:
     def password_file(self) -> Path | None:
         """Where the password is."""
         return self._path("relay.password_file")
+
+    @property
+    def password_keyring(self) -> str | None:
+        """The keyring's service that has the password."""
+        return self._text("relay.password_keyring")
 
     @property
     def ca_file(self) -> Path | None:
@@ -230,6 +247,8 @@ def parse_config(text: str, path: Path) -> Config:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _not_toml(path, str(error)) from None
+    except (ValueError, RecursionError):  # a number of thousands of digits, lists in lists without end
+        raise ConfigError(f"{path}: not TOML that can be read: a number or a list is out of all bounds") from None
     lines = key_lines(text)
     settings = _defaults()
     for name, raw in _flatten(document):

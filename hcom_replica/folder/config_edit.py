@@ -55,13 +55,30 @@ def change_config(path: Path, changes: Mapping[str, Value]) -> Config:
     """
     write_template(path)
     load_config(path)
-    before = text = read_text(path) or ""
+    before = read_text(path) or ""
+    text = edited(path, before, changes)
+    if text != before:
+        replace(path, text.encode())
+    return parse_config(text, path)
+
+
+def edited(path: Path, before: str, changes: Mapping[str, Value]) -> str:
+    """Return the text of a config.toml with keys set, or taken out.
+
+    Args:
+        path: of the file, for messages.
+        before: its text.
+        changes: `section.key` to value.
+
+    Raises:
+        ConfigError: it is not usable, or in a form that cannot be edited.
+    """
+    text = before
     for name, value in changes.items():
         text = _set(text, name, value)
     if text != before:
         _check(path, before, text, changes)
-        replace(path, text.encode())
-    return parse_config(text, path)
+    return text
 
 
 def _check(path: Path, before: str, after: str, changes: Mapping[str, Value]) -> None:
@@ -116,23 +133,25 @@ def _insertion(lines: list[str], start: int, key: str) -> int:
 def _end_of_value(lines: list[str], start: int) -> int:
     """The line behind a value, which may be a list over several lines."""
     for end in range(start + 1, len(lines) + 1):
-        try:
-            tomllib.loads("\n".join(lines[start:end]))
-        except tomllib.TOMLDecodeError:
-            continue
-        return end
+        if _is_toml("\n".join(lines[start:end])):
+            return end
     return start + 1
 
 
 def _comment(line: str) -> str:
     """The comment behind a value; text in quotes may hold a `#` too, so what stands before must be TOML by itself."""
     for mark in re.finditer("#", line):
-        try:
-            tomllib.loads(line[: mark.start()])
-        except tomllib.TOMLDecodeError:
-            continue
-        return line[mark.start() :]
+        if _is_toml(line[: mark.start()]):
+            return line[mark.start() :]
     return ""
+
+
+def _is_toml(text: str) -> bool:
+    try:
+        tomllib.loads(text)
+    except (ValueError, RecursionError):  # of which TOMLDecodeError is one; others are numbers and depths out of bounds
+        return False
+    return True
 
 
 def _toml(value: Value) -> str:

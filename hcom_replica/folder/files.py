@@ -7,8 +7,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 from hcom_replica.folder.paths import FILE_MODE, unusable
+from hcom_replica.limits import KIB, MIB
+
+FILE_BYTES_MAX: Final = 1 * MIB
+"""Keys, settings and names take a few KiB; what is larger is something else, perhaps without an end."""
+
+_PIECE_BYTES: Final = 16 * KIB
 
 
 def read_text(path: Path) -> str | None:
@@ -32,12 +39,18 @@ def read_bytes(path: Path) -> bytes | None:
     Raises:
         ConfigError: it cannot be read.
     """
+    data = bytearray()
     try:
-        return path.read_bytes()
+        with path.open("rb", buffering=0) as file:
+            while len(data) <= FILE_BYTES_MAX and (piece := file.read(_PIECE_BYTES)):
+                data += piece
     except FileNotFoundError:
         return None
     except OSError as error:
         raise unusable(path, error) from None
+    if len(data) > FILE_BYTES_MAX:
+        raise unusable(path, OSError(f"it has more than {FILE_BYTES_MAX:,} bytes"))
+    return bytes(data)
 
 
 def create_once(path: Path, data: bytes) -> bool:

@@ -1,6 +1,7 @@
 """The folder's secrets: the device's key and the group's join token; and the device's name file.
 
-Owns `device.key` (a 32-byte Ed25519 seed, made once, never changed), `group.key` (the join token, one line) and the
+Owns `device.key` (a 32-byte Ed25519 seed, made once, never changed), `group.key` (the join token; in further lines the
+tokens of earlier key epochs) and the
 reading of `relay.device`. What it returns is secret; it never prints or logs it.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from hcom_replica.errors import ConfigError, UsageError
@@ -47,11 +49,20 @@ def group_token(folder: Folder) -> JoinToken | None:
     if text is None:
         return None
     try:
-        return decode_token(text)
+        return decode_token(text.strip().split("\n", 1)[0])
     except ConfigError as error:
         raise ConfigError(
             f"{folder.group_key}: {error.message}", hint="restore it: relay token on another device shows the token"
         ) from None
+
+
+def earlier_epochs(folder: Folder) -> tuple[GroupKeys, ...]:
+    """The key epochs of the tokens that the group had here before, the newest first; damaged lines are skipped."""
+    found: list[GroupKeys] = []
+    for line in (read_text(folder.group_key) or "").strip().split("\n")[1:]:
+        with suppress(ConfigError):
+            found.append(decode_token(line).keys)
+    return tuple(found)
 
 
 def local_group(folder: Folder) -> JoinToken:
@@ -60,19 +71,24 @@ def local_group(folder: Folder) -> JoinToken:
     Raises:
         ConfigError: as for `group_token`.
     """
-    fresh = JoinToken(GroupKeys(os.urandom(16), os.urandom(32)), ())
+    fresh = JoinToken(GroupKeys(os.urandom(16), os.urandom(32)), (), device_key(folder).public)
     if not folder.group_key.exists():
         create_once(folder.group_key, (fresh.encode() + "\n").encode())
     return group_token(folder) or fresh
 
 
 def set_group(folder: Folder, token: JoinToken) -> None:
-    """Keep the group's token, in place of the one there.
+    """Keep the group's token in the first line; those of earlier epochs stay behind it, to clear up what lies there.
 
     Raises:
-        ConfigError: it cannot be written; the old one stands.
+        ConfigError: it cannot be written; what was there stands.
     """
-    replace(folder.group_key, (token.encode() + "\n").encode())
+    lines = [token.encode()]
+    for line in (read_text(folder.group_key) or "").split():
+        with suppress(ConfigError):
+            if decode_token(line).keys.group == token.keys.group and line not in lines:
+                lines.append(line)
+    replace(folder.group_key, ("\n".join(lines) + "\n").encode())
 
 
 def name_from_file(folder: Folder, environ: Mapping[str, str]) -> tuple[str, Path] | None:

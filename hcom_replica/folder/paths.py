@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -84,22 +83,6 @@ class Folder:
             raise ConfigError(f"{self.root} is not a folder", hint="choose another with --dir") from None
         except OSError as error:
             raise unusable(self.root, error) from None
-
-    def warnings(self) -> list[str]:
-        """Say which files others on this machine may read; one sentence each."""
-        checked = [(self.root, FOLDER_MODE)]
-        checked += [(path, FILE_MODE) for path in (self.config, self.device_key, self.group_key)]
-        return [warning for path, mode in checked if (warning := _too_wide(path, mode))]
-
-
-def _too_wide(path: Path, mode: int) -> str:
-    try:
-        actual = stat.S_IMODE(path.stat().st_mode)
-    except OSError:
-        return ""
-    if not actual & ~mode & 0o077:
-        return ""
-    return f"{path} has mode {actual:04o}, others on this machine may use it (chmod {mode:04o} {path})"
 
 
 def unusable(path: Path, error: OSError) -> ConfigError:

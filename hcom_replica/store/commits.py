@@ -15,6 +15,7 @@ from hcom_replica.core.origin import CommitRow, OriginState
 from hcom_replica.limits import COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX
 from hcom_replica.store.kv import ReadTxn, Table, WriteTxn
 from hcom_replica.store.schema import ANCHOR, number, origin_end, pack_commit, seq_key, unpack_commit
+from hcom_replica.wire.event import encoded_bytes
 
 
 class Point(NamedTuple):
@@ -111,7 +112,7 @@ def point_at(txn: ReadTxn, state: OriginState, seq: int) -> Point:
     if start.seq == seq:
         return start
     records = read_records(txn, state, start.seq + 1, seq)
-    return Point(seq, walk(start.tip, records), start.cum + sum(map(len, records)))
+    return Point(seq, walk(start.tip, records), start.cum + encoded_bytes(records))
 
 
 def read_records(txn: ReadTxn, state: OriginState, first: int, last: int) -> list[bytes]:

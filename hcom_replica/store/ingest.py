@@ -24,8 +24,10 @@ from hcom_replica.store.forks import cut, derived_origin, move_branch
 from hcom_replica.store.kv import Table, WriteTxn
 from hcom_replica.store.ledger import Ledger
 from hcom_replica.store.meta import own_origin, read_number, read_state, read_states, write_number, write_state
+from hcom_replica.store.redactions import Redactions
 from hcom_replica.store.schema import Meta, pack_commit, seq_key
 from hcom_replica.store.writer import open_incarnation
+from hcom_replica.wire.event import encoded_bytes
 from hcom_replica.wire.signing import root_hash, short
 
 FORKED: Final = "forked"
@@ -46,6 +48,7 @@ class Ingest:
         self._group = group
         self._now_ms = now_ms
         self._ledger = Ledger(txn, now_ms)
+        self._redactions = Redactions(txn, group)
         self._high_water = self._high_water_before = read_number(txn, Meta.HIGH_WATER)
         self._states: dict[OriginId, OriginState] = {}
         self._changed: dict[OriginId, None] = {}
@@ -55,8 +58,12 @@ class Ingest:
         self._reopen = ""
 
     def add(self, run: Run) -> None:
-        """Place a run and store what is new of it."""
+        """Place a run and store what is new of it; what it proves to be redacted loses its body, wherever it stands."""
         self._outcomes.append(self._add(run))
+        if run.redactions:
+            self._flush()
+            for redaction in run.redactions:
+                self._redactions.note(redaction)
 
     def close(self, writer: Writer | None, nonce: bytes) -> IngestReport:
         """Write what is left; open a new incarnation if the own origin asks for it and there is a writer."""
@@ -77,7 +84,15 @@ class Ingest:
             return self._add_unknown_branch(run)
         if held is None:
             held = fresh_origin(self._group, run.descriptor)
-        return Outcome(run.origin, self._put(held, run))
+        placement = self._put(held, run)
+        branch = self._branch_before(run) if isinstance(placement, Misfit) else None
+        return Outcome(run.origin, placement if branch is None else self._put(branch, run._replace(origin=branch.id)))
+
+    def _branch_before(self, run: Run) -> OriginState | None:
+        """The branch that holds what stands before a run: whoever sent it may not know of its fork yet (P4.6)."""
+        before = run.first - 1
+        held = [state for state in self._siblings(run) if state.forks and state.base <= before <= state.seq]
+        return next((state for state in held if point_at(self._txn, state, before).tip == run.prev), None)
 
     def _add_unknown_branch(self, run: Run) -> Outcome:
         """A derived origin is taken only against the origin that it forks from: else more of that one is needed first.
@@ -141,7 +156,8 @@ class Ingest:
         records, hlcs = (run.records[skip:], run.hlcs[skip:]) if skip else (run.records, run.hlcs)
         system = [seq for seq in run.system if seq > held.seq]
         rows = [row for row in run.commits if row.seq > held.seq] if skip else run.commits
-        self._ledger.add(held.id, held.seq + 1, records, hlcs, system)
+        kept = self._redactions.without_bodies(held, held.seq + 1, records, run.tips[skip:])
+        self._ledger.add(held.id, held.seq + 1, kept, hlcs, system)
         add_commits(self._txn, held, rows)
         self._merge(hlcs)
         names = [name for seq, name in run.names if seq > held.seq]
@@ -178,6 +194,7 @@ class Ingest:
         branch = self._state(fresh.id)
         if branch is None:
             write_anchor(self._txn, fresh)
+            self._redactions.look_again()
             self._forks.append(ForkFound(held.id, fresh.id, fresh.base))
         return branch or fresh, _tail(run, fresh)
 
@@ -188,6 +205,7 @@ class Ingest:
         branch = derived_origin(self._txn, self._group, held, trunk.seq, fork.ours)
         self._set(move_branch(self._txn, held, branch))
         self._ledger.look_again()
+        self._redactions.look_again()
         self._keep_commits(trunk, run)
         self._extend(trunk, run, fork.seq - run.first)
         self._forks.append(ForkFound(held.id, branch.id, trunk.seq))
@@ -244,7 +262,7 @@ def _fault(before: OriginState, run: Run, skip: int) -> Refused | None:
     """Check what no run shows by itself: that it goes on in time, and in bytes, from what is held before it."""
     if run.hlcs[skip] <= before.hlc:
         return Refused("order")
-    if run.cum + sum(map(len, run.records[:skip])) != before.cum:
+    if run.cum + encoded_bytes(run.records[:skip]) != before.cum:
         return Refused("chain")
     return None
 

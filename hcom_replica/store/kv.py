@@ -12,7 +12,7 @@ Rules for whoever implements or uses it:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from enum import StrEnum
 from typing import Protocol
@@ -33,6 +33,7 @@ class Table(StrEnum):
     PEERS = "peers"
     CURSORS = "cursors"
     IMPORTS = "imports"
+    REDACTIONS = "redactions"
     META = "meta"
 
 
@@ -82,6 +83,12 @@ class WriteTxn(ReadTxn, Protocol):
 
     def delete(self, table: Table, key: bytes) -> bool:
         """Remove `key`; tell whether it was there."""
+
+    def after_commit(self, action: Callable[[], None]) -> None:
+        """Have something done once the changes are durable, and before the next writer of any process begins.
+
+        A process that dies in between leaves it undone; a transaction that is rolled back, too. It must not raise.
+        """
 
 
 class Kv(Protocol):

@@ -206,7 +206,7 @@ def _open(folder: str, options: Options) -> lmdb.Environment:
                 sync=options.sync,
                 readonly=options.readonly,
                 create=False,
-                mode=0o700,
+                mode=0o600,  # of the files; the folder was made above
                 max_readers=READERS_MAX,
                 max_dbs=len(Table),
                 lib_version=0,

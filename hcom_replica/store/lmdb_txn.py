@@ -5,7 +5,7 @@ Must never let an exception of lmdb escape.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -24,6 +24,7 @@ class LmdbTxn:
         self._shared = shared
         self._write = write
         self._txn: lmdb.Transaction[bytes] | None = None
+        self._then: list[Callable[[], None]] = []
 
     def __enter__(self) -> Self:
         try:
@@ -39,6 +40,8 @@ class LmdbTxn:
         try:
             if self._write and kind is None:
                 txn.commit()
+                for action in self._then:
+                    action()
             else:
                 txn.abort()
         except lmdb.Error as failed:
@@ -123,6 +126,10 @@ class LmdbTxn:
             return self._live.delete(key, db=self._shared.tables[table])
         except lmdb.Error as error:
             raise self._translated(error) from error
+
+    def after_commit(self, action: Callable[[], None]) -> None:
+        """See WriteTxn."""
+        self._then.append(action)
 
     @property
     def _live(self) -> lmdb.Transaction[bytes]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from hcom_replica.core.append import Appended, Writer
+from hcom_replica.core.continuity import Doubt
 from hcom_replica.core.hlc import pack
 from hcom_replica.core.origin import CommitRow, OriginState
 from hcom_replica.core.reader import OwnTip, StoredRun
@@ -21,10 +22,12 @@ from hcom_replica.errors import StoreCorrupt, StoreError
 from hcom_replica.ids import EventId, OriginId
 from hcom_replica.store import cursors, meta, pages, peers, serve
 from hcom_replica.store.commits import commit_below, point_at
+from hcom_replica.store.continuity import Continuity, Finding
 from hcom_replica.store.drafts import check_drafts
 from hcom_replica.store.ingest import Ingest
-from hcom_replica.store.kv import Kv, ReadTxn
+from hcom_replica.store.kv import Kv, ReadTxn, WriteTxn
 from hcom_replica.store.ledger import Ledger
+from hcom_replica.store.redactions import redacted_places, redacting_draft, redaction_count
 from hcom_replica.store.schema import Arrival, Meta, PeerNote, StoredEvent
 from hcom_replica.store.writer import append_drafts, open_incarnation
 from hcom_replica.wire.event import Draft, Event, decode_event
@@ -52,18 +55,30 @@ class Log:
         group: 16 bytes; an empty Kv is set up for it.
         writer: who appends; None for a log that is only read.
         entropy: gives fresh random bytes; a simulation passes its seeded one.
+        continuity: what tells that the log is an old one; None trusts it.
+
+    Attributes:
+        resumed: why this object began a new incarnation before its first append; empty when it did not.
 
     Raises:
         StoreFormat: the Kv has a newer format or belongs to another group; nothing was changed.
     """
 
     def __init__(
-        self, kv: Kv, group: bytes, writer: Writer | None = None, *, entropy: Callable[[int], bytes] = os.urandom
+        self,
+        kv: Kv,
+        group: bytes,
+        writer: Writer | None = None,
+        *,
+        entropy: Callable[[int], bytes] = os.urandom,
+        continuity: Continuity | None = None,
     ) -> None:
         self._kv = kv
         self._group = group
         self._writer = writer
         self._entropy = entropy
+        self._continuity = continuity
+        self.resumed = ""
         meta.adopt(kv, group)
 
     # --- writing ---------------------------------------------------------------------------------------
@@ -102,8 +117,10 @@ class Log:
                 cursors.move_import(txn, *imported)
             if drafts:
                 ledger = Ledger(txn, now_ms)
+                self._resume(txn, ledger, now_ms)
                 appended = append_drafts(txn, ledger, writer, drafts, now_ms, nonce)
                 ledger.close()
+                self._note(txn, appended.origin)
         return [] if appended is None else _ids(appended)
 
     def append_import(
@@ -116,6 +133,38 @@ class Log:
         """
         return self.append(drafts, now_ms, imported=ImportMark(content, line_from, line_to))
 
+    def redact(self, name: EventId, now_ms: int) -> EventId | None:
+        """Take away the body of an event of this device, and append the system event that tells all others to.
+
+        Both are one transaction, durable when this returns.
+
+        Args:
+            name: of the event.
+            now_ms: wall clock.
+
+        Returns:
+            Id of the system event; None when the event had been redacted already, and nothing was changed.
+
+        Raises:
+            UsageError: the event is not held, another device has written it, or it is a system event.
+            StoreError: as `append`. In either case nothing was changed.
+        """
+        writer, nonce = self._need_writer(), self._entropy(8)
+        with self._kv.write() as txn:
+            draft = redacting_draft(txn, writer, name)
+            if draft is None:
+                return None
+            ledger = Ledger(txn, now_ms)
+            appended = append_drafts(txn, ledger, writer, [draft], now_ms, nonce)
+            ledger.close()
+        return _ids(appended)[0]
+
+    def is_to_redact(self, name: EventId) -> bool:
+        """Whether `redact` would change something; raises what it would raise."""
+        writer = self._need_writer()
+        with self._kv.read() as txn:
+            return redacting_draft(txn, writer, name) is not None
+
     def ingest(self, runs: Iterable[Run], now_ms: int) -> IngestReport:
         """Store verified runs in one transaction: what is held is left out, forks are kept beside each other.
 
@@ -126,7 +175,10 @@ class Log:
             ingest = Ingest(txn, self._group, now_ms)
             for run in runs:
                 ingest.add(run)
-            return ingest.close(self._writer, self._entropy(8))
+            report = ingest.close(self._writer, self._entropy(8))
+            if report.reopened is not None:
+                self._note(txn, report.reopened)
+            return report
 
     def open_incarnation(self, reason: str, now_ms: int) -> OriginState:
         """Begin a new origin of this device, durably; return its state. `reason` goes into its hello."""
@@ -135,7 +187,40 @@ class Log:
             ledger = Ledger(txn, now_ms)
             state = open_incarnation(txn, ledger, writer, now_ms, nonce, reason)
             ledger.close()
+            self._note(txn, state)
         return state
+
+    def resume(self, now_ms: int) -> None:
+        """Begin a new incarnation if this log is an old or a copied one, before anything is said of it (T7.5).
+
+        Raises:
+            StoreError: nothing was changed.
+        """
+        with self._kv.read() as txn:
+            if self._doubt(txn) is None:
+                return
+        with self._kv.write() as writing:
+            ledger = Ledger(writing, now_ms)
+            self._resume(writing, ledger, now_ms)
+            ledger.close()
+
+    def _doubt(self, txn: ReadTxn) -> Doubt | None:
+        if self._continuity is None or self._continuity.settled:
+            return None
+        return self._continuity.examine(txn, self._group)
+
+    def _resume(self, txn: WriteTxn, ledger: Ledger, now_ms: int) -> None:
+        """Look again, now that no other process can change anything, and begin a new incarnation in doubt."""
+        found = self._doubt(txn)
+        if found is not None:
+            nonce = self._entropy(8)
+            state = open_incarnation(txn, ledger, self._need_writer(), now_ms, nonce, found.reason, found.generation)
+            self.resumed = found.reason
+            self._note(txn, state)
+
+    def _note(self, txn: WriteTxn, own: OriginState) -> None:
+        if self._continuity is not None:
+            self._continuity.note(txn, self._group, own)
 
     def promise(self, now_ms: int) -> OwnTip | None:
         """Promise, durably, that no later event of the own origin is at or before now; None when it has no event.
@@ -222,6 +307,16 @@ class Log:
         with self._kv.read() as txn:
             return [(row.origin, row.seq, decode_event(row.record)) for row in pages.system_events(txn)]
 
+    def redaction_count(self) -> int:
+        """How many redactions are known; never less than before."""
+        with self._kv.read() as txn:
+            return redaction_count(txn)
+
+    def redacted_places(self) -> set[tuple[OriginId, int]]:
+        """(origin that is not derived, seq) of all redactions known, whether their events are held or not."""
+        with self._kv.read() as txn:
+            return redacted_places(txn)
+
     # --- reading: people and consumers -----------------------------------------------------------------
 
     def events(
@@ -282,6 +377,17 @@ class Log:
     def last_txn(self) -> int:
         """A number that grows with each transaction of any process."""
         return self._kv.last_txn()
+
+    def continuity(self) -> Finding | None:
+        """What home and marker say of this log; None for one that is trusted."""
+        if self._continuity is None:
+            return None
+        with self._kv.read() as txn:
+            return self._continuity.finding(txn, self._group)
+
+    def replaced(self) -> bool:
+        """Whether the file that is open here is not the one of its folder any more (T7.8)."""
+        return self._continuity is not None and self._continuity.moved()
 
     def sync_now(self) -> None:
         """Force everything to disk, for a log that is not `durable`."""

@@ -6,7 +6,7 @@ which stands for a process that dies there, or a disk that is full.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from types import TracebackType
 from typing import Self
@@ -34,6 +34,8 @@ class _Disk:
 
     def __init__(self, tables: dict[Table, SortedDict], *, durable: bool) -> None:
         self.tables = tables
+        self.pool: dict[bytes, bytes] | None = None
+        self.without: frozenset[Table] = frozenset()
         self.durable = durable
         self.borrowed: set[Table] = set()
         self.fault: Fault | None = None
@@ -54,10 +56,20 @@ class _Disk:
 
 
 class MemoryKv:
-    """Tables in memory, for one thread."""
+    """Tables in memory, for one thread.
 
-    def __init__(self, *, durable: bool = True) -> None:
+    Args:
+        durable: whether commits claim to be on disk.
+        pool: bytes that many disks of one process hold, kept once; None keeps them apart.
+        without: tables that keep nothing: what nobody will read.
+    """
+
+    def __init__(
+        self, *, durable: bool = True, pool: dict[bytes, bytes] | None = None, without: Iterable[Table] = ()
+    ) -> None:
         self._disk = _Disk({table: SortedDict() for table in Table}, durable=durable)
+        self._disk.pool = pool
+        self._disk.without = frozenset(without)
 
     @property
     def fault(self) -> Fault | None:
@@ -75,7 +87,7 @@ class MemoryKv:
 
     def clone(self) -> MemoryKv:
         """Return an independent copy, as a backup or a cloned disk is; tables are copied when changed."""
-        twin = MemoryKv(durable=self.durable)
+        twin = MemoryKv(durable=self.durable, pool=self._disk.pool, without=self._disk.without)
         twin._disk.tables.update(self._disk.tables)
         twin._disk.commits = self._disk.commits
         twin._disk.borrowed = set(Table)
@@ -113,6 +125,7 @@ class MemoryTxn:
         self._write = write
         self._open = False
         self._undo: list[tuple[Table, bytes, bytes | None]] = []
+        self._then: list[Callable[[], None]] = []
 
     def __enter__(self) -> Self:
         disk = self._disk
@@ -173,17 +186,20 @@ class MemoryTxn:
 
     def put(self, table: Table, key: bytes, value: bytes) -> None:
         """See WriteTxn."""
-        rows = self._change(table)
-        self._undo.append((table, key, rows.get(key)))
-        rows[key] = value
+        self.put_many(table, [(key, value)])
 
     def put_many(self, table: Table, items: Sequence[Item], *, append: bool = False) -> None:
         """See WriteTxn."""
         if append:
             self._check_append(table, items)
-        rows = self._change(table)
-        self._undo.extend((table, key, rows.get(key)) for key, _ in items)
-        rows.update(items)
+        rows, pool = self._change(table), self._disk.pool
+        if table in self._disk.without:
+            return
+        if pool is not None:
+            items = [(pool.setdefault(key, key), pool.setdefault(value, value)) for key, value in items]
+        for key, value in items:
+            self._undo.append((table, key, rows.get(key)))
+            rows[key] = value
 
     def delete(self, table: Table, key: bytes) -> bool:
         """See WriteTxn."""
@@ -193,6 +209,10 @@ class MemoryTxn:
             return False
         self._undo.append((table, key, value))
         return True
+
+    def after_commit(self, action: Callable[[], None]) -> None:
+        """See WriteTxn."""
+        self._then.append(action)
 
     def _check_append(self, table: Table, items: Sequence[Item]) -> None:
         greatest = self.last(table)
@@ -221,6 +241,8 @@ class MemoryTxn:
         if self._undo:
             self._disk.commits += 1
         self._disk.strike(Moment.AFTER_COMMIT)
+        for action in self._then:
+            action()
 
     def _roll_back(self) -> None:
         for table, key, value in reversed(self._undo):

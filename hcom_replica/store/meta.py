@@ -78,12 +78,12 @@ def read_state(txn: ReadTxn, origin: OriginId) -> OriginState | None:
         StoreCorrupt: its row cannot be read.
     """
     value = txn.get(Table.ORIGINS, origin)
-    return None if value is None else _state(value)
+    return None if value is None else state_of(value)
 
 
 def read_states(txn: ReadTxn) -> list[OriginState]:
     """Return all origins of which something is held, by id."""
-    return [_state(value) for _, value in txn.scan(Table.ORIGINS)]
+    return [state_of(value) for _, value in txn.scan(Table.ORIGINS)]
 
 
 def write_state(txn: WriteTxn, state: OriginState) -> None:
@@ -91,7 +91,12 @@ def write_state(txn: WriteTxn, state: OriginState) -> None:
     txn.put(Table.ORIGINS, state.id, encode_state(state))
 
 
-def _state(value: bytes) -> OriginState:
+def state_of(value: bytes) -> OriginState:
+    """A row of `origins`.
+
+    Raises:
+        StoreCorrupt: it cannot be read.
+    """
     try:
         return decode_state(value)
     except ProtocolError as error:

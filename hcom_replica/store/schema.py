@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import struct
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from hcom_replica.core.continuity import Home, Place
 from hcom_replica.core.origin import CommitRow
+from hcom_replica.errors import StoreCorrupt
 from hcom_replica.ids import OriginId
 
 FORMAT: Final = 1
@@ -24,6 +26,7 @@ _U64: Final = struct.Struct(">Q")
 _U32: Final = struct.Struct(">I")
 _COMMIT: Final = struct.Struct(">QQ32s64s")
 _PEER: Final = struct.Struct(">B8sH")
+_HOME: Final = struct.Struct(">16sQQ")
 _AFTER: Final = b"\xff" * 9
 
 
@@ -38,6 +41,7 @@ class Meta(bytes, Enum):
     BOOT = b"boot"
     PROMISE = b"promise"
     EVENTS = b"events"
+    HOME = b"home"
 
 
 class StoredEvent(NamedTuple):
@@ -114,8 +118,12 @@ def pack_commit(row: CommitRow) -> bytes:
 
 
 def unpack_commit(key: bytes, value: bytes) -> CommitRow:
-    """A row of `commits`."""
-    hlc, cum, tip, signature = _COMMIT.unpack(value)
+    """A row of `commits`.
+
+    Raises:
+        StoreCorrupt: it is of another size than any that was written.
+    """
+    hlc, cum, tip, signature = _unpacked(_COMMIT, value, "commits")
     return CommitRow(number(key[8:]), hlc, cum, tip, signature)
 
 
@@ -126,6 +134,30 @@ def pack_peer(note: PeerNote) -> tuple[bytes, bytes]:
 
 
 def unpack_peer(key: bytes, value: bytes) -> PeerNote:
-    """A row of `peers`."""
-    kind, author, page = _PEER.unpack(key)
+    """A row of `peers`.
+
+    Raises:
+        StoreCorrupt: its key is of another size than any that was written.
+    """
+    kind, author, page = _unpacked(_PEER, key, "peers")
     return kind, OriginId(author), page, number(value[:8]), value[8:]
+
+
+def pack_home(home: Home) -> bytes:
+    """Value of `home` in `meta`."""
+    return _HOME.pack(home.id, *home.place)
+
+
+def unpack_home(value: bytes) -> Home:
+    """Value of `home` in `meta`; raises StoreCorrupt."""
+    if len(value) != _HOME.size:
+        raise StoreCorrupt("the home of this log cannot be read")
+    name, inode, born_ns = _HOME.unpack(value)
+    return Home(name, Place(inode, born_ns))
+
+
+def _unpacked(layout: struct.Struct, data: bytes, table: str) -> tuple[Any, ...]:
+    try:
+        return layout.unpack(data)
+    except struct.error:
+        raise StoreCorrupt(f"a row of {table} has {len(data)} bytes instead of {layout.size}") from None

@@ -15,6 +15,7 @@ from hcom_replica.store.kv import Table, WriteTxn
 from hcom_replica.store.ledger import Ledger
 from hcom_replica.store.meta import own_origin, read_number, read_states, write_number, write_state
 from hcom_replica.store.names import stated_name
+from hcom_replica.store.redactions import note_stated
 from hcom_replica.store.schema import Meta
 from hcom_replica.wire.event import Draft
 
@@ -29,15 +30,25 @@ def append_drafts(
     if drift_ms(high_water, now_ms):
         return _open(txn, ledger, writer, drafts, now_ms, nonce, pure.CLOCK)
     appended = pure.append(writer, WriterState(origin, high_water), drafts, now_ms, nonce)
-    _store(txn, ledger, origin, appended)
+    _store(txn, ledger, writer, origin, appended)
     return appended
 
 
 def open_incarnation(
-    txn: WriteTxn, ledger: Ledger, writer: Writer, now_ms: int, nonce: bytes, reason: str
+    txn: WriteTxn, ledger: Ledger, writer: Writer, now_ms: int, nonce: bytes, reason: str, generation: int = 0
 ) -> OriginState:
-    """Begin a new origin of this device, linked to its current one, else to its newest held; return its state."""
-    return _open(txn, ledger, writer, (), now_ms, nonce, reason).origin
+    """Begin a new origin of this device, linked to its current one, else to its newest held; return its state.
+
+    Args:
+        txn: the transaction.
+        ledger: its ledger.
+        writer: who appends.
+        now_ms: wall clock.
+        nonce: 8 fresh random bytes.
+        reason: for the hello.
+        generation: the least that it may be of.
+    """
+    return _open(txn, ledger, writer, (), now_ms, nonce, reason, generation).origin
 
 
 def _open(
@@ -48,25 +59,29 @@ def _open(
     now_ms: int,
     nonce: bytes,
     reason: str,
+    least: int = 0,
 ) -> Appended:
     mine = [state for state in read_states(txn) if state.key == writer.device.public]
     newest = max(mine, key=lambda state: (state.generation, state.seq, state.hash), default=None)
-    generation = newest.generation if newest is not None else 0
+    generation = max(least, newest.generation if newest is not None else 0)
     state = WriterState(own_origin(txn) or newest, read_number(txn, Meta.HIGH_WATER), generation)
     appended = pure.open_incarnation(writer, state, drafts, now_ms, nonce, reason)
     origin = appended.origin
-    _store(txn, ledger, None, appended)
+    _store(txn, ledger, writer, None, appended)
     txn.put(Table.META, Meta.ORIGIN, origin.id)
     write_number(txn, Meta.PROMISE, 0)  # a promise is one origin's
     return appended
 
 
-def _store(txn: WriteTxn, ledger: Ledger, before: OriginState | None, appended: Appended) -> None:
+def _store(txn: WriteTxn, ledger: Ledger, writer: Writer, before: OriginState | None, appended: Appended) -> None:
     after = _renamed(appended)
     ledger.add(after.id, appended.first, appended.records, appended.hlcs, appended.system)
     add_commits(txn, after if before is None else before, appended.commits)
     write_state(txn, after)
     write_number(txn, Meta.HIGH_WATER, appended.high_water)
+    if appended.system:
+        ledger.flush()
+        note_stated(txn, writer.group, [appended.records[seq - appended.first] for seq in appended.system])
 
 
 def _renamed(appended: Appended) -> OriginState:

@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from hcom_replica.core.hello import RETIRE, Retire, system_draft
 from hcom_replica.errors import StoreFull, UsageError
+from hcom_replica.ids import EventId
 from hcom_replica.store.memory_kv import MemoryKv, Moment
 from hcom_replica.testing.checkers import Violation
 from hcom_replica.testing.conditions import Conditions
@@ -15,7 +16,7 @@ from hcom_replica.testing.disk import Disk
 from hcom_replica.testing.faults import Kind
 from hcom_replica.testing.forger import Forger
 from hcom_replica.testing.pipe import Profile
-from hcom_replica.testing.script import Words, parse_span, parse_time_ms
+from hcom_replica.testing.script import Words, parse_point, parse_span, parse_time_ms
 from hcom_replica.testing.stage import Stage
 from hcom_replica.wire.event import Draft
 from hcom_replica.wire.signing import device_id
@@ -145,6 +146,16 @@ class Actions:
             name = self._stage.name_of(ids[0].origin)
             yield f"{name}:{ids[0].seq}" + (f"..{ids[-1].seq}" if len(ids) > 1 else "")
 
+    def do_redact(self, words: Words) -> list[str]:
+        """`redact A A:5 [unpoked]`: A takes the body of an event of its own away; prints what it says, or why not."""
+        name, seq = parse_point(words.place(1))
+        event = EventId(self._stage.origin_of(name), seq)
+        try:
+            said = self._stage.redact(words.place(0), event, poke="unpoked" not in words.places)
+        except StoreFull:
+            return ["refused: the disk is full"]
+        return [] if said is None else [f"{self._stage.name_of(said.origin)}:{said.seq} says so"]
+
     def do_flush(self, words: Words) -> list[str]:
         """`flush A [device=B] [within=10s]`: prints where everything is safe, or why it is not."""
         device = self._stage[words.place(0)]
@@ -236,7 +247,7 @@ class Actions:
         self._messages[words.options["as"]] = dict(self._stage.broker.retained(topic))[topic]
 
     def do_member(self, words: Words) -> None:
-        """`member claims A:9 [in=B|as=B]|announces A:9|poisons A from=5|splits A at=3`: one with a key, no scruples."""
+        """`member claims A:9 [in=B|as=B]|announces|redacts|blanks A:9|poisons A from=5|splits A at=3`: no scruples."""
         self._forger.act(words)
 
     # --- time --------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from typing import Literal
 from hcom_replica.ports import Capabilities, Delivered, Published, Subscribed, Will
 from hcom_replica.testing.brokerconfig import BrokerConfig
 from hcom_replica.testing.scheduler import Scheduler
-from hcom_replica.testing.session import Peer, Session
+from hcom_replica.testing.session import Outgoing, Peer, Session
 from hcom_replica.testing.topictree import TopicTree, is_wildcard, matches
 from hcom_replica.testing.traffic import Traffic
 
@@ -156,12 +156,12 @@ class SimBroker:
         else:
             topics = [path] if path in self._retained else []
         for topic in topics:
-            message = Delivered(topic, self._retained[topic], retain=True)
+            out = self._outgoing(topic, self._retained[topic], retain=True)
             lag_ms = self.scheduler.between(self.config.retained_lag_ms)
             if lag_ms:
-                self.scheduler.after(lag_ms, session.offer, message)
+                self.scheduler.after(lag_ms, session.offer, out)
             else:
-                session.offer(message)
+                session.offer(out)
 
     # --- messages ------------------------------------------------------------------------------------------
 
@@ -195,7 +195,7 @@ class SimBroker:
         stored = not retain or self._store(topic, payload)
         if not stored and self.config.quota_refuses:
             return False
-        message = Delivered(topic, payload, retain=False)
+        out = self._outgoing(topic, payload, retain=False)
         maps = self._wild.matching_topic(topic)
         exact = self._exact.get(topic)
         if exact is not None:
@@ -204,11 +204,15 @@ class SimBroker:
             for subscribers in maps:
                 for session, no_local in subscribers.items():
                     if not no_local or session is not source:
-                        session.offer(message)
+                        session.offer(out)
         else:
             for session in dict.fromkeys(session for subscribers in maps for session in subscribers):
-                session.offer(message)
+                session.offer(out)
         return True
+
+    def _outgoing(self, topic: str, payload: bytes, *, retain: bool) -> Outgoing:
+        size = self.config.packet_bytes(topic, payload)
+        return Outgoing(Delivered(topic, payload, retain), size, self.traffic.topic(topic))
 
     def _allowed(self, topic: str) -> bool:
         if not any(matches(path, topic) for path in self.config.deny_publish):

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
-from hcom_replica.core.chain import link
+from hcom_replica.core.chain import walk
 from hcom_replica.core.origin import OriginState
-from hcom_replica.ids import OriginId
+from hcom_replica.ids import EventId, OriginId
 from hcom_replica.store.kv import Table
 from hcom_replica.store.log import Log
+from hcom_replica.store.schema import StoredEvent
 from hcom_replica.testing.device import Device
 from hcom_replica.testing.disk import Disk
-from hcom_replica.wire.event import decode_event
-from hcom_replica.wire.signing import COMMIT, commit_digest, verify
+from hcom_replica.wire.event import REDACTED, RedactedEvent, decode_event, is_system
+from hcom_replica.wire.signing import COMMIT, commit_digest, hash32, verify
 
 _RUN_BYTES: Final = 1 << 20
 
@@ -40,9 +42,20 @@ class Violation(AssertionError):
         self.rule = rule
 
 
-def fingerprint(record: bytes) -> bytes:
-    """What stands for an event in the model; all events of a simulated world differ."""
-    return blake2b(record, digest_size=16).digest()
+@lru_cache(maxsize=1 << 14)
+def fingerprint(record: bytes, incarnation: bytes = b"") -> bytes:
+    """What stands for an event in the model, redacted or not; all events of a simulated world differ.
+
+    Args:
+        record: encoded.
+        incarnation: of its origin: two may say the same of members and epochs in the same moment.
+    """
+    event = decode_event(record)
+    if isinstance(event, RedactedEvent):
+        return blake2b(event.header + event.body_hash, digest_size=16).digest()
+    own = incarnation if is_system(event.kind) else b""
+    header = record[: len(record) - len(event.body)]
+    return blake2b(header + hash32(event.body), digest_size=16, key=own).digest()
 
 
 @dataclass(slots=True)
@@ -56,6 +69,8 @@ class DiskWatch:
         held: every event it has ever held -> where.
         states: its origins, as last seen.
         own: the origin its device appends to.
+        gone: events of which it holds the word that their bodies are to go.
+        clean: those of them that were found without their body.
     """
 
     kv: Disk
@@ -64,6 +79,8 @@ class DiskWatch:
     held: dict[bytes, Place] = field(default_factory=dict)
     states: dict[OriginId, OriginState] = field(default_factory=dict)
     own: OriginId | None = None
+    gone: set[bytes] = field(default_factory=set)
+    clean: set[bytes] = field(default_factory=set)
 
 
 class Checkers:
@@ -74,13 +91,15 @@ class Checkers:
 
     Attributes:
         disks: device name -> its present disk.
-        twinned: keys of devices that were cloned or restored: only these may fork.
+        twinned: keys of devices that were cloned or restored: only these may fork, or take back a word.
+        redactions: body of each `_redact` that was ever made -> the event it means.
     """
 
     def __init__(self, group: bytes) -> None:
         self._group = group
         self.disks: dict[str, DiskWatch] = {}
         self.twinned: set[bytes] = set()
+        self.redactions: dict[bytes, bytes] = {}
         self._copies: Counter[bytes] = Counter()
         self._contents: dict[Place, bytes] = {}
         self._held_by_writer: dict[OriginId, dict[OriginId, int]] = {}
@@ -92,7 +111,7 @@ class Checkers:
         """Look at a device's disk, if anything was written to it since the last look.
 
         Raises:
-            Violation: S1, S2, S3, S4, S5 or P6.3.
+            Violation: S1, S2, S3, S4, S5, S9 or P6.3.
         """
         watch = self.disks.get(device.name)
         if watch is None or watch.kv is not device.kv:
@@ -104,6 +123,7 @@ class Checkers:
         watch.txn = txn
         self._look_at_arrivals(device, watch)
         self._look_at_states(device, watch)
+        self._look_at_bodies(device, watch)
 
     def forget(self, name: str) -> None:
         """A device is gone for good, and its disk with it."""
@@ -117,26 +137,27 @@ class Checkers:
         self._promises[origin] = max(known, (promise, seq))
 
     def _look_at_arrivals(self, device: Device, watch: DiskWatch) -> None:
+        states = _states(device.log)
         while rows := device.log.arrivals(watch.arrival):
             for row in rows:
                 if row.number != watch.arrival + 1:
                     raise Violation("S1", f"{device.name}: arrival {row.number} follows {watch.arrival}")
                 watch.arrival = row.number
                 place = (row.event.origin, row.event.seq)
-                print_ = fingerprint(row.event.record)
+                print_ = _print(states, row.event)
                 if print_ in watch.held:
                     raise Violation("S2", f"{device.name} stored {_name(place)} twice")
                 watch.held[print_] = place
+                self._note_redaction(watch, row.event.record)
                 self._copies[print_] += 1
-                self._note_content(place, print_, row.event.hlc, device)
+                self._note_content(place, print_, row.event.hlc, states[place[0]])
 
-    def _note_content(self, place: Place, print_: bytes, hlc: int, device: Device) -> None:
+    def _note_content(self, place: Place, print_: bytes, hlc: int, state: OriginState) -> None:
         known = self._contents.setdefault(place, print_)
-        state = device.log.origin_state(place[0])
-        if known != print_ and state is not None and state.key not in self.twinned:
+        if known != print_ and state.key not in self.twinned:
             raise Violation("S5", f"{_name(place)} was given out twice")
         promise, seq = self._promises.get(place[0], (0, 0))
-        if place[1] > seq and hlc <= promise and (state is None or state.key not in self.twinned):
+        if place[1] > seq and hlc <= promise and state.key not in self.twinned:
             raise Violation("P6.3", f"{_name(place)} has an hlc that its device had promised not to use")
 
     def _look_at_states(self, device: Device, watch: DiskWatch) -> None:
@@ -160,6 +181,22 @@ class Checkers:
             for origin, state in states.items():
                 ever[origin] = max(state.seq, ever.get(origin, 0))
 
+    def _note_redaction(self, watch: DiskWatch, record: bytes) -> None:
+        if self.redactions and (gone := self.redactions.get(decode_event(record).body)) is not None:
+            watch.gone.add(gone)
+
+    def _look_at_bodies(self, device: Device, watch: DiskWatch) -> None:
+        """What a disk holds the word for that its body is to go has no body there."""
+        for print_ in sorted(watch.gone & watch.held.keys() - watch.clean):
+            origin, seq = watch.held[print_]
+            for state in [origin, *watch.states]:  # a fork may have moved it
+                row = device.log.event(EventId(state, seq))
+                if row is not None and fingerprint(row.record) == print_:
+                    if row.record[:1] != REDACTED:
+                        raise Violation("S9", f"{device.name} holds the body of {_name((state, seq))}")
+                    watch.clean.add(print_)
+                    break
+
     # --- at any time -------------------------------------------------------------------------------------------
 
     def ever_held(self, writer: OriginId, origin: OriginId) -> int:
@@ -182,16 +219,20 @@ class Checkers:
         """Walk the whole log of a device: positions, prefixes, chains, signatures; and that nothing has vanished.
 
         Raises:
-            Violation: S1, S3 or P4.
+            Violation: S1, S3, S9 or P4.
         """
         self.look(device)
         found: dict[bytes, Place] = {}
+        states = _states(device.log)
         previous = b""
         for event in device.log.events():
             if event.key <= previous:
                 raise Violation("P3.2", f"{device.name}: two events with one place in the order")
             previous = event.key
-            found[fingerprint(event.record)] = (event.origin, event.seq)
+            print_ = _print(states, event)
+            found[print_] = (event.origin, event.seq)
+            if print_ in self.disks[device.name].gone and event.record[:1] != REDACTED:
+                raise Violation("S9", f"{device.name} holds the body of {_name(found[print_])}")
         gone = set(self.disks[device.name].held) - set(found)
         if gone:
             raise Violation("S1", f"{device.name} has lost {len(gone)} events it held")
@@ -214,7 +255,7 @@ class Checkers:
                 event = decode_event(record)
                 if event.hlc <= hlc:
                     raise Violation("P3.2", f"{device.name}: hlc does not grow in {state.id.hex()}")
-                at, hlc, tip = at + 1, event.hlc, link(tip, record, event.body)
+                at, hlc, tip = at + 1, event.hlc, walk(tip, [record])
                 if row := signed.get(at):
                     verify(state.key, COMMIT, commit_digest(root, at, hlc, row.cum, tip), row.signature)
         if (tip, hlc) != (state.tip, state.hlc):
@@ -231,9 +272,38 @@ class Checkers:
         if [p for p in first if p in both] != [p for p in second if p in both]:
             raise Violation("P3.2", "two logs order their common events differently")
 
+    def check_bytes(self, one: Device, other: Device) -> None:
+        """Two logs that hold the same events show the same bytes.
+
+        But for this: the word for a redaction can get lost with the disk that it was written to, while what was sent
+        without its body has none any more.
+
+        Raises:
+            Violation: P3.10.
+        """
+        rows = {event.key: event.record for event in other.log.events()}
+        for event in one.log.events():
+            if rows.get(event.key, event.record) == event.record:
+                continue
+            state = one.log.origin_state(event.origin)
+            lost = state is not None and state.key in self.twinned
+            if not lost or any(fingerprint(event.record) in watch.gone for watch in self.disks.values()):
+                raise Violation(
+                    "P3.10", f"{one.name} and {other.name} show {_name((event.origin, event.seq))} differently"
+                )
+
 
 def _order(log: Log) -> list[bytes]:
-    return [fingerprint(event.record) for event in log.events()]
+    states = _states(log)
+    return [_print(states, event) for event in log.events()]
+
+
+def _states(log: Log) -> dict[OriginId, OriginState]:
+    return {state.id: state for state in log.origins()}
+
+
+def _print(states: dict[OriginId, OriginState], event: StoredEvent) -> bytes:
+    return fingerprint(event.record, states[event.origin].incarnation)
 
 
 def _name(place: Place) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final
 
+from hcom_replica.core.membership import read_membership
+from hcom_replica.core.newepoch import epoch_drafts
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.settings import Settings
 from hcom_replica.errors import UsageError
@@ -44,6 +46,7 @@ class Cluster:
         broker: what the broker can do.
         disks: makes the disks of devices.
         skew_ms: name -> how far that device's clock is ahead.
+        founded: the first device is the group's founder: members are admitted, and can be revoked.
 
     Attributes:
         scheduler: virtual time.
@@ -62,6 +65,7 @@ class Cluster:
         broker: BrokerConfig | None = None,
         disks: Callable[[], Disk] = MemoryKv,
         skew_ms: Mapping[str, int] | None = None,
+        founded: bool = False,
     ) -> None:
         scheduler = Scheduler(seed)
         keys = GroupKeys(scheduler.random.randbytes(16), scheduler.random.randbytes(32))
@@ -71,6 +75,7 @@ class Cluster:
         self._settings, self._profile = settings, profile
         self._disks = disks
         self._appended = 0
+        self._founded = founded
         for name in device_names(devices) if isinstance(devices, int) else devices:
             self.join(name, skew_ms=(skew_ms or {}).get(name, 0)).start()
 
@@ -87,6 +92,8 @@ class Cluster:
     def join(self, name: str, *, profile: Profile | None = None, skew_ms: int = 0) -> Device:
         """Add a new device with an empty log; it is not started."""
         key = DeviceKey(self.scheduler.random.randbytes(32))
+        if self._founded and not self.devices:
+            self.world.founder = key.public
         return self._add(name, key, self._disks(), member=name, profile=profile, skew_ms=skew_ms)
 
     def clone(self, name: str, twin: str) -> Device:
@@ -111,6 +118,17 @@ class Cluster:
         )
         self.devices[name] = device
         return device
+
+    def revoke(self, name: str, *victims: str) -> None:
+        """Begin a new key epoch on a device, as its command line does; without victims it is a rotation."""
+        device = self[name]
+        membership = read_membership(device.log, device.viewer)
+        keys = [self[victim].key.public for victim in victims]
+        device.append(epoch_drafts(membership, device.log.origins(), keys, self.scheduler.random.randbytes))
+
+    def token(self, name: str) -> GroupKeys:
+        """The epoch that a device is in, as the token that it would give to others now tells it."""
+        return self[name].machine.epoch
 
     def append(self, name: str, events: int | Sequence[Draft] = 1, *, poke: bool = True) -> list[EventId]:
         """Append on a device, as its command line does: drafts, or so many events that differ from all others."""

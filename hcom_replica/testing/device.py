@@ -15,6 +15,7 @@ from hcom_replica.core.append import Writer
 from hcom_replica.core.context import Context
 from hcom_replica.core.effects import Effect, Now, Trace
 from hcom_replica.core.machine import Machine
+from hcom_replica.core.membership import Viewer
 from hcom_replica.core.settings import Settings
 from hcom_replica.daemon.engine import Engine
 from hcom_replica.errors import StoreFull, UsageError
@@ -50,7 +51,8 @@ class World:
         scheduler: virtual time and randomness.
         broker: where they meet.
         faults: what goes wrong on the way there.
-        keys: their group.
+        keys: their group, at its first epoch.
+        founder: key of the device that made it; empty for a group that has one epoch only.
         traces: (virtual ms, device, trace), oldest first.
     """
 
@@ -58,6 +60,7 @@ class World:
     broker: SimBroker
     faults: Faults
     keys: GroupKeys
+    founder: bytes = b""
     traces: list[tuple[int, str, Trace]] = field(default_factory=list)
 
 
@@ -69,9 +72,7 @@ class _Process:
         self._device = device
         self.link: SimLink | None = None
         rng = random.Random(world.scheduler.random.getrandbits(64))
-        self.machine = Machine(
-            Context(device.key, world.keys, log, device.settings, rng, log.next_boot(), [*log.peers()])
-        )
+        self.machine = Machine(Context(device.viewer, log, device.settings, rng, log.next_boot(), [*log.peers()]))
         self.engine = Engine(self.machine, log, self, rng=rng, trace=device.note, before=device.before_effect)
         self.closing_until_ms: int | None = None
 
@@ -114,7 +115,9 @@ class Device:
         disk: the faults of its disk.
         effects: how many effects its processes have carried out or begun.
         crashes: how often it has crashed.
-        acked: ids of the events that `append` has acknowledged.
+        acked: ids of the events that `append` and `redact` have acknowledged.
+        tokens: the epochs that its tokens told it of, the newest last; another one counts from its next start on.
+        writer: key, group and name that it appends with.
         pace_ms: a woken process takes so long to look: what comes meanwhile is taken in the same step.
     """
 
@@ -131,6 +134,7 @@ class Device:
         skew_ms: int = 0,
     ) -> None:
         self.world = world
+        self.tokens = [world.keys]
         self.name = name
         self.key = key
         self.settings = settings or Settings()
@@ -140,7 +144,7 @@ class Device:
         self.crashes = 0
         self.acked: list[EventId] = []
         self.pace_ms = 0
-        self._writer = Writer(key, world.keys.group, member or name)
+        self.writer = Writer(key, world.keys.group, member or name)
         self._process: _Process | None = None
         self._timer: Timer | None = None
         self._effects_left: int | None = None
@@ -158,7 +162,13 @@ class Device:
         """Put another disk in; no process may be running."""
         self.kv = kv
         self.disk = StoreFaults(kv)
-        self.log = Log(kv, self.world.keys.group, self._writer, entropy=self.world.scheduler.random.randbytes)
+        self.writer = self.writer._replace(epoch=self.tokens[-1].check if self.world.founder else b"")
+        self.log = Log(kv, self.world.keys.group, self.writer, entropy=self.world.scheduler.random.randbytes)
+
+    @property
+    def viewer(self) -> Viewer:
+        """On whose behalf members and epochs are judged."""
+        return Viewer(self.key, self.tokens[-1], self.world.founder, tuple(self.tokens[:-1]))
 
     # --- the process -------------------------------------------------------------------------------------------
 
@@ -297,6 +307,23 @@ class Device:
         except Crash:
             ids = []
         self.acked += ids
+        self._poke(poke=poke)
+        return ids
+
+    def redact(self, event: EventId, *, poke: bool = True) -> EventId | None:
+        """Redact an own event as a command line does; arguments and errors as `append`.
+
+        Returns:
+            Id of the system event; None when there was nothing to do, or it died before it could say so.
+        """
+        try:
+            said = self.log.redact(event, self.now.wall_ms)
+        except Crash:
+            said = None
+        self.acked += [said] if said is not None else []
+        self._poke(poke=poke)
+        return said
+
+    def _poke(self, *, poke: bool) -> None:
         if self.running:
             self._plan(self.world.scheduler.now_ms + (0 if poke else LOOK_MS))
-        return ids

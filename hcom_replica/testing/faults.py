@@ -107,6 +107,11 @@ class DeviceFaults:
         self.hits: Counter[Kind] = Counter()
         self.targets: list[Target] = []
 
+    @property
+    def alters(self) -> bool:
+        """Whether anything is on that `struck` asks: what does nothing but lose needs no copies."""
+        return len(self.active) > 1 or Kind.DROP_DOWN not in self.active
+
     def strikes(self, kind: Kind) -> bool:
         """Roll the dice for one message; a hit is counted."""
         switch = self.active.get(kind)

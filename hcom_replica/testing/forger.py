@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from hcom_replica.core.append import Writer, WriterState, append
+from hcom_replica.core.origin import OriginState
 from hcom_replica.errors import UsageError
 from hcom_replica.ids import OriginId
 from hcom_replica.testing.device import EPOCH_MS
@@ -15,8 +17,10 @@ from hcom_replica.testing.script import Words, parse_point
 from hcom_replica.testing.stage import Stage
 from hcom_replica.wire.batch import Batch, Commit, Descriptor, ForkPoint, encode_batch
 from hcom_replica.wire.codec import encode
+from hcom_replica.wire.event import Draft, decode_event
 from hcom_replica.wire.frame import Kind, Packed, Signer, close_frame, pack
 from hcom_replica.wire.messages import Ack, Head, VectorPage, pack_entries
+from hcom_replica.wire.redaction import REDACT, Redaction, redacted, sign_redaction, statement
 from hcom_replica.wire.seal import NONCE_BYTES
 from hcom_replica.wire.signing import COMMIT, DeviceKey, commit_digest, fork_hash, root_hash, short
 from hcom_replica.wire.topics import Topics
@@ -78,6 +82,10 @@ class Forger:
             self._poison(words.place(1), int(words.options["from"]))
         elif verb == "splits":
             self._split(words.place(1), int(words.options["at"]))
+        elif verb == "redacts":
+            self._redact(*parse_point(words.place(1)))
+        elif verb == "blanks":
+            self._blank(*parse_point(words.place(1)))
         else:
             raise UsageError(f"a member cannot {verb}")
 
@@ -129,6 +137,33 @@ class Forger:
         branch = short(fork_hash(state.hash, link))
         data = encode_batch(Batch(branch, run.first, run.prev, run.cum, run.records, run.commits, descriptor))
         self._publish(self._topics.live, Kind.LIVE, pack(data), retain=False)
+
+    def _redact(self, name: str, seq: int) -> None:
+        """Say in a log of its own that somebody's event is to lose its body."""
+        state, redaction = self._forged_redaction(name, seq)
+        said = Draft(REDACT, None, None, statement(redaction, state.key, state.incarnation))
+        writer = Writer(self._key, self._stage.world.keys.group, "LIAR")
+        made = append(writer, WriterState(None, 0), [said], self._now_ms(), self._signer.incarnation[4:])
+        commits = [Commit(row.seq, row.signature) for row in made.commits]
+        batch = Batch(made.origin.id, 1, self._root, 0, made.records, commits, made.origin.descriptor)
+        self._publish(self._topics.live, Kind.LIVE, pack(encode_batch(batch)), retain=False)
+
+    def _blank(self, name: str, seq: int) -> None:
+        """Send a run of somebody's events, one of them without its body."""
+        batch = self._run(self._stage.origin_of(name), seq)
+        at = seq - batch.first
+        record = batch.records[at]
+        batch.records[at] = redacted(record, decode_event(record), self._forged_redaction(name, seq)[1])
+        self._publish(self._topics.live, Kind.LIVE, pack(encode_batch(batch)), retain=False)
+
+    def _forged_redaction(self, name: str, seq: int) -> tuple[OriginState, Redaction]:
+        origin = self._stage.origin_of(name)
+        log = next(d.log for d in self._stage.devices.values() if d.log.origin_state(origin))
+        state = log.origin_state(origin)
+        if state is None:
+            raise UsageError("nobody holds that")
+        root = state.root(self._stage.world.keys.group)
+        return state, sign_redaction(self._key, root, seq, log.tip_at(origin, seq))
 
     def _run(self, origin: OriginId, first: int) -> Batch:
         for device in self._stage.devices.values():

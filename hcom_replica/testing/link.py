@@ -319,18 +319,21 @@ class SimLink:
 
     # --- on the way down: the broker's Peer ----------------------------------------------------------------
 
-    def deliver(self, message: Delivered) -> None:
+    def deliver(self, message: Delivered, size: int) -> None:
         """Put a PUBLISH on the wire; on a dead connection it stays unacknowledged, and fills the queue."""
         if self._severed:
             return
-        size = self._broker.config.packet_bytes(message.topic, message.payload)
-        if not self._faults.active:
-            self._down.send_message(size, message.topic, 0, "kept", self._receive, message)
-            return
-        self._count_hole(self._down, up=False)
-        if self._faults.strikes(Kind.DROP_DOWN):
-            self._ack_delivery()
-            return
+        if self._faults.active:
+            self._count_hole(self._down, up=False)
+            if self._faults.strikes(Kind.DROP_DOWN):
+                self._ack_delivery()
+                return
+            if self._faults.alters:
+                self._deliver_altered(message, size)
+                return
+        self._down.send_message(size, message.topic, 0, "kept", self._receive, message)
+
+    def _deliver_altered(self, message: Delivered, size: int) -> None:
         receive = self._receive
         for payload, extra_ms, order in self._faults.struck(message.payload):
             copy = message if payload is message.payload else replace(message, payload=payload)

@@ -48,13 +48,16 @@ class Profile:
 class Pipe:
     """One direction of a connection: tells when what is sent now arrives, and holds back while it is shut."""
 
-    __slots__ = ("_busy_us", "_bytes_per_s", "_floor", "_held", "_profile", "_scheduler", "_topic_floors", "open")
+    __slots__ = (
+        "_busy_us", "_bytes_per_s", "_floor", "_held", "_plain", "_profile", "_scheduler", "_topic_floors", "open",
+    )  # fmt: skip
 
     def __init__(self, scheduler: Scheduler, profile: Profile, bytes_per_s: int | None) -> None:
         self.open = True
         self._scheduler = scheduler
         self._profile = profile
         self._bytes_per_s = bytes_per_s
+        self._plain = bytes_per_s is None and not profile.loss
         self._busy_us = 0
         self._floor = 0
         self._topic_floors: dict[str, int] = {}
@@ -75,6 +78,10 @@ class Pipe:
 
     def arrival_ms(self, size: int, topic: str = "", extra_ms: int = 0, order: Order = "kept") -> int:
         """Take a place in the pipe, which must be open, and return when its end arrives."""
+        if self._plain and not extra_ms and not self._topic_floors and order == "kept":
+            arrival = self._scheduler.now_ms + self._scheduler.between(self._profile.latency_ms)
+            self._floor = arrival = max(self._floor, arrival)
+            return arrival
         arrival = max(self._departure_ms(size) + self._latency_ms(), self._floor) + extra_ms
         if order == "stray":
             return arrival

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from hcom_replica.core.settings import Settings
 from hcom_replica.errors import StoreFull
+from hcom_replica.ids import EventId
 from hcom_replica.store.memory_kv import MemoryKv, Moment
 from hcom_replica.testing.brokerconfig import BrokerConfig
 from hcom_replica.testing.checkers import Violation
 from hcom_replica.testing.disk import Disk
 from hcom_replica.testing.faults import random_plan
 from hcom_replica.testing.stage import Stage
-from hcom_replica.wire.event import Draft
+from hcom_replica.wire.event import Draft, decode_event, is_system
 
 HOUR_MS: Final = 3_600_000
 SPAN_MS: Final = 240_000
@@ -50,7 +51,13 @@ ACTS: Final = {
 }
 """What may be done, and how often beside the others."""
 
-_HARMLESS: Final = {"append", "stop", "start", "keep_disk", "keep_broker", "join", "append refused", "start refused"}
+REDACTING: Final = {**ACTS, "redact": 12}
+"""The same, and bodies are taken away. A table of its own: a seed of the other one stays the run that it was."""
+
+_HARMLESS: Final = {
+    "append", "stop", "start", "keep_disk", "keep_broker", "join", "append refused", "start refused", "redact",
+    "redact refused", "rotate", "revoke", "key change refused",
+}  # fmt: skip
 """Acts that are no faults."""
 
 
@@ -91,6 +98,7 @@ class Schedule:
         span_ms: how long things go wrong.
         crowd: how many devices there are at most at first.
         disks: makes their disks.
+        table: what may be done, and how often.
     """
 
     seed: int
@@ -99,6 +107,7 @@ class Schedule:
     span_ms: int = SPAN_MS
     crowd: int = 5
     disks: Callable[[], Disk] = MemoryKv
+    table: Mapping[str, int] = field(default_factory=lambda: ACTS)
     acts: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -115,6 +124,11 @@ class Schedule:
     def short(cls, seed: int, disks: Callable[[], Disk] = MemoryKv) -> Schedule:
         """Two or three devices, for one virtual minute."""
         return cls(seed, steps=20, faults=6, span_ms=60_000, crowd=3, disks=disks)
+
+    @classmethod
+    def redacting(cls, seed: int, disks: Callable[[], Disk] = MemoryKv) -> Schedule:
+        """Two to four devices that redact, for two virtual minutes."""
+        return cls(seed, steps=40, faults=8, span_ms=120_000, crowd=4, disks=disks, table=REDACTING)
 
     def run(self) -> Outcome:
         """Run it all.
@@ -147,7 +161,7 @@ class Schedule:
     # --- what happens ------------------------------------------------------------------------------------------
 
     def _act(self) -> None:
-        act = self._rng.choices(list(ACTS), list(ACTS.values()))[0]
+        act = self._rng.choices(list(self.table), list(self.table.values()))[0]
         self.acts[act] += 1
         do: Callable[[str], None] = getattr(self, f"_{act}")
         name = self._rng.choice(sorted(self.stage.devices))
@@ -166,6 +180,20 @@ class Schedule:
             self.stage.append(name, drafts, poke=rng.random() < 0.9)
         except StoreFull:
             self.acts["append refused"] += 1
+
+    def _redact(self, name: str) -> None:
+        device = self.stage[name]
+        mine = {state.id for state in device.log.origins() if state.key == device.key.public}
+        events = [
+            row for row in device.log.events() if row.origin in mine and not is_system(decode_event(row.record).kind)
+        ]
+        if not events:
+            return
+        row = self._rng.choice(events)
+        try:
+            self.stage.redact(name, EventId(row.origin, row.seq), poke=self._rng.random() < 0.9)
+        except StoreFull:
+            self.acts["redact refused"] += 1
 
     def _stop(self, name: str) -> None:
         self.stage[name].stop()

@@ -1,4 +1,4 @@
-"""Virtual time: one queue of callbacks, one clock, one source of randomness.
+"""Virtual time: one agenda of callbacks, one clock, one source of randomness.
 
 Owns the simulated clock and the seeded `random.Random` that every other part of the fake world draws from. It
 must never read a real clock. Invariants: time only moves forwards; callbacks due at the same millisecond run in
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections import deque
 from collections.abc import Callable
 from typing import TypeVarTuple
 
@@ -58,22 +59,26 @@ class Scheduler:
         steps: how many callbacks have run.
     """
 
-    __slots__ = ("_count", "_queue", "now_ms", "random", "seed", "steps")
+    __slots__ = ("_due", "_times", "now_ms", "random", "seed", "steps")
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.now_ms = 0
         self.random = random.Random(seed)
         self.steps = 0
-        self._queue: list[tuple[int, int, Timer]] = []
-        self._count = 0
+        self._times: list[int] = []
+        self._due: dict[int, deque[Timer]] = {}  # by ms: in a large world many things happen in the same one
 
     def at(self, ms: int, callback: Callable[[*Ts], None], *args: *Ts) -> Timer:
         """Run `callback(*args)` at virtual time `ms`; a time that has passed means as soon as possible."""
-        due_ms = max(ms, self.now_ms)
+        due_ms = max(self.now_ms, ms)
         timer = Timer(due_ms, callback, args)
-        self._count += 1
-        heapq.heappush(self._queue, (due_ms, self._count, timer))
+        due = self._due.get(due_ms)
+        if due is None:
+            self._due[due_ms] = deque((timer,))
+            heapq.heappush(self._times, due_ms)
+        else:
+            due.append(timer)
         return timer
 
     def after(self, ms: int, callback: Callable[[*Ts], None], *args: *Ts) -> Timer:
@@ -82,24 +87,31 @@ class Scheduler:
 
     def next_due_ms(self) -> int | None:
         """When the next callback is due; None when nothing is left to happen."""
-        while self._queue and not self._queue[0][2].pending:
-            heapq.heappop(self._queue)
-        return self._queue[0][0] if self._queue else None
+        while self._times:
+            due = self._due[self._times[0]]
+            while due:
+                if due[0].pending:
+                    return self._times[0]
+                due.popleft()
+            del self._due[heapq.heappop(self._times)]
+        return None
 
     def step(self) -> bool:
         """Move the clock to the next due callback and run it. False when there is none."""
-        while self._queue:
-            due_ms, _, timer = heapq.heappop(self._queue)
-            if timer.pending:
-                self.now_ms = due_ms
-                self.steps += 1
-                return timer.fire()
-        return False
+        due_ms = self.next_due_ms()
+        if due_ms is None:
+            return False
+        self.now_ms = due_ms
+        self.steps += 1
+        return self._due[due_ms].popleft().fire()
 
     def run_until(self, ms: int) -> None:
         """Run everything due up to and including `ms`; the clock then shows `ms` unless it was past it."""
         while (due_ms := self.next_due_ms()) is not None and due_ms <= ms:
-            self.step()
+            self.now_ms = due_ms
+            due = self._due[due_ms]
+            while due:
+                self.steps += due.popleft().fire()
         self.now_ms = max(self.now_ms, ms)
 
     def run_while(self, condition: Callable[[], bool], limit_ms: int) -> bool:

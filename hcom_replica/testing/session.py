@@ -7,19 +7,27 @@ a word. Never decides who gets what: that is the broker's affair.
 from __future__ import annotations
 
 from collections import deque
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from hcom_replica.ports import Delivered, Published, Subscribed, Will
 from hcom_replica.testing.brokerconfig import BrokerConfig
 from hcom_replica.testing.scheduler import Scheduler, Timer
-from hcom_replica.testing.traffic import Traffic
+from hcom_replica.testing.traffic import Tally, Traffic
+
+
+class Outgoing(NamedTuple):
+    """A message on its way to sessions, looked at once for all of them: size of its packet, and where it is counted."""
+
+    message: Delivered
+    size: int
+    tally: Tally
 
 
 class Peer(Protocol):
     """The broker's end of a connection: what it can put on the wire to a client."""
 
-    def deliver(self, message: Delivered) -> None:
-        """Send a PUBLISH; the peer calls `Session.acked_at` when it knows when the PUBACK comes."""
+    def deliver(self, message: Delivered, size: int) -> None:
+        """Send a PUBLISH of so many bytes; the peer calls `Session.acked_at` when it knows when the PUBACK comes."""
 
     def suback(self, answer: Subscribed) -> None:
         """Send a SUBACK."""
@@ -35,7 +43,7 @@ class Session:
     """A client's state at the broker: its subscriptions, will, and the queue of what goes out to it."""
 
     __slots__ = (
-        "_acks", "_config", "_inflight", "_queue", "_ready_us", "_scheduler", "_timer", "_traffic",
+        "_acks", "_config", "_inflight", "_queue", "_ready_us", "_scheduler", "_timer",
         "client_id", "filters", "open", "owner", "peer", "tally", "will",
     )  # fmt: skip
 
@@ -50,7 +58,6 @@ class Session:
         will: Will | None,
     ) -> None:
         self._config = config
-        self._traffic = traffic
         self._scheduler = scheduler
         self.client_id = client_id
         self.owner = owner
@@ -59,7 +66,7 @@ class Session:
         self.open = True
         self.filters: dict[str, bool] = {}
         self.tally = traffic.owner(owner)
-        self._queue: deque[Delivered] = deque()
+        self._queue: deque[Outgoing] = deque()
         self._inflight = 0
         self._acks: deque[int] = deque()
         self._ready_us = 0
@@ -71,18 +78,18 @@ class Session:
         self._settle()
         return len(self._queue) + self._inflight
 
-    def offer(self, message: Delivered) -> None:
+    def offer(self, out: Outgoing) -> None:
         """Send now, or queue, or lose: the limits decide."""
         if not self.open:
             return
         if not self._queue and self._may_send():
-            self._send(message)
+            self._send(out)
         elif len(self._queue) < self._config.queued_max:
-            self._queue.append(message)
+            self._queue.append(out)
             self._arm()
         else:
             self.tally.dropped += 1
-            self._traffic.topic(message.topic).dropped += 1
+            out.tally.dropped += 1
 
     def acked_at(self, ms: int) -> None:
         """A PUBACK will arrive at `ms`, never before an earlier one; known ahead, to save an entry on the agenda."""
@@ -110,15 +117,15 @@ class Session:
             acks.popleft()
             self._inflight -= 1
 
-    def _send(self, message: Delivered) -> None:
-        size = self._config.packet_bytes(message.topic, message.payload)
+    def _send(self, out: Outgoing) -> None:
+        message, size, topic_tally = out
         if (rate := self._config.session_bytes_per_s) is not None:
             self._ready_us = max(self._ready_us, self._scheduler.now_ms * 1000) + size * 1_000_000 // rate
         self._inflight += 1
-        for tally in (self.tally, self._traffic.topic(message.topic)):
+        for tally in (self.tally, topic_tally):
             tally.messages_out += 1
             tally.bytes_out += size
-        self.peer.deliver(message)
+        self.peer.deliver(message, size)
 
     def _pump(self) -> None:
         while self._queue and self.open and self._may_send():

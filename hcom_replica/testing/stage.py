@@ -10,17 +10,20 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Final
 
+from hcom_replica.core.book import Book
 from hcom_replica.core.effects import Effect, Publish
 from hcom_replica.core.hello import Hello, read_system
+from hcom_replica.core.membership import Membership, judge, read_membership
 from hcom_replica.core.settings import Settings
 from hcom_replica.errors import ProtocolError, UsageError
 from hcom_replica.ids import EventId, OriginId
 from hcom_replica.limits import INFLATED_BYTES_MAX, SPOOL_BYTES_MAX
 from hcom_replica.store.log import Log
 from hcom_replica.store.memory_kv import MemoryKv
+from hcom_replica.store.redactions import redacting_draft
 from hcom_replica.testing.broker import SimBroker
 from hcom_replica.testing.brokerconfig import BrokerConfig
-from hcom_replica.testing.checkers import Checkers, Violation
+from hcom_replica.testing.checkers import Checkers, Violation, fingerprint
 from hcom_replica.testing.cluster import Cluster
 from hcom_replica.testing.device import Device
 from hcom_replica.testing.disk import Disk
@@ -102,6 +105,25 @@ class Stage(Cluster):
         self._keys: dict[str, bytes] = {}
         self._topics = Topics(self.world.keys)
 
+    def found(self) -> None:
+        """The first device to join is the group's founder."""
+        self._founded = True
+
+    def membership(self, device: Device) -> Membership:
+        """Who is a member by a device's log, and by what a running one has heard."""
+        heard = device.machine.membership if device.running else None
+        return heard or read_membership(device.log, device.viewer)
+
+    def said_by_all(self) -> Membership:
+        """Who is a member by all that stands in any log."""
+        book, keys = Book(), set[bytes]()
+        for device in self.devices.values():
+            states = {state.id: state for state in device.log.origins()}
+            keys.update(state.key for state in states.values())
+            for origin, seq, event in device.log.system_events():
+                book.note(states[origin], seq, read_system(event.kind, event.body))
+        return judge(next(iter(self.devices.values())).viewer, book, keys, ())
+
     # --- devices -----------------------------------------------------------------------------------------------
 
     @property
@@ -140,6 +162,23 @@ class Stage(Cluster):
         ids = super().append(name, events, poke=poke)
         self.look()
         return ids
+
+    def redact(self, name: str, event: EventId, *, poke: bool = True) -> EventId | None:
+        """Redact an event that a device has written; see Device.
+
+        Raises:
+            UsageError: it has not, or the event is a system event.
+            StoreFull: the disk is full; nothing was changed.
+        """
+        device = self[name]
+        with device.kv.read() as txn:
+            draft = redacting_draft(txn, device.writer, event)
+        row = device.log.event(event)
+        if draft is not None and row is not None:
+            self.checkers.redactions[draft.body] = fingerprint(row.record)
+        said = device.redact(event, poke=poke)
+        self.look()
+        return said
 
     def clone(self, name: str, twin: str) -> Device:
         """See Cluster."""
@@ -180,7 +219,7 @@ class Stage(Cluster):
     # --- judging -----------------------------------------------------------------------------------------------
 
     def check_logs(self) -> None:
-        """Walk all logs, and compare the order of each two.
+        """Walk all logs, and compare the order and the bytes of each two.
 
         Raises:
             Violation: see Checkers.
@@ -190,6 +229,7 @@ class Stage(Cluster):
             self.checkers.check_log(device)
         for device in devices[1:]:
             self.checkers.check_order(devices[0].log, device.log)
+            self.checkers.check_bytes(devices[0], device)
 
     def check_claims(self, name: str) -> None:
         """Judge what a device knows and keeps: no less is missing than signed words say, and its memory is bounded.
@@ -228,13 +268,16 @@ class Stage(Cluster):
         """
         log, known = self[name].log, dict[OriginId, int]()
         said = list[tuple[OriginId, int, bytes]]()
+        membership = self.membership(self[name])
         for kind, author, _, _, data in log.peers():
-            if kind == Kind.HEAD:
+            if kind == Kind.HEAD and data[:32] not in membership.revoked:
                 head = decode_head(data[_AUTHOR_BYTES:])
                 said.append((author, head.seq, head.tip))
         for _, _, event in log.system_events():
             stated = read_system(event.kind, event.body)
             if isinstance(stated, Hello) and stated.link is not None:
+                if bytes.fromhex(stated.key) in membership.revoked:
+                    continue
                 link = stated.link
                 said.append((OriginId(bytes.fromhex(link.origin)), link.seq, bytes.fromhex(link.c)))
         for origin, seq, tip in said:
@@ -249,10 +292,13 @@ class Stage(Cluster):
     def ghosts(self) -> list[OriginId]:
         """Newest incarnations of devices that no running device writes: clones and restored disks leave such ones.
 
-        Nobody can know that they will not come back, so mail is kept for them until their lease ends.
+        Nobody can know that they will not come back, so mail is kept for them until their lease ends: also for one that
+        was only heard to ask for something, and of which no disk knows.
         """
         alive = {watch.own for name, watch in self.checkers.disks.items() if self[name].running}
         seen = dict[OriginId, tuple[bytes, int]]()
+        for asker in self.tap.passing.values():
+            seen[asker.origin] = (asker.key, int.from_bytes(asker.incarnation[:4], "big"))
         for device in self.devices.values():
             for _, author, _, _, data in device.log.peers():
                 seen[author] = (data[:32], int.from_bytes(data[32:36], "big"))

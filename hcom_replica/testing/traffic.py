@@ -41,12 +41,19 @@ class Traffic:
 
     def owner(self, name: str) -> Tally:
         """The counters of one device."""
-        return self.by_owner.setdefault(name, Tally())
+        return _tally(self.by_owner, name)
 
     def topic(self, topic: str) -> Tally:
         """The counters of this topic's class."""
-        return self.by_class.setdefault(topic_class(topic), Tally())
+        return _tally(self.by_class, topic_class(topic))
 
     def note(self, event: str) -> None:
         """Count one of `events`."""
         self.events[event] = self.events.get(event, 0) + 1
+
+
+def _tally(tallies: dict[str, Tally], name: str) -> Tally:
+    tally = tallies.get(name)
+    if tally is None:
+        tally = tallies[name] = Tally()
+    return tally

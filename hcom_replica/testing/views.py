@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from hcom_replica.core.parts import Assembler
 from hcom_replica.core.ring import runs_of
 from hcom_replica.core.status import DaemonStatus, OriginRow, Status, StatusInput, build_status
 from hcom_replica.errors import ProtocolError
-from hcom_replica.ids import OriginId
+from hcom_replica.ids import EventId, OriginId
 from hcom_replica.testing.device import EPOCH_MS, Device
-from hcom_replica.testing.script import Words
+from hcom_replica.testing.script import Words, parse_point
 from hcom_replica.testing.stage import Stage
-from hcom_replica.wire.frame import open_frame
-from hcom_replica.wire.messages import decode_head, decode_index, decode_standing
+from hcom_replica.wire.batch import Batch, decode_batch
+from hcom_replica.wire.event import REDACTED
+from hcom_replica.wire.frame import Kind, open_frame
+from hcom_replica.wire.messages import decode_head, decode_index, decode_part, decode_standing
 
 _CLASSES: Final = {"h": "head", "v": "vector", "i": "index", "s": "standing", "p": "presence", "m": "segment"}
 
@@ -76,6 +79,19 @@ class Views:
                 runs.append((event.origin, event.seq, event.seq))
         yield " ".join(self._range(*run) for run in runs)
 
+    def do_body(self, words: Words) -> Iterator[str]:
+        """`body A:5`: who holds the event, with its body or without, and whether mail on the broker has the body."""
+        name, seq = parse_point(words.place(0))
+        place = (self._stage.origin_of(name), seq)
+        for device in self._stage.devices.values():
+            row = device.log.event(EventId(*place))
+            if row is not None:
+                yield f"{device.name} holds {words.place(0)}{' redacted' if row.record[:1] == REDACTED else ''}"
+        batches = self._mailed()
+        found = [b.records[seq - b.first] for b in batches if b.origin == place[0] and b.first <= seq <= b.last]
+        bodies = sum(1 for record in found if record[:1] != REDACTED)
+        yield f"mail has it {len(found)} times, with its body {bodies} times"
+
     def do_rings(self, words: Words) -> Iterator[str]:  # noqa: ARG002 - one shape for all commands
         """`rings`: what the indexes on the broker say."""
         for writer, payload in self._retained("i"):
@@ -131,7 +147,7 @@ class Views:
 
     def _status(self, name: str) -> Status:
         device = self._stage[name]
-        return build_status(device.log, _given(device, self._stage.world.keys.group))
+        return build_status(device.log, _given(device))
 
     def _row_name(self, row: OriginRow) -> str:
         return self._stage.name_of(OriginId(bytes.fromhex(row.origin)))
@@ -161,17 +177,27 @@ class Views:
                 found.append((self._stage.leaf_name(topic.split("/")[2]) + " (spoiled)", b""))
         return sorted(found)
 
+    def _mailed(self) -> list[Batch]:
+        """The batches in all slots of mailboxes, named by an index or not."""
+        keys, assembler, found = self._stage.world.keys, Assembler(), list[bytes]()
+        for topic, payload in self._stage.broker.retained(f"{keys.prefix}/m/#"):
+            frame = open_frame(keys, topic, payload)
+            if frame.kind is Kind.SEGMENT:
+                found.append(frame.payload)
+            elif frame.author is not None and (whole := assembler.add(frame.author.origin, decode_part(frame.payload))):
+                found.append(whole)
+        return list(map(decode_batch, found))
+
     def _field(self, value: str | int | bool | None) -> str:
         if isinstance(value, str) and len(value) == 16:
             return self._stage.name_of(OriginId(bytes.fromhex(value)))
         return str(value)
 
 
-def _given(device: Device, group: bytes) -> StatusInput:
+def _given(device: Device) -> StatusInput:
     live = device.machine.live_info() if device.running else None
     return StatusInput(
-        group=group,
-        device_key=device.key.public,
+        viewer=device.viewer,
         name=device.name,
         notes=[*device.log.peers()],
         now_ms=device.now.wall_ms,

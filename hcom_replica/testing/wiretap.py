@@ -10,18 +10,21 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from hcom_replica.core.effects import Publish
+from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import OriginId
 from hcom_replica.testing.checkers import Checkers, Violation
 from hcom_replica.testing.device import Device
 from hcom_replica.testing.faults import Faults
 from hcom_replica.testing.faults import Kind as FaultKind
-from hcom_replica.wire.frame import Kind, open_frame
+from hcom_replica.wire.frame import Author, Kind, open_frame
 from hcom_replica.wire.keys import GroupKeys
 from hcom_replica.wire.messages import Ack, Segment, decode_head, decode_index, decode_vector, unpack_entries
 from hcom_replica.wire.signing import hash32
 from hcom_replica.wire.topics import Topics
 
-_OWN_SLOTS: Final = frozenset("hvispm")
+_OWN_SLOTS: Final = frozenset("hvispmr")
+_PASSING: Final = frozenset("wab")
+"""Wants, asks and fills: signed, and not retained."""
 
 
 @dataclass(slots=True)
@@ -51,27 +54,41 @@ class Wiretap:
         keys: the group's.
         checkers: knows the disks.
         faults: tells what was lost on the way.
+
+    Attributes:
+        passing: whose messages to all, which no slot keeps, the broker was given.
     """
 
     def __init__(self, keys: GroupKeys, checkers: Checkers, faults: Faults) -> None:
-        self._keys = keys
         self._topics = Topics(keys)
+        self._later: dict[str, Topics] = {}
         self._checkers = checkers
         self._faults = faults
         self._voices: dict[str, _Voice] = {}
         self._vectors: dict[OriginId, dict[OriginId, Ack]] = {}
         self._echoed: set[str] = set()
         self._arrived: set[bytes] = set()
+        self.passing: dict[OriginId, Author] = {}
 
     # --- at the broker -----------------------------------------------------------------------------------------
 
     def arrived(self, topic: str, payload: bytes) -> None:
         """The broker was given a message."""
-        group, _ = self._topics.parse(topic)
+        group, _ = self._of(topic).parse(topic)
         if group == "f":
             self._echoed.add(topic)
         elif group == "i":
             self._arrived.add(hash32(payload))
+        elif group in _PASSING:
+            self._note_author(topic, payload)
+
+    def _note_author(self, topic: str, payload: bytes) -> None:
+        try:
+            author = open_frame(self._of(topic).keys, topic, payload).author
+        except ProtocolError:  # spoilt on the way
+            return
+        if author is not None:
+            self.passing[author.origin] = author
 
     # --- at the device -----------------------------------------------------------------------------------------
 
@@ -81,7 +98,8 @@ class Wiretap:
         Raises:
             Violation: S4, S6, S8, P6.3 or P8.1.
         """
-        group, leaves = self._topics.parse(effect.topic)
+        self._learn(device)
+        group, leaves = self._of(effect.topic).parse(effect.topic)
         voice = self._voices.get(device.name)
         if voice is None or voice.boot is not link:
             voice = self._voices[device.name] = _Voice(link, lost=self._lost(device))
@@ -93,9 +111,19 @@ class Wiretap:
             return
         self._judge(device, voice, effect, group, leaves)
 
+    def _learn(self, device: Device) -> None:
+        """Learn of the epochs that a device speaks in."""
+        for keys in device.machine.epochs:
+            if keys.prefix != self._topics.prefix and keys.prefix not in self._later:
+                self._later[keys.prefix] = Topics(keys)
+
+    def _of(self, topic: str) -> Topics:
+        return self._later.get(topic.split("/", 1)[0], self._topics)
+
     def _judge(self, device: Device, voice: _Voice, effect: Publish, group: str, leaves: list[str]) -> None:
-        frame = open_frame(self._keys, effect.topic, effect.payload)
-        if frame.author is None or leaves[0] != self._topics.leaf(frame.author.origin):
+        topics = self._of(effect.topic)
+        frame = open_frame(topics.keys, effect.topic, effect.payload)
+        if frame.author is None or leaves[0] != topics.leaf(frame.author.origin):
             raise Violation("P6.1", f"{device.name} writes a slot that is not its own")
         if frame.kind is Kind.HEAD:
             self._judge_head(device, frame.author.origin, frame.payload)

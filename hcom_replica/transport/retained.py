@@ -38,7 +38,7 @@ class RetainedFile:
             self._saved = msgspec.msgpack.decode(self._path.read_bytes(), type=list[Kept])
         except FileNotFoundError:
             return []
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise BrokerError(
                 f"cannot read {self._path}: {error}", hint="delete it: the devices publish everything again"
             ) from error

@@ -78,6 +78,7 @@ def parse_broker_url(text: str) -> BrokerAddress:
         ConfigError: it is not one of the three forms; the hint says which they are.
     """
     stripped = text.strip()
+    text = _without_password(text)
     scheme = _SCHEME.match(stripped)
     tls = _tls_of(scheme[1].lower(), text) if scheme else True
     rest = stripped[scheme.end() :] if scheme else stripped
@@ -87,6 +88,13 @@ def parse_broker_url(text: str) -> BrokerAddress:
     if match is None:
         raise ConfigError(f"not a broker URL: {text!r}", hint=f"{_FORMS}; an IPv6 address goes in brackets")
     return BrokerAddress(_host(match[1], text), _port(match[2], TLS_PORT if tls else PLAIN_PORT, text), tls)
+
+
+def _without_password(text: str) -> str:
+    """The text as it may be shown: somebody may have written a password into it."""
+    before, at, host = text.rpartition("@")
+    scheme, mark, _ = before.partition("://")
+    return f"{scheme if mark else ''}{mark}***@{host}" if at else text
 
 
 def _tls_of(scheme: str, text: str) -> bool:

@@ -7,10 +7,10 @@ from typing import Annotated
 import msgspec
 
 from hcom_replica.errors import ProtocolError
-from hcom_replica.limits import BATCH_COMMITS_MAX, COMMIT_EVENTS_MAX
+from hcom_replica.limits import BATCH_COMMITS_MAX, BATCH_EVENTS_MAX
 from hcom_replica.wire.codec import FORKS_MAX, Hash32, Id8, Incarnation, Natural, Sig64, decoder, encode
 
-Records = Annotated[list[bytes], msgspec.Meta(min_length=1, max_length=BATCH_COMMITS_MAX * COMMIT_EVENTS_MAX)]
+Records = Annotated[list[bytes], msgspec.Meta(min_length=1, max_length=BATCH_EVENTS_MAX)]
 
 
 class ForkPoint(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):

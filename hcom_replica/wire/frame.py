@@ -34,6 +34,7 @@ class Kind(IntEnum):
     SEGMENT_PART = 11
     ASK = 12
     FENCE = 13
+    REKEY = 14
 
 
 class Author(NamedTuple):
@@ -73,6 +74,7 @@ UNSIGNED: Final = frozenset((Kind.LIVE, Kind.FENCE))
 AUTHOR_BYTES: Final = 32 + 12 + 64
 ROOM_BYTES: Final = MESSAGE_BYTES_MAX - OVERHEAD_BYTES - 2 - AUTHOR_BYTES
 """Largest packed payload that fits a message of the default size."""
+_ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _LEVEL: Final = 3
 _SMALL: Final = 128
 _compress: Final = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True, write_checksum=False)
@@ -98,9 +100,11 @@ def unpack(packed: Packed, limit: int = INFLATED_BYTES_MAX) -> bytes:
         return packed.data
     if packed.codec != ZSTD:
         raise ProtocolError("codec")
+    if packed.data[:4] != _ZSTD_MAGIC:  # a frame to be skipped has a size, too, and would be given room of that size
+        raise ProtocolError("codec", "not a frame of zstd")
     try:
         size = zstandard.frame_content_size(packed.data)
-        if not 0 <= size <= limit:
+        if not 0 < size <= limit:
             raise ProtocolError("size", f"{size} bytes inflated")
         inflated = _decompress.decompress(packed.data, max_output_size=size, allow_extra_data=False)
     except zstandard.ZstdError:

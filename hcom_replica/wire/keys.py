@@ -13,7 +13,7 @@ class GroupKeys:
 
     Attributes:
         group: 16 bytes.
-        epoch: from 1.
+        epoch: number of the epoch, from 1.
         secret: 32 secret bytes; not in the repr.
     """
 
@@ -35,6 +35,11 @@ class GroupKeys:
     def leaf(self) -> bytes:
         """Key under which topic leaves are hashed."""
         return self.derive("leaf")
+
+    @cached_property
+    def check(self) -> bytes:
+        """16 bytes that name the epoch, and tell nothing of its secret (P12.4)."""
+        return self.derive("check")[:16]
 
     @cached_property
     def prefix(self) -> str:

@@ -103,6 +103,14 @@ class Presence(Payload, frozen=True):
     online: bool
 
 
+class Rekey(Payload, frozen=True):
+    """What those who are in an earlier epoch are told: an encoded notice (P12.13)."""
+
+    counter: Natural
+    wall_ms: Natural
+    notice: bytes
+
+
 class Want(Payload, frozen=True):
     """A request for ranges, to one holder (P6.7)."""
 
@@ -183,6 +191,7 @@ decode_vector: Final = decoder(VectorPage)
 decode_index: Final = decoder(Index)
 decode_standing: Final = decoder(Standing)
 decode_presence: Final = decoder(Presence)
+decode_rekey: Final = decoder(Rekey)
 decode_want: Final = decoder(Want)
 decode_fill: Final = decoder(Fill)
 decode_part: Final = decoder(Part)

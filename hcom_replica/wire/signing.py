@@ -5,7 +5,12 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Final
 
-from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
+from nacl.bindings import (
+    crypto_sign,
+    crypto_sign_ed25519_sk_to_curve25519,
+    crypto_sign_open,
+    crypto_sign_seed_keypair,
+)
 from nacl.exceptions import BadSignatureError
 
 from hcom_replica.errors import ProtocolError
@@ -14,6 +19,8 @@ from hcom_replica.wire.batch import Descriptor
 
 COMMIT: Final = b"hcr1 commit\x00"
 MESSAGE: Final = b"hcr1 message\x00"
+ADMIT: Final = b"hcr1 admit\x00"
+EPOCH: Final = b"hcr1 epoch\x00"
 SIGNATURE_BYTES: Final = 64
 _ORIGIN: Final = b"hcr1 origin\x00"
 _FORK: Final = b"hcr1 fork\x00"
@@ -39,6 +46,10 @@ class DeviceKey:
     def sign(self, tag: bytes, digest: bytes) -> bytes:
         """Sign a 32-byte digest under a tag; 64 bytes."""
         return crypto_sign(tag + digest, self._secret)[:SIGNATURE_BYTES]
+
+    def curve_secret(self) -> bytes:
+        """The X25519 secret that opens boxes made for this device; 32 bytes."""
+        return crypto_sign_ed25519_sk_to_curve25519(self._secret)
 
     def __repr__(self) -> str:
         return f"DeviceKey({self.public.hex()[:8]})"

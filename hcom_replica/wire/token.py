@@ -1,7 +1,7 @@
 """The join token: group, epoch, secret and brokers in one line that a person can paste.
 
 Layout under the prefix `hcr1_`, base64url without padding: version u8 = 1 || group 16 || epoch u32 || secret 32 ||
-brokers, UTF-8, joined by spaces || first 4 bytes of H of all before.
+founder's key 32 || brokers, UTF-8, joined by spaces || first 4 bytes of H of all before.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hcom_replica.wire.keys import GroupKeys
 from hcom_replica.wire.signing import hash32
 
 PREFIX: Final = "hcr1_"
-_FIXED: Final = 1 + 16 + 4 + 32
+_FIXED: Final = 1 + 16 + 4 + 32 + 32
 _CHECK: Final = 4
 _ALPHABET: Final = re.compile(r"[A-Za-z0-9_-]*=*")
 _HCOM_VERSIONS: Final = (1, 2, 4)
@@ -30,15 +30,18 @@ class JoinToken:
     Attributes:
         keys: the group at its current epoch.
         brokers: broker URLs, at least one.
+        founder: 32-byte key of the device that made the group.
     """
 
     keys: GroupKeys = field(repr=False)
     brokers: tuple[str, ...]
+    founder: bytes
 
     def encode(self) -> str:
         """The token's text. Treat it like a private key."""
         keys = self.keys
-        data = b"\x01" + keys.group + keys.epoch.to_bytes(4, "big") + keys.secret + " ".join(self.brokers).encode()
+        data = b"\x01" + keys.group + keys.epoch.to_bytes(4, "big") + keys.secret + self.founder
+        data += " ".join(self.brokers).encode()
         return PREFIX + _b64(data + hash32(data)[:_CHECK])
 
 
@@ -62,7 +65,7 @@ def decode_token(text: str) -> JoinToken:
     if hash32(body)[:_CHECK] != check:
         raise TokenError("the token is mistyped or cut off", hint="copy it again, whole: it is one long line")
     brokers = tuple(body[_FIXED:].decode(errors="replace").split())
-    return JoinToken(GroupKeys(body[1:17], body[21:53], int.from_bytes(body[17:21], "big")), brokers)
+    return JoinToken(GroupKeys(body[1:17], body[21:53], int.from_bytes(body[17:21], "big")), brokers, body[53:85])
 
 
 def _foreign(text: str) -> TokenError:

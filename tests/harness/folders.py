@@ -14,7 +14,7 @@ from hcom_replica.wire.token import JoinToken
 
 def new_token(*brokers: str) -> JoinToken:
     """A group of its own."""
-    return JoinToken(GroupKeys(secrets.token_bytes(16), secrets.token_bytes(32)), brokers)
+    return JoinToken(GroupKeys(secrets.token_bytes(16), secrets.token_bytes(32)), brokers, bytes(32))
 
 
 def device_folder(root: Path, token: JoinToken, **settings: str | int | bool) -> Folder:

@@ -198,9 +198,11 @@ class Group:
         self._broker = broker
         self._laptops: list[Laptop] = []
 
-    def laptop(self, name: str, settings: str = "", env: Mapping[str, str] | None = None) -> Laptop:
-        """A device that has not joined yet."""
-        made = Laptop(self._folder, name, self._broker.port, settings, env)
+    def laptop(
+        self, name: str, settings: str = "", env: Mapping[str, str] | None = None, *, folder: Path | None = None
+    ) -> Laptop:
+        """A device that has not joined yet; in another folder than the group's where a name comes again."""
+        made = Laptop(folder or self._folder, name, self._broker.port, settings, env)
         self._laptops.append(made)
         return made
 

@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Folder:
 
 
 def token() -> JoinToken:
-    return JoinToken(GroupKeys(secrets.token_bytes(16), secrets.token_bytes(32)), ("mqtt://127.0.0.1:1",))
+    return JoinToken(GroupKeys(secrets.token_bytes(16), secrets.token_bytes(32)), ("mqtt://127.0.0.1:1",), bytes(32))
 
 
 def numbers(folder: Folder) -> list[object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,27 @@ def test_new_with_password_file_and_ca_file_syncs_and_keeps_no_secret(
     for path in (cli.folder / "config.toml", cli.folder / "daemon.log"):
         assert PASSWORD not in path.read_text()
     assert PASSWORD not in made.stdout + made.stderr
+
+
+def test_new_with_the_password_in_the_keyring_syncs_and_says_when_it_is_gone(
+    guarded: MosquittoBroker, certificates: Certificates, tmp_path: Path
+) -> None:
+    modules = tmp_path / "modules"
+    modules.mkdir()
+    keyring = modules / "keyring.py"
+    entry = f"{{('ours', 'user'): {PASSWORD!r}}}"
+    keyring.write_text(f"def get_password(service, user):\n    return {entry}.get((service, user))\n")
+    root = Path(__file__).parents[2]
+    with Cli(tmp_path / "boxe", {"PYTHONPATH": f"{root}{os.pathsep}{modules}"}) as cli:
+        options = ["--username", "user", "--password-keyring", "ours", "--ca-file", str(certificates.ca)]
+        made = new(cli, guarded, *options)
+        assert made.returncode == 0, made.stderr
+        cli.ok("emit", "k")
+        assert cli.json("flush", "--timeout", "30")["safe_in"] == "broker"
+        keyring.write_text("def get_password(service, user):\n    return None\n")
+        done = cli.run("relay", "daemon", "restart")
+        assert done.returncode == 2
+        assert "hint: keyring set ours user" in done.stderr
 
 
 def test_new_without_or_with_a_wrong_password_says_which_option_to_check(

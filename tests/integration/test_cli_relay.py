@@ -100,6 +100,12 @@ def test_connect_with_a_wrong_token_says_what_is_wrong(box: Cli, token: str, why
     assert not box.folder.exists()
 
 
+def test_connect_with_a_token_without_an_end_does_not_read_it_all(box: Cli) -> None:
+    done = box.run("relay", "connect", "-", stdin="hcr1_" + "A" * 70_000)
+    assert done.returncode == 2
+    assert "more bytes than a join token" in done.stderr
+
+
 def test_new_on_a_folder_of_a_group_is_refused_with_the_way_out(box: Cli, tuk: Cli, broker: PrivateBroker) -> None:
     make(box, broker)
     other = make(tuk, broker)["token"]
@@ -131,7 +137,7 @@ def test_off_stops_syncing_and_on_goes_on(box: Cli, tuk: Cli, broker: PrivateBro
     pid = box.daemon_pid()
     box.ok("relay", "off")
     assert pid is not None
-    assert not is_alive(pid)
+    wait_until(lambda: not is_alive(pid), 20, "the daemon's process is gone")
     assert box.json("relay")["enabled"] is False
     box.ok("emit", "k")
     assert box.run("flush", "--timeout", "1").returncode == 4

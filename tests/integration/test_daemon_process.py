@@ -22,6 +22,7 @@ from hcom_replica.daemon.wake import wake
 from hcom_replica.errors import ConfigError, DaemonError
 from hcom_replica.folder.config_edit import change_config
 from hcom_replica.folder.paths import Folder
+from hcom_replica.folder.state import STATE_VARIABLE
 from hcom_replica.ids import EventId
 from hcom_replica.wire.event import Draft
 from tests.harness.brokers import PrivateBroker
@@ -71,6 +72,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("HCOM_"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv(STATE_VARIABLE, str(tmp_path / "state"))
     monkeypatch.setenv("PYTHONPATH", clean_environment(tmp_path)["PYTHONPATH"])
 
 

@@ -17,7 +17,7 @@ from hcom_replica.daemon.bell import Bell
 from hcom_replica.daemon.client import DaemonClient
 from hcom_replica.daemon.clock import SystemClock
 from hcom_replica.daemon.control import ControlServer
-from hcom_replica.daemon.messages import MESSAGE_BYTES_MAX, Request
+from hcom_replica.daemon.messages import MESSAGE_BYTES_MAX, Inbox, Request, pack
 from hcom_replica.daemon.sockets import CONTROL, WAKE, address
 from hcom_replica.daemon.wake import WakeEar, wake
 from hcom_replica.errors import ConfigError, DaemonError
@@ -155,6 +155,10 @@ class Serving:
                 key.data(events)
             self._server.poll(self._clock.now())
 
+    def waiting_bytes(self) -> int:
+        """Answers that no client has read yet."""
+        return sum(len(client._outbox) for client in self._server._clients)
+
     def connect(self, root: Path) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX)
         sock.settimeout(WAIT_S)
@@ -230,6 +234,22 @@ def test_junk_ends_its_connection_or_is_refused_and_harms_nobody(serving: Servin
         sock.sendall(junk)
         sock.recv(1 << 16)
     assert serving.client.request("echo", dict[str, Any]) == {}
+
+
+def test_client_that_only_asks_is_not_heard_until_it_reads_and_takes_no_memory(
+    serving: Serving, tmp_path: Path
+) -> None:
+    """Each answer is larger than its question by far."""
+    request = pack(Request("large"))
+    with serving.connect(tmp_path) as sock:
+        sock.sendall(request * 40)
+        wait_until(lambda: serving.waiting_bytes() > MESSAGE_BYTES_MAX, WAIT_S, "answers wait")
+        most, inbox, answers = serving.waiting_bytes(), Inbox(), 0
+        assert serving.client.request("echo", dict[str, Any]) == {}
+        while answers < 40:
+            answers += sum(1 for _ in inbox.feed(sock.recv(1 << 20)))
+            most = max(most, serving.waiting_bytes())
+    assert most < 3 * MESSAGE_BYTES_MAX
 
 
 def test_client_finds_no_daemon_where_none_is(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tests.harness.brokers import MosquittoBroker, PrivateBroker, free_port, mos
 from tests.harness.group import Group
 from tests.harness.processes import Cli
 
-TOKEN = JoinToken(GroupKeys(bytes(16), bytes(32), 1), ("mqtt://127.0.0.1:1",)).encode()
+TOKEN = JoinToken(GroupKeys(bytes(16), bytes(32), 1), ("mqtt://127.0.0.1:1",), bytes(32)).encode()
 
 
 @pytest.fixture

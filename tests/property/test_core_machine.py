@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from hcom_replica.core.chain import walk
 from hcom_replica.core.effects import Now
+from hcom_replica.core.membership import Viewer
 from hcom_replica.core.settings import Settings
 from hcom_replica.core.status import DaemonStatus, StatusInput, build_status
 from hcom_replica.wire.batch import Batch, Commit, Descriptor, encode_batch
 from hcom_replica.wire.codec import U64_MAX
 from hcom_replica.wire.event import Draft, encode_event
 from hcom_replica.wire.frame import Kind, Packed, close_frame
+from hcom_replica.wire.redaction import sign_redaction, statement
 from hcom_replica.wire.signing import COMMIT, commit_digest, root_hash, short
 from tests.unit.core.builders import KEYS, TOPICS, Device, draft, noise
 from tests.unit.core.host import Host
@@ -59,7 +61,11 @@ DESCRIPTOR = st.one_of(
     st.just((MEMBER.own.key, MEMBER.own.incarnation, ())),
     st.tuples(st.just(MEMBER.own.key), st.just(MEMBER.own.incarnation), st.lists(st.tuples(NUMBERS, HASH), max_size=2)),
 )
-RECORDS = st.lists(st.one_of(st.sampled_from(MEMBER.batch().records), BYTES), min_size=1, max_size=3)
+RECORDS = st.lists(
+    st.one_of(st.sampled_from(MEMBER.batch().records), BYTES, st.binary(max_size=150).map(b"\xc1".__add__)),
+    min_size=1,
+    max_size=3,
+)
 
 
 def batch_of(
@@ -106,6 +112,12 @@ SYSTEM = st.one_of(
     st.tuples(st.just("_retire"), st.fixed_dictionaries(
         {"device": TEXT, "last": st.dictionaries(TEXT, ANY_INT, max_size=3)})),
     st.tuples(st.just("_return"), st.fixed_dictionaries({"device": TEXT})),
+    st.tuples(st.just("_redact"), st.builds(
+        lambda seq, tip: json.loads(
+            statement(sign_redaction(MEMBER.key, ROOT, seq, tip), MEMBER.key.public, INCARNATION)),
+        st.integers(0, U64_MAX), HASH)),
+    st.tuples(st.just("_redact"), st.fixed_dictionaries(
+        {"origin": TEXT, "key": TEXT, "incarnation": TEXT, "seq": ANY_INT, "c": TEXT, "signature": TEXT})),
     st.tuples(st.sampled_from(["_hello", "_later", "plain"]), st.dictionaries(TEXT, ANY_INT, max_size=3)),
 )  # fmt: skip
 LINK = st.one_of(st.none(), st.fixed_dictionaries({"origin": TEXT, "seq": ANY_INT, "c": TEXT}))
@@ -116,7 +128,7 @@ def signed_batch(draw: st.DrawFn) -> bytes:
     """A batch that verifies, or nearly: system events of any content by a member that knows how to sign."""
     hello = {
         "key": MEMBER.key.public.hex(), "incarnation": INCARNATION.hex(),
-        "name": draw(TEXT)[:16], "link": draw(LINK), "admitted_by": None, "reason": "",
+        "name": draw(TEXT)[:16], "link": draw(LINK), "epoch": "", "reason": "",
     }  # fmt: skip
     drafts = [Draft("_hello", None, None, json.dumps(hello).encode())]
     drafts += [Draft(kind, None, None, json.dumps(body).encode()) for kind, body in draw(st.lists(SYSTEM, max_size=3))]
@@ -186,7 +198,7 @@ def hostile(draw: st.DrawFn) -> tuple[str, bytes]:
 def status_input(host: Host, now: Now) -> StatusInput:
     log = host.device.log
     return StatusInput(
-        KEYS.group, host.device.key.public, "BOXE", [*log.peers()], now.wall_ms, log.event_count(), log.own_tip(),
+        Viewer(host.device.key, KEYS, b""), "BOXE", [*log.peers()], now.wall_ms, log.event_count(), log.own_tip(),
         DaemonStatus(running=True, pid=1), None, host.machine.live_info(), str,
     )  # fmt: skip
 

@@ -1,4 +1,5 @@
-"""Cloned and rolled back devices in any schedule: in the end all hold the same branches under the same names."""
+"""Cloned devices and redactions in any schedule: in the end all hold the same branches under the same names, and
+the same bytes (P3.10, P4.6)."""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from hcom_replica.core.hello import NAME, Rename, system_draft
+from hcom_replica.ids import EventId
+from hcom_replica.wire.event import RedactedEvent, decode_event, is_system
 from tests.unit.store.devices import NOW, Device, answers, check_log, converge, send
 
 PICK = st.integers(0, 1000)
@@ -18,6 +21,7 @@ class Clones(RuleBasedStateMachine):
         super().__init__()
         self.devices = [Device("BOXE"), Device("NOVA")]
         self.bodies: list[str] = []
+        self.gone: set[str] = set()
         self.draw = 100
 
     def pick(self, number: int) -> Device:
@@ -32,6 +36,18 @@ class Clones(RuleBasedStateMachine):
     @rule(number=PICK, name=st.sampled_from(["LUNA", "ROSE"]))
     def rename(self, number: int, name: str) -> None:
         self.pick(number).log.append([system_draft(NAME, Rename(name))], NOW)
+
+    @rule(number=PICK, which=PICK)
+    def redact(self, number: int, which: int) -> None:
+        device = self.pick(number)
+        mine = {state.id for state in device.log.origins() if state.key == device.writer.device.public}
+        events = [(row, decode_event(row.record)) for row in device.log.events() if row.origin in mine]
+        plain = [(row, event) for row, event in events if not is_system(event.kind)]
+        if plain:
+            row, event = plain[which % len(plain)]
+            said = device.redact(EventId(row.origin, row.seq))
+            assert (said is None) == isinstance(event, RedactedEvent)
+            self.gone |= {event.body.decode()} if said is not None else set()
 
     @precondition(lambda self: len(self.devices) < DEVICES_MAX)
     @rule(number=PICK)
@@ -59,7 +75,7 @@ class Clones(RuleBasedStateMachine):
         converge(self.devices)
         for device in self.devices:
             check_log(device)
-            assert sorted(device.bodies()) == sorted(self.bodies)
+            assert sorted(device.bodies()) == sorted("" if body in self.gone else body for body in self.bodies)
             assert device.log.origins() == self.devices[0].log.origins()
         assert [list(device.log.events()) for device in self.devices[1:]] == [
             list(self.devices[0].log.events()) for _ in self.devices[1:]

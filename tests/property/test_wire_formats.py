@@ -11,11 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hcom_replica.core.chain import chained
 from hcom_replica.errors import ProtocolError, TokenError
 from hcom_replica.ids import OriginId
 from hcom_replica.wire.batch import Batch, Descriptor, decode_batch
 from hcom_replica.wire.codec import decoder, encode
-from hcom_replica.wire.event import Draft, check_event, decode_event, encode_event
+from hcom_replica.wire.event import (
+    BODY_BYTES_MAX,
+    Draft,
+    RedactedEvent,
+    check_event,
+    decode_event,
+    encode_event,
+    encoded_bytes,
+    is_system,
+)
 from hcom_replica.wire.frame import ZSTD, Kind, Packed, Signer, close_frame, open_frame, pack, unpack
 from hcom_replica.wire.keys import GroupKeys
 from hcom_replica.wire.messages import (
@@ -33,6 +43,7 @@ from hcom_replica.wire.messages import (
     pack_entries,
     unpack_entries,
 )
+from hcom_replica.wire.redaction import Redaction, redacted
 from hcom_replica.wire.seal import seal, unseal
 from hcom_replica.wire.signing import DeviceKey, root_hash, short
 from hcom_replica.wire.token import JoinToken, decode_token
@@ -151,6 +162,61 @@ def test_event_of_any_bytes_is_refused_or_read(data: bytes) -> None:
     _only_protocol_errors(read, data)
 
 
+DRAFTS = st.builds(
+    Draft,
+    st.text(min_size=1, max_size=20).filter(lambda kind: not is_system(kind)),
+    st.none() | st.text(min_size=1, max_size=20),
+    st.none() | st.integers(-(1 << 63) + 1, (1 << 63) - 1),
+    st.one_of(st.binary(), st.sampled_from([b"", bytes(255), bytes(256), bytes(65_535), bytes(65_536)])),
+)
+
+
+@given(U64, DRAFTS, st.binary(min_size=32, max_size=32))
+def test_redacted_event_keeps_all_but_its_body(hlc: int, draft: Draft, before: bytes) -> None:
+    """P3.9, P4.1, P4.2: fields, size and chain are those of the event."""
+    record = encode_event(hlc, draft)
+    event = decode_event(record)
+    gone = redacted(record, event, Redaction(bytes(32), 1, bytes(32), b"s" * 64))
+    found = decode_event(gone)
+    assert isinstance(found, RedactedEvent)
+    assert (found.hlc, found.kind, found.agent, found.time) == (hlc, draft.kind, draft.agent, draft.time)
+    assert (found.body, found.length, found.signature) == (b"", len(draft.body), b"s" * 64)
+    assert encoded_bytes([gone, record]) == 2 * len(record)
+    assert chained(before, [gone], [found]) == chained(before, [record], [event])
+    assert chained(before, [record, gone], [event, found]) == chained(before, [record] * 2, [event] * 2)
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=150),
+        st.builds(
+            lambda hlc, draft: redacted(
+                encode_event(hlc, draft),
+                decode_event(encode_event(hlc, draft)),
+                Redaction(bytes(32), 1, bytes(32), bytes(64)),
+            )[1:],
+            U64,
+            DRAFTS,
+        ).flatmap(mutated),
+    )
+)
+def test_redacted_record_of_any_bytes_is_refused_or_read(data: bytes) -> None:
+    """P3.9, P5.4: what is read has the header and the length of an event, within its limits."""
+    record = b"\xc1" + data
+
+    def read() -> None:
+        event = decode_event(record)
+        check_event(event, record)
+        assert isinstance(event, RedactedEvent)
+        assert record.endswith(event.header)
+        whole = decode_event(event.header + bytes(event.length))
+        assert (whole.hlc, whole.kind, whole.agent, whole.time) == (event.hlc, event.kind, event.agent, event.time)
+        assert len(whole.body) == event.length <= BODY_BYTES_MAX
+        assert encoded_bytes([record]) == len(event.header) + event.length
+
+    _only_protocol_errors(read)
+
+
 @given(st.binary(max_size=5_000))
 def test_packed_payload_comes_back_as_it_was(data: bytes) -> None:
     packed = pack(data)
@@ -235,16 +301,21 @@ def test_vector_entries_of_any_bytes_are_refused_or_read(data: bytes) -> None:
 URLS = st.lists(st.text(st.characters(codec="ascii", min_codepoint=33), min_size=1, max_size=30), max_size=4)
 
 
-@given(st.binary(min_size=16, max_size=16), st.binary(min_size=32, max_size=32), st.integers(1, (1 << 32) - 1), URLS)
-def test_token_comes_back_as_it_was(group: bytes, secret: bytes, epoch: int, brokers: list[str]) -> None:
-    token = JoinToken(GroupKeys(group, secret, epoch), tuple(brokers))
+BYTES32 = st.binary(min_size=32, max_size=32)
+
+
+@given(st.binary(min_size=16, max_size=16), BYTES32, st.integers(1, (1 << 32) - 1), URLS, BYTES32)
+def test_token_comes_back_as_it_was(
+    group: bytes, secret: bytes, epoch: int, brokers: list[str], founder: bytes
+) -> None:
+    token = JoinToken(GroupKeys(group, secret, epoch), tuple(brokers), founder)
     assert decode_token(token.encode()) == token
 
 
 @given(st.data())
 def test_token_mistyped_anywhere_is_refused_or_means_the_same(data: st.DataObject) -> None:
     """The last character has bits that mean nothing."""
-    token = JoinToken(KEYS, ("mqtts://broker.example",))
+    token = JoinToken(KEYS, ("mqtts://broker.example",), bytes(32))
     text = token.encode()
     at = data.draw(st.integers(0, len(text) - 1))
     wrong = text[:at] + data.draw(st.characters(codec="ascii", min_codepoint=33)) + text[at + 1 :]

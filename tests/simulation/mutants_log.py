@@ -1,4 +1,4 @@
-"""Mutants of the log: clocks, forks, what is stored.
+"""Mutants of the log: clocks, forks, what is stored, what is taken away.
 
 Each takes one defence away; `test_mutants` shows that the scenario named in CAUGHT_BY notices.
 """
@@ -14,6 +14,7 @@ from hcom_replica.core import append, verify
 from hcom_replica.core.hlc import drift_ms, pack
 from hcom_replica.core.inbox import Inbox
 from hcom_replica.core.intake import Intake
+from hcom_replica.core.mailbox import Mailbox
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.place import Fork, Gap, Held, New, Placement, TipAt, place
 from hcom_replica.core.reader import OwnTip
@@ -23,7 +24,10 @@ from hcom_replica.store import ingest, meta, writer
 from hcom_replica.store.ingest import Ingest
 from hcom_replica.store.kv import WriteTxn
 from hcom_replica.store.log import Log
+from hcom_replica.store.redactions import Redactions
 from hcom_replica.store.schema import Meta
+from hcom_replica.wire import redaction
+from hcom_replica.wire.redaction import Redaction
 
 Mutant = Callable[[pytest.MonkeyPatch], None]
 
@@ -133,9 +137,39 @@ def event_refused_for_its_time(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Ingest, "_put", put)
 
 
+def branch_known_by_its_present_name_only(patch: pytest.MonkeyPatch) -> None:
+    """What is sent of a branch under the name that it had before the fork does not fit."""
+    patch.setattr(Ingest, "_branch_before", lambda self, run: None)
+
+
 def counter_begins_anew(patch: pytest.MonkeyPatch) -> None:
     """A process numbers its words as the one before it did."""
     patch.setattr(Log, "next_boot", lambda self: 1)
+
+
+def redaction_signature_not_checked(patch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for it has a body taken away."""
+
+    def believe(key: bytes, redaction: Redaction) -> Redaction:
+        return redaction
+
+    patch.setattr(redaction, "check_redaction", believe)
+    patch.setattr(verify, "check_redaction", believe)
+
+
+def body_kept_where_it_is(patch: pytest.MonkeyPatch) -> None:
+    """The word for a redaction is kept, and the body as well."""
+    patch.setattr(Redactions, "_take_body", lambda self, redaction: None)
+
+
+def body_without_its_size(patch: pytest.MonkeyPatch) -> None:
+    """A body that is gone counts no more, and no commit over it fits."""
+    patch.setattr(verify, "encoded_bytes", lambda records: sum(map(len, records)))
+
+
+def body_left_in_the_mailbox(patch: pytest.MonkeyPatch) -> None:
+    """A ring goes on to serve what the log has no more."""
+    patch.setattr(Mailbox, "_let_go_of_bodies", lambda *_: None)
 
 
 CAUGHT_BY: dict[Mutant, str] = {
@@ -151,5 +185,10 @@ CAUGHT_BY: dict[Mutant, str] = {
     branches_named_by_arrival: "fork_two_branches",
     remote_clock_never_merged: "answer_of_a_slow_clock",
     event_refused_for_its_time: "clock_that_was_ahead",
+    branch_known_by_its_present_name_only: "fork_deeper_than_a_ring",
     counter_begins_anew: "crash_between_any_two_steps",
+    redaction_signature_not_checked: "redaction_by_a_stranger",
+    body_kept_where_it_is: "redacted_while_others_are_away",
+    body_without_its_size: "redacted_while_others_are_away",
+    body_left_in_the_mailbox: "redacted_while_others_are_away",
 }

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from hcom_replica.core import peers, pull, sources, vectors
+from hcom_replica.core import peers, sources, vectors
 from hcom_replica.core.announce import HeadSlot
 from hcom_replica.core.demand import Demand
 from hcom_replica.core.disputes import Disputes
@@ -30,8 +30,9 @@ from hcom_replica.core.serve import Server, _Job
 from hcom_replica.core.standing import StandingSlot
 from hcom_replica.ids import OriginId
 from hcom_replica.wire import frame
-from hcom_replica.wire.frame import Author, Frame, Kind, Signer
+from hcom_replica.wire.frame import Frame, Kind, Signer
 from hcom_replica.wire.messages import Ack, Payload, Presence, pack_entries
+from hcom_replica.wire.topics import Topics
 
 Mutant = Callable[[pytest.MonkeyPatch], None]
 
@@ -104,7 +105,7 @@ def dead_holder_waited_for(patch: pytest.MonkeyPatch) -> None:
 
 def standing_want_not_said(patch: pytest.MonkeyPatch) -> None:
     """Who needs something and meets nobody keeps it to himself."""
-    patch.setattr(StandingSlot, "tick", lambda self, now, signer, known, missing: None)
+    patch.setattr(StandingSlot, "tick", lambda self, *_: None)
 
 
 def spoilt_slot_left_alone(patch: pytest.MonkeyPatch) -> None:
@@ -153,11 +154,11 @@ def sender_signature_not_checked(patch: pytest.MonkeyPatch) -> None:
 def slot_of_another_believed(patch: pytest.MonkeyPatch) -> None:
     """What stands in a device's slot counts, whoever has signed it."""
 
-    def slot_page(self: Inbox, topic: str, kind: Kind, author: Author | None) -> int | None:
-        leaves = self._c.topics.parse(topic)[1]
-        return None if author is None or not leaves else int(leaves[1]) if len(leaves) == 2 else 0
+    def slot_page(self: Topics, topic: str, _group: str, _origin: OriginId) -> int | None:
+        leaves = self.parse(topic)[1]
+        return None if not leaves else int(leaves[1]) if len(leaves) == 2 else 0
 
-    patch.setattr(Inbox, "_slot_page", slot_page)
+    patch.setattr(Topics, "slot_page", slot_page)
 
 
 def undurable_acknowledgement_believed(patch: pytest.MonkeyPatch) -> None:
@@ -194,19 +195,37 @@ def no_way_further_back(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Puller, "misfit", lambda self, *_: None)
 
 
+def one_answer_taken_for_all_there_is(patch: pytest.MonkeyPatch) -> None:
+    """Whoever answers with what is held here is believed to hold nothing else."""
+    honest = Peer.claimed
+    patch.setattr(Peer, "claims", lambda self, origin, first: honest(self, origin) >= first)
+    patch.setattr(Peer, "claimed", lambda self, origin: 0)
+
+
+def another_history_asked_for_by_number(patch: pytest.MonkeyPatch) -> None:
+    """Who meets nobody asks for what is beyond the highest seq that is held, and for nothing else."""
+    patch.setattr(Puller, "hunted", lambda self: {})
+
+
+def rings_believed_by_number(patch: pytest.MonkeyPatch) -> None:
+    """What any ring holds under the same numbers is what was asked for."""
+    patch.setattr(Demand, "_contests", lambda self, *_: False)
+    patch.setattr(Demand, "_has_mail", lambda self, *_: False)
+
+
 def only_the_writer_is_asked(patch: pytest.MonkeyPatch) -> None:
     """A device serves its own events only."""
 
     def claims(peer: Peer, origin: OriginId, first: int) -> bool:
         return peer.origin == origin and peer.head is not None and peer.head.seq >= first
 
-    patch.setattr(sources, "claims", claims)
-    patch.setattr(pull, "claims", claims)
+    patch.setattr(Peer, "claims", claims)
 
 
 def mailbox_never_read(patch: pytest.MonkeyPatch) -> None:
     """Only devices are asked."""
     patch.setattr(sources.Sources, "slots", lambda self, *_: [])
+    patch.setattr(sources.Sources, "other_slots", lambda self, *_: [])
 
 
 def mailbox_written_when_asked_only(patch: pytest.MonkeyPatch) -> None:
@@ -274,6 +293,9 @@ CAUGHT_BY: dict[Mutant, str] = {
     hint_counted_as_lag: "claim_beyond_every_head",
     equal_lengths_taken_for_equal_histories: "two_branches_of_equal_length",
     no_way_further_back: "fork_of_a_fork",
+    one_answer_taken_for_all_there_is: "fork_far_back",
+    another_history_asked_for_by_number: "fork_deeper_than_a_ring",
+    rings_believed_by_number: "fork_deeper_than_a_ring",
     only_the_writer_is_asked: "want_to_a_holder_that_died",
     mailbox_never_read: "never_online_together",
     mailbox_written_when_asked_only: "group_of_one_then_a_joiner",

@@ -11,13 +11,14 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
 from typing import Final
 
 from hcom_replica.testing.checkers import Violation
+from hcom_replica.testing.epochschedule import EpochSchedule
 from hcom_replica.testing.faults import Kind
 from hcom_replica.testing.schedule import ACTS, Schedule
 from hcom_replica.testing.shared import shared_checks
@@ -60,14 +61,22 @@ class Found:
         return sorted(everything - self.happened.keys())
 
 
-def search(seeds: Iterable[int], *, full: bool = False) -> Found:
-    """Run the schedules of some seeds: short ones, or full ones."""
+KINDS: Final[dict[str, Callable[[int], Schedule]]] = {
+    "short": Schedule.short,
+    "full": Schedule,
+    "redact": Schedule.redacting,
+    "epoch": EpochSchedule.brief,
+}
+
+
+def search(seeds: Iterable[int], *, kind: str = "short") -> Found:
+    """Run the schedules of some seeds, of one of KINDS."""
     found = Found()
     with shared_checks():
         for seed in seeds:
             found.runs += 1
             try:
-                outcome = (Schedule(seed) if full else Schedule.short(seed)).run()
+                outcome = KINDS[kind](seed).run()
             except Violation as violation:
                 found.failed[seed] = str(violation)
                 continue
@@ -87,13 +96,30 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--count", type=int, default=2_000, help="how many seeds")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
-    parser.add_argument("--full", action="store_true", help="full schedules: up to six devices, four minutes")
+    parser.add_argument(
+        "--full",
+        action="store_const",
+        const="full",
+        dest="kind",
+        help="full schedules: up to six devices, four minutes",
+    )
+    parser.add_argument(
+        "--redact", action="store_const", const="redact", dest="kind", help="schedules in which events are redacted"
+    )
+    parser.add_argument(
+        "--epochs",
+        action="store_const",
+        const="epoch",
+        dest="kind",
+        help="schedules in which devices are revoked and the key is changed",
+    )
+    parser.set_defaults(kind="short")
     options = parser.parse_args(arguments)
     last = options.first + options.count
     chunks = [range(low, min(low + _CHUNK, last)) for low in range(options.first, last, _CHUNK)]
     found, began_s, told_s = Found(), time.monotonic(), 0.0
     with get_context("spawn").Pool(options.jobs) as pool:
-        for part in pool.imap_unordered(partial(search, full=options.full), chunks):
+        for part in pool.imap_unordered(partial(search, kind=options.kind), chunks):
             found.add(part)
             for seed, why in part.failed.items():
                 _say(f"FAILED seed {seed}: {why}")

@@ -1,7 +1,7 @@
 """Random schedules: anything may happen to a group, then it is healed, and must come to rest with all that exists.
 
-SCHEDULES=2000 runs more full ones; SEED=42 runs one, SEED=short:42 a short one, and prints what happened. Seeds that
-failed once are in seeds.txt. `search.py` looks for more.
+SCHEDULES=2000 runs more full ones; SEED=42 runs one, SEED=short:42 a short one, SEED=redact:42 one with redactions, and
+prints what happened. Seeds that failed once are in seeds.txt. `search.py` looks for more.
 """
 
 from __future__ import annotations
@@ -13,16 +13,21 @@ import pytest
 
 from hcom_replica.testing.checkers import Violation
 from hcom_replica.testing.disk import RealDisks
+from hcom_replica.testing.epochschedule import EpochSchedule
 from hcom_replica.testing.faults import Kind
-from hcom_replica.testing.schedule import ACTS, Schedule
+from hcom_replica.testing.schedule import REDACTING, Schedule
 from hcom_replica.testing.stage import Stage
 from tests.simulation.mutants_talk import lag_without_heads
 from tests.simulation.search import search
 
 SHORT = "short:"
+REDACT = "redact:"
+EPOCH = "epoch:"
+EPOCH_CHUNK = 25
 KEPT = [line.split()[0] for line in (Path(__file__).parent / "seeds.txt").read_text().splitlines() if line[:1] != "#"]
 FIRST = range(int(os.environ.get("SCHEDULES", "40")))
-NAMES = [os.environ["SEED"]] if "SEED" in os.environ else list(dict.fromkeys([*KEPT, *map(str, FIRST)]))
+REDACTIONS = [f"{REDACT}{seed}" for seed in FIRST]
+NAMES = [os.environ["SEED"]] if "SEED" in os.environ else list(dict.fromkeys([*KEPT, *map(str, FIRST), *REDACTIONS]))
 
 SHORT_COUNT = 2_000
 SHORT_CHUNK = 100
@@ -33,14 +38,24 @@ BUSY = 6
 
 @pytest.mark.parametrize("name", NAMES)
 def test_schedule_healed_comes_to_rest_with_all_that_exists(name: str) -> None:
-    seed = int(name.removeprefix(SHORT))
-    schedule = Schedule.short(seed) if name.startswith(SHORT) else Schedule(seed)
+    """S9, P3.10: no body of what a device has the word for, and in the end the same bytes everywhere."""
+    schedule = schedule_of(name)
     try:
         outcome = schedule.run()
     except Violation as violation:
         pytest.fail(f"seed {name}: {violation}\n" + told(schedule.stage, last=200))
     if "SEED" in os.environ:
         print(told(schedule.stage, last=10_000), outcome, sep="\n")  # noqa: T201 - it was asked for
+
+
+def schedule_of(name: str) -> Schedule:
+    """The schedule that a seed's name stands for."""
+    seed = int(name.rpartition(":")[2])
+    if name.startswith(SHORT):
+        return Schedule.short(seed)
+    if name.startswith(EPOCH):
+        return EpochSchedule.brief(seed)
+    return Schedule.redacting(seed) if name.startswith(REDACT) else Schedule(seed)
 
 
 @pytest.mark.slow
@@ -50,6 +65,17 @@ def test_short_schedules_come_to_rest_too(first: int) -> None:
     found = search(range(first, first + SHORT_CHUNK))
     assert found.failed == {}
     assert found.counted > 0.9 * SHORT_CHUNK, "most are long enough, and bad enough"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("SEED" in os.environ, reason="one schedule was asked for")
+@pytest.mark.parametrize("first", range(0, 4 * EPOCH_CHUNK, EPOCH_CHUNK))
+def test_groups_that_revoke_devices_and_change_their_key_come_to_rest_too(first: int) -> None:
+    """P12.7, P12.8, P12.10, P12.11, P12.15"""
+    found = search(range(first, first + EPOCH_CHUNK), kind="epoch")
+    assert found.failed == {}
+    assert found.happened["revoke"]
+    assert found.happened["rotate"]
 
 
 def test_schedule_run_twice_is_the_same_run() -> None:
@@ -74,9 +100,9 @@ def test_schedule_of_devices_that_hide_their_lag_is_a_violation(monkeypatch: pyt
 
 
 def test_schedules_do_and_suffer_everything_there_is() -> None:
-    unseen = {*ACTS, *(kind.value for kind in Kind), "full", "before-commit", "after-commit"}
+    unseen = {*REDACTING, *(kind.value for kind in Kind), "full", "before-commit", "after-commit"}
     for seed in range(BUSY):
-        outcome = Schedule(seed, steps=100, faults=300).run()
+        outcome = Schedule(seed, steps=100, faults=300, table=REDACTING).run()
         unseen -= {*outcome.acts, *outcome.faults}
         if not unseen:
             return

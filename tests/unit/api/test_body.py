@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hcom_replica.api.body import compact, decoded, from_object, is_json_line, spliced
+from hcom_replica.api.body import compact, decoded, disarmed, from_object, is_json_line, spliced
 from hcom_replica.errors import UsageError
 
 
@@ -103,3 +103,18 @@ def test_spliced_of_json_is_the_stored_bytes() -> None:
 def test_decoded_of_what_is_not_json_is_none() -> None:
     assert decoded(b"\xff") is None
     assert decoded(b"[1]") == [1]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain ü ☃ 😀 שלום", "plain ü ☃ 😀 שלום"),
+        ("\x7f\x80\x9b\x9f\xa0", "\\u007f\\u0080\\u009b\\u009f\xa0"),
+        ("\u2027\u2028\u2029\u202a\u202e\u202f", "\u2027\\u2028\\u2029\\u202a\\u202e\u202f"),
+        ("\u2065\u2066\u2069\u206a", "\u2065\\u2066\\u2069\u206a"),
+    ],
+)
+def test_disarmed_spells_out_what_a_terminal_obeys_and_means_the_same(text: str, shown: str) -> None:
+    written = json.dumps(text, ensure_ascii=False).encode()
+    assert disarmed(written) == f'"{shown}"'.encode()
+    assert json.loads(disarmed(written)) == text

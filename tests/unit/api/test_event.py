@@ -50,3 +50,16 @@ def test_event_with_a_body_that_is_no_json_has_no_data() -> None:
     strange = event(b"\x00\n")
     assert strange.data is None
     assert strange.json().endswith(b'"data_b64":"AAo="}')
+
+
+def test_redacted_event_has_null_and_says_so() -> None:
+    """P3.9; an event that is not redacted has no such key"""
+    gone = wire.RedactedEvent(HLC, "status", "luna", None, b"", b"header", 9, bytes(32), bytes(64))
+    shown = Event(EventId(ORIGIN, 3), gone, "BOXE", Arrival(9, 1_601_855_968_251, late=True))
+    assert shown.redacted
+    assert shown.data is None
+    assert shown.json() == event().json().partition(b',"data"')[0] + b',"data":null,"redacted":true}'
+    assert shown.json(arrival=True).endswith(
+        b'"redacted":true,"arrival":9,"received_at":"2020-10-04T23:59:28.251Z","late":true}'
+    )
+    assert not event().redacted

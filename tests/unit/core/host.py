@@ -19,6 +19,7 @@ from hcom_replica.core.effects import (
     Unsubscribe,
 )
 from hcom_replica.core.machine import Machine
+from hcom_replica.core.membership import Viewer
 from hcom_replica.core.settings import Settings
 from hcom_replica.wire.frame import Kind, open_frame
 from hcom_replica.wire.messages import Payload
@@ -43,7 +44,14 @@ class Host:
         self.device = device
         self.ms = 0
         self.machine = Machine(
-            Context(device.key, KEYS, device.log, settings or Settings(), random.Random(seed), boot, device.log.peers())
+            Context(
+                Viewer(device.key, KEYS, b""),
+                device.log,
+                settings or Settings(),
+                random.Random(seed),
+                boot,
+                device.log.peers(),
+            )
         )
         self.filters: set[str] = set()
         self.published: list[Publish] = []

@@ -16,7 +16,7 @@ class Fencing:
 
     def up(self) -> tuple[str, ...]:
         """Connect; returns the filters asked for."""
-        self.fence.link_up(at(0))
+        self.fence.link_up(at(0), ())
         return tuple(name for e in self.parts.effects() if isinstance(e, Subscribe) for name in e.filters)
 
     def echo(self, ms: int) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 from hcom_replica.core.effects import Ingest
 from hcom_replica.core.intake import Intake, Taken
 from hcom_replica.errors import ProtocolError
-from hcom_replica.ids import OriginId
+from hcom_replica.ids import EventId, OriginId
 from hcom_replica.limits import COMMIT_EVENTS_MAX, MIB, SPOOL_BYTES_MAX
 from hcom_replica.wire.batch import Batch, Commit
 from tests.unit.core.builders import WALL, Device, Parts, draft
@@ -64,6 +64,26 @@ def junk(origin: OriginId, first: int, records: list[bytes]) -> Batch:
     """A batch that has the shape of one and is signed by nobody."""
     last = first + len(records) - 1
     return Batch(origin, first, bytes(32), 0, records, [Commit(last, SIGNATURE)], None)
+
+
+def test_run_that_does_not_go_on_from_what_is_held_is_staged_and_no_progress(nova: Taking) -> None:
+    """P4.8: whoever brought it is not asked for the same again at once"""
+    one = Device("BOXE")
+    one.append(*[draft(b"x" * 40_000)] * 2)
+    two = one.clone()
+    one.append(draft(b"one" * 20_000))
+    two.append(draft(b"two" * 20_000))
+    for twin in (one, two):
+        twin.append(draft(b"more" * 15_000))
+    held = one.own.seq - 1
+    nova.device.log.ingest([one.run()], WALL)
+    nova.parts.knowledge.reload()
+    two.append(draft())
+    assert nova.intake.offer(two.batch(first=two.own.seq)) is Taken.STAGED
+    assert nova.intake.have(one.own.id) == one.own.seq > held
+    one.append(draft())
+    assert nova.intake.offer(one.batch(first=one.own.seq)) is Taken.STAGED
+    assert nova.intake.have(one.own.id) == one.own.seq
 
 
 def test_batches_in_order_are_staged_for_one_transaction(boxe: Device, nova: Taking) -> None:
@@ -151,3 +171,20 @@ def test_spool_that_is_full_lets_go_of_what_is_furthest_ahead(nova: Taking) -> N
         nova.intake.offer(junk(origin, 5 + number, [bytes(MIB)]))
     assert nova.intake.spooled_from(origin) == 5
     assert nova.intake.gaps() == {origin: 4}
+
+
+def test_duplicate_without_bodies_is_taken_once(nova: Taking) -> None:
+    """P3.10: what is held has its body yet, and the duplicate proves that it is to go; a second one brings nothing."""
+    boxe = Device("BOXE")
+    boxe.append(draft(b"secret"))
+    boxe.send_to(nova.device)
+    nova.parts.knowledge.reload()
+    batch = boxe.batch()
+    assert nova.intake.offer(batch) is Taken.HELD
+    boxe.log.redact(EventId(boxe.own.id, 2), WALL)
+    blank = msgspec.structs.replace(batch, records=boxe.batch().records[:2])
+    assert nova.intake.offer(blank) is Taken.STAGED
+    nova.store()
+    assert nova.device.log.redaction_count() == 1
+    assert nova.intake.offer(blank) is Taken.HELD
+    assert nova.intake.offer(batch) is Taken.HELD

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hcom_replica.core.demand import Demand
 from hcom_replica.core.mailbox import Mailbox
 from hcom_replica.core.ring import covered
 from hcom_replica.core.settings import Settings
@@ -393,6 +394,41 @@ def test_standing_want_that_another_ring_serves_is_left_to_it() -> None:
     ring.parts.hear(luna, Kind.INDEX, Index(luna.counter(), WALL, 32, [line]), now=at(1))
     ring.tick(5_000)
     assert [run for run in ring.mailbox.runs() if run.origin == luna.own.id] == []
+
+
+@pytest.mark.parametrize("by_itself", [False, True])
+def test_standing_want_for_another_history_is_served_whatever_rings_hold_by_number(by_itself: bool) -> None:
+    """P8.3: theirs may be the history that the asker has; the one in a ring of its own certainly is"""
+    ring = acknowledged()
+    luna = Device("LUNA")
+    luna.append(*noise(5, 40_000))
+    luna.send_to(ring.device)
+    nova = ring.others["NOVA"]
+    claim = {ring.device.own.id: Ack(ring.device.own.seq, ring.device.own.tip[:8])}
+    if not by_itself:
+        claim[luna.own.id] = Ack(6, b"another!")
+    ring.parts.hear(nova, Kind.VECTOR, nova.vector(entries=claim), now=at(1))
+    want = Standing(nova.counter(), WALL, [WantItem(luna.own.hash, 4, 0)])
+    ring.parts.hear(nova, Kind.STANDING, want, now=at(1))
+    writer = nova if by_itself else luna
+    line = Segment(0, luna.own.id, 1, luna.own.seq, bytes(8), 0, 1, luna.own.cum)
+    ring.parts.hear(writer, Kind.INDEX, Index(writer.counter(), WALL, 32, [line]), now=at(1))
+    ring.tick(5_000)
+    runs = [run for run in ring.mailbox.runs() if run.origin == luna.own.id]
+    assert (runs[0].first, covered(runs, luna.own.id, 3)) == (4, luna.own.seq)
+
+
+def test_who_claims_another_history_of_ours_is_served_from_where_it_asks() -> None:
+    """P4.9, P8.3: its vector cannot tell how far it has what we have"""
+    ring = filled(noise(9, 40_000))
+    own, nova = ring.device.own, Device("NOVA")
+    nova.append()
+    ring.parts.hear(nova, Kind.VECTOR, nova.vector(entries={own.id: Ack(9, b"another!")}), now=at(1))
+    assert Demand(ring.parts.knowledge, own, at(2)).low == 0
+    for first, low in ((5, 4), (10, 0)):  # beyond what it claims to have it asks for what it simply lacks
+        want = Standing(nova.counter(), WALL, [WantItem(own.hash, first, 0)])
+        ring.parts.hear(nova, Kind.STANDING, want, now=at(2))
+        assert Demand(ring.parts.knowledge, own, at(2)).low == low
 
 
 # --- reading back, refusals ---------------------------------------------------------------------------------------

@@ -6,11 +6,13 @@ from hcom_replica.core.append import Writer
 from hcom_replica.core.hello import (
     HELLO,
     NAME,
+    REPLACE,
     RETIRE,
     RETURN,
     Hello,
     Link,
     Rename,
+    Replace,
     Retire,
     Return,
     read_system,
@@ -63,6 +65,21 @@ def test_retired_device_counts_up_to_the_highest_seq_stated() -> None:
     members = read_members(boxe.log)
     assert members.cap(boxe.own.id) is None
     assert members.cap(type(boxe.own.id)(origin)) == 9
+
+
+def test_request_to_take_a_place_changes_nothing_by_itself() -> None:
+    """P3.7"""
+    old, new = Device("BOXE"), Device("NEW")
+    old.append(draft())
+    new.append(
+        system_draft(NAME, Rename("BOXE")), system_draft(REPLACE, Replace(device_of(old).hex())), now_ms=WALL + 5
+    )
+    old.send_to(new)
+    members = read_members(new.log)
+    assert members.replacing == {device_of(new): device_of(old)}
+    assert members.retired == {}
+    names = display_names(members, [device_of(old), device_of(new)])
+    assert set(names.values()) == {f"BOXE-{suffix_of(device_of(device))}" for device in (old, new)}
 
 
 def test_link_states_what_was_held_of_the_incarnation_before() -> None:

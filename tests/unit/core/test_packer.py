@@ -7,12 +7,12 @@ import pytest
 from hcom_replica.core.packer import Bundle, bundle, bundle_behind
 from hcom_replica.core.parts import Assembler
 from hcom_replica.core.verify import verify_batch
-from hcom_replica.ids import OriginId
+from hcom_replica.ids import EventId, OriginId
 from hcom_replica.wire.batch import Batch, decode_batch
 from hcom_replica.wire.codec import encode
 from hcom_replica.wire.event import Draft
 from hcom_replica.wire.frame import unpack
-from tests.unit.core.builders import KEYS, ROOM, Device, draft, noise
+from tests.unit.core.builders import KEYS, ROOM, WALL, Device, draft, noise
 
 
 def unpacked(ready: Bundle) -> Batch:
@@ -69,6 +69,21 @@ def test_bundle_cut_to_what_is_wanted_begins_there_and_ends_at_the_commit_that_c
     run = verify_batch(KEYS.group, unpacked(ready), device.own)
     assert (ready.first, ready.last, run.first, run.last) == (first, ends, first, ends)
     assert run.prev == device.log.tip_at(device.own.id, first - 1)
+
+
+def test_bundle_cut_behind_redacted_events_counts_what_they_were() -> None:
+    """P4.2, P4.7"""
+    device = Device("BOXE")
+    device.append(*[draft(b"x" * 200)] * 600)
+    wanted = bundle(device.log, device.own, 200, ROOM, 210)
+    for seq in (150, 199, 200):
+        device.log.redact(EventId(device.own.id, seq), WALL)
+    ready = bundle(device.log, device.own, 200, ROOM, 210)
+    assert wanted is not None
+    assert ready is not None
+    run = verify_batch(KEYS.group, unpacked(ready), device.own)
+    assert (run.first, run.cum, ready.raw) == (200, unpacked(wanted).cum, wanted.raw)
+    assert [redaction.seq for redaction in run.redactions] == [200]
 
 
 def test_bundle_of_what_is_not_held_is_none() -> None:

@@ -219,3 +219,23 @@ def test_authors_that_were_kept_are_bounded_too(parts: Parts, nova: Device, monk
     assert len(notes) == 3
     monkeypatch.setattr(module, "_PEERS_MAX", 2)
     assert len(list(Peers(KEYS.group, notes))) == 2
+
+
+def test_claimants_are_the_writer_and_those_whose_vectors_reach_so_far_in_the_order_they_were_heard_of(
+    parts: Parts, nova: Device
+) -> None:
+    """P7.7"""
+    luna, mona = Device("LUNA", draw=5), Device("MONA", draw=6)
+    for device in (luna, mona):
+        device.append()
+    parts.hear(luna, Kind.VECTOR, page(luna, 0, 1, {nova.own.id: Ack(nova.own.seq, bytes(8))}, 1), page=0)
+    parts.hear(nova, Kind.HEAD, nova.head())
+    parts.hear(mona, Kind.VECTOR, page(mona, 0, 1, {nova.own.id: Ack(nova.own.seq, bytes(8))}, 1), page=0)
+
+    def named(first: int, own: Device | None = None) -> list[OriginId]:
+        state = own.own if own is not None else None
+        return [peer.origin for peer in parts.peers.claimants(state, nova.own.id, first)]
+
+    assert named(nova.own.seq) == [luna.own.id, nova.own.id, mona.own.id]
+    assert named(nova.own.seq, own=mona) == [luna.own.id, nova.own.id]
+    assert named(nova.own.seq + 1) == []

@@ -447,7 +447,7 @@ def test_slot_that_does_not_come_is_given_up_though_others_bring_what_cannot_be_
         if TOPICS.segment(luna.own.id, 1) in boxe.filters:
             boxe.puller.segment(at(ms), TOPICS.segment(luna.own.id, 1))
             boxe.puller.misfit(at(ms), boxe.parts.knowledge, nova.own.id, 5)
-            boxe.puller.unplaced(at(ms), nova.own.id)
+            boxe.puller.unplaced(at(ms), nova.own.id, nova.own.id)
         wants += boxe.tick(ms)
     assert {(want.to, want.items[0].first) for want in wants} == {(nova.own.id, 1)}
 
@@ -470,6 +470,100 @@ def test_run_that_does_not_fit_is_asked_for_from_further_back_down_to_the_base(b
     assert steps == sorted(set(steps))
     assert len(asked) < 9
     assert asked[-1] == 1
+
+
+def test_hunt_goes_on_behind_what_a_holder_has_too_as_far_as_it_claims(boxe: Pulling) -> None:
+    """P4.9: one answer may end before anything differs; a part of an event says nothing yet"""
+    nova = device("NOVA", events=9)
+    nova.send_to(boxe.device)
+    origin = nova.own.id
+    boxe.online(nova, {origin: Ack(8, b"another!")})
+    boxe.puller.misfit(at(0), boxe.parts.knowledge, origin, 8)
+    firsts = []
+    for ms, held in enumerate((3, 5, 10)):
+        (want,) = boxe.tick(ms)
+        firsts.append(want.items[0].first)
+        boxe.puller.fill(at(ms), TOPICS.fill(origin, firsts[-1]), origin, nova.author, want.id, last=False, held=held)
+        boxe.puller.fill(at(ms), TOPICS.fill(origin, firsts[-1]), origin, nova.author, want.id, last=True, held=None)
+    assert firsts == [1, 4, 6]
+    assert boxe.run(3, 60_000) == [], "all that is claimed is held: the claim was false"
+
+
+def test_hunt_begins_anew_when_what_comes_does_not_fit_behind_what_a_holder_had_too(boxe: Pulling) -> None:
+    """P4.8: it may hold another branch by now"""
+    nova = device("NOVA", events=9)
+    nova.send_to(boxe.device)
+    origin = nova.own.id
+    boxe.online(nova, {origin: Ack(8, b"another!")})
+    boxe.puller.misfit(at(0), boxe.parts.knowledge, origin, 8)
+    (want,) = boxe.tick(0)
+    boxe.puller.fill(at(0), TOPICS.fill(origin, 1), origin, nova.author, want.id, last=True, held=5)
+    assert [want.items[0].first for want in boxe.tick(1)] == [6]
+    boxe.puller.misfit(at(2), boxe.parts.knowledge, origin, 5)
+    boxe.puller.unplaced(at(2), origin, origin)
+    assert [want.items[0].first for _, want in boxe.run(50, 6_000)][:1] == [1]
+
+
+def test_hunt_reads_what_rings_hold_anywhere_where_nobody_can_be_asked(boxe: Pulling) -> None:
+    """P4.9: and asks whoever is away to go on behind what was found to be held in both"""
+    nova, luna = device("NOVA", events=9), device("LUNA")
+    nova.send_to(boxe.device)
+    origin = nova.own.id
+    lines = [line(origin, 0, 1, 3), line(origin, 1, 4, 5)]
+    boxe.parts.hear(luna, Kind.INDEX, Index(luna.counter(), WALL, 32, lines), now=at(0))
+    boxe.puller.misfit(at(0), boxe.parts.knowledge, origin, 8)
+    boxe.puller.misfit(at(0), boxe.parts.knowledge, origin, 7)
+    boxe.tick(0)
+    slots = {TOPICS.segment(luna.own.id, slot) for slot in (0, 1)}
+    assert boxe.filters == slots
+    for slot, last in ((0, 3), (1, 5)):
+        boxe.puller.segment(at(10), TOPICS.segment(luna.own.id, slot), luna.own.id, held=last)
+    assert boxe.run(50, 60_000) == []
+    assert not boxe.filters & slots, "what is held too is not read again"
+    assert boxe.puller.stuck(at(60_000)) == [origin]
+    assert boxe.puller.hunted() == {origin: 5}
+
+
+def test_ring_that_begins_with_a_branch_of_an_unknown_origin_is_read_where_nobody_can_be_asked(boxe: Pulling) -> None:
+    """P7.7: of a derived origin nobody can know where it begins"""
+    luna = device("LUNA")
+    lines = [line(ORIGIN, 3, 70, 80)]
+    boxe.parts.hear(luna, Kind.INDEX, Index(luna.counter(), WALL, 32, lines), now=at(0))
+    boxe.tick(0)
+    assert boxe.filters == {TOPICS.segment(luna.own.id, 3)}
+
+
+def test_derived_origin_that_waits_for_the_one_it_forks_from_is_not_asked_of_those_who_are_away(boxe: Pulling) -> None:
+    """P4.6, P7.9: a mailbox would be filled with what cannot be stored"""
+    nova, luna, root = device("NOVA"), device("LUNA"), OriginId(b"root----")
+    boxe.online(nova, {ORIGIN: Ack(9, b"branch--"), root: Ack(9, b"root----")})
+    boxe.tick(0)
+    boxe.parts.hear(nova, Kind.PRESENCE, Presence(nova.counter(), WALL, online=False), now=at(1))
+    boxe.run(50, 60_000)
+    assert set(boxe.puller.stuck(at(60_000))) >= {ORIGIN, root}
+    boxe.puller.unplaced(at(60_000), ORIGIN, root)
+    assert ORIGIN not in boxe.puller.stuck(at(60_000))
+    boxe.puller.stored(at(60_000), root)
+    assert ORIGIN in boxe.puller.stuck(at(60_000))
+    assert luna.own.id not in boxe.puller.stuck(at(60_000))
+
+
+def test_rings_below_what_is_held_are_read_once_where_nothing_carries_on(boxe: Pulling) -> None:
+    """P7.7, P4.9: who leaves that there may know it to be another history; what is held in both is left out then"""
+    nova, luna = device("NOVA", events=9), device("LUNA")
+    nova.send_to(boxe.device)
+    nova.append(draft())
+    origin = nova.own.id
+    boxe.parts.hear(luna, Kind.INDEX, Index(luna.counter(), WALL, 32, [line(origin, 0, 1, 5)]), now=at(0))
+    boxe.parts.hear(nova, Kind.HEAD, nova.head())
+    boxe.tick(0)
+    assert boxe.filters == {TOPICS.fill(origin, 11)}, "a device may come that can be asked"
+    boxe.tick(2_000)
+    assert boxe.filters == {TOPICS.fill(origin, 11), TOPICS.segment(luna.own.id, 0)}
+    boxe.puller.segment(at(10), TOPICS.segment(luna.own.id, 0), luna.own.id, held=5)
+    boxe.run(50, 90_000)
+    assert TOPICS.segment(luna.own.id, 0) not in boxe.filters
+    assert boxe.puller.hunted() == {origin: 5}
 
 
 def three_held_by(holder: Device) -> list[Device]:

@@ -16,10 +16,11 @@ class Wanting:
         self.device.append()
         self.parts = Parts(self.device)
         self.slot = StandingSlot(self.parts.outbox, self.parts.slots, TOPICS)
+        self.hunted: dict[OriginId, int] = {}
 
     def tick(self, *missing: OriginId) -> list[list[WantItem]]:
         """Returns what was written: items, none for a cleared slot."""
-        self.slot.tick(at(0), self.device.signer, self.parts.knowledge, list(missing))
+        self.slot.tick(at(0), self.device.signer, self.parts.knowledge, list(missing), self.hunted)
         published = self.parts.published()
         assert {publish.topic for publish in published} <= {TOPICS.standing(self.device.own.id)}
         return [decode_standing(opened(publish)[1]).items if publish.payload else [] for publish in published]
@@ -41,6 +42,17 @@ def test_want_names_what_is_held_in_part_by_its_hash_from_the_first_seq_missing(
     nova.send_to(wanting.device)
     wanting.parts.knowledge.reload()
     assert wanting.tick(nova.own.id) == [[WantItem(nova.own.hash, 3, 0)]]
+
+
+def test_want_of_another_history_begins_where_that_may_differ() -> None:
+    """P4.9, P7.9"""
+    wanting = Wanting()
+    nova = Device("NOVA")
+    nova.append(draft())
+    nova.send_to(wanting.device)
+    wanting.parts.knowledge.reload()
+    wanting.hunted = {nova.own.id: 1}
+    assert wanting.tick(nova.own.id) == [[WantItem(nova.own.hash, 2, 0)]]
 
 
 def test_want_of_an_earlier_connection_is_written_or_cleared_anew() -> None:

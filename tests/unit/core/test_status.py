@@ -10,6 +10,7 @@ import pytest
 from hcom_replica.core.hello import RETIRE, Retire, system_draft
 from hcom_replica.core.hlc import pack
 from hcom_replica.core.info import LiveInfo
+from hcom_replica.core.membership import Viewer
 from hcom_replica.core.status import DaemonStatus, OriginRow, Status, StatusInput, build_status
 from hcom_replica.wire.codec import encode
 from hcom_replica.wire.frame import Kind
@@ -35,7 +36,7 @@ class Asking:
         return build_status(
             log,
             StatusInput(
-                KEYS.group, self.device.key.public, "BOXE", [*log.peers()], now_ms, log.event_count(), log.own_tip(),
+                Viewer(self.device.key, KEYS, b""), "BOXE", [*log.peers()], now_ms, log.event_count(), log.own_tip(),
                 DaemonStatus(running=live is not None, pid=None), None, live, str,
             ),
         )  # fmt: skip

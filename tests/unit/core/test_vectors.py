@@ -9,7 +9,7 @@ import pytest
 
 from hcom_replica.core import vectors as module
 from hcom_replica.core.settings import Settings
-from hcom_replica.core.vectors import VectorSlots, page_of, pages_of
+from hcom_replica.core.vectors import VectorSlots, page_of, pages_of, word_ms
 from hcom_replica.ids import OriginId
 from hcom_replica.limits import VECTOR_PAGE_ENTRIES
 from hcom_replica.wire.messages import decode_vector, unpack_entries
@@ -133,7 +133,27 @@ def test_vector_in_a_large_group_is_written_page_by_page_from_a_random_time_on()
     assert len(times) == len({topic for _, topic in times}) == vectors.pages[0].pages == 4
     gaps = [after - before for (before, _), (after, _) in pairwise(times)]
     assert min(gaps) > 1_500_000, "its part of 1 KB/s"
-    assert vectors.slot.round_ms > 4 * 1_500_000
+    page_ms, round_ms = word_ms(Settings(), len(vectors.parts.knowledge.states), 1_000)
+    assert page_ms > 1_500_000
+    assert round_ms == 4 * page_ms
+
+
+def test_vector_waits_longer_where_the_group_has_turned_out_larger_than_it_seemed() -> None:
+    """P7.5: on connect few are known, and a share of theirs would be a large one"""
+    vectors = crowd(pages=1)
+    assert vectors.tick(0, devices=50) == 0
+    early = vectors.slot.wake_at()
+    assert early is not None
+    assert vectors.tick(early, devices=1_000) == 0
+    late = vectors.slot.wake_at()
+    assert late is not None
+    assert late > 10 * early
+    assert vectors.tick(late, devices=1_000) == 1
+    again = vectors.slot.wake_at()
+    vectors.device.append()
+    vectors.slot.moved()
+    assert again is None
+    assert vectors.tick(late + 1_000_000, devices=1_000) == 0
 
 
 def test_page_that_was_split_is_written_after_its_other_half() -> None:

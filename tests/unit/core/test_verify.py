@@ -10,10 +10,11 @@ from hcom_replica.core.origin import OriginState
 from hcom_replica.core.verify import Run, verify_batch
 from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import OriginId
-from hcom_replica.limits import COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX
+from hcom_replica.limits import BATCH_REDACTED_MAX, COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX, MESSAGE_BYTES_MAX
 from hcom_replica.wire.batch import Batch, Commit, Descriptor, ForkPoint, decode_batch, encode_batch
 from hcom_replica.wire.codec import U64_MAX
-from hcom_replica.wire.event import Draft, encode_event
+from hcom_replica.wire.event import Draft, decode_event, encode_event
+from hcom_replica.wire.redaction import redacted, sign_redaction
 from hcom_replica.wire.signing import COMMIT, commit_digest, hash32, origin_hash, root_hash, short
 from tests.unit.core.builders import KEYS, WALL, Device, draft
 
@@ -236,3 +237,36 @@ def test_time_claimed_by_the_writer_may_be_any_that_fits() -> None:
     device = Device("BOXE")
     for time in (None, 0, -1, (1 << 63) - 1, 1 - (1 << 63), WALL * 1000):
         assert check(forged(device, [hello(device), encode_event(2, Draft("k", None, time, b""))])).last == 2
+
+
+# --- redacted records ------------------------------------------------------------------------------------------------
+
+
+def blanked(device: Device, count: int) -> Batch:
+    """A batch of so many events and a hello, all events without their bodies, by the true word of their writer."""
+    records = [hello(device), *(encode_event(hlc, draft(b"secret")) for hlc in range(2, count + 2))]
+    seqs = [*range(COMMIT_EVENTS_MAX, count + 1, COMMIT_EVENTS_MAX), count + 1]
+    batch = forged(device, records, at_seqs=seqs)
+    tips = check(batch).tips
+    gone = [
+        redacted(record, decode_event(record), sign_redaction(device.key, batch.prev, seq, tips[seq - 1]))
+        for seq, record in enumerate(records[1:], 2)
+    ]
+    return msgspec.structs.replace(batch, records=[records[0], *gone])
+
+
+def test_batch_of_redacted_records_is_taken_up_to_a_limit() -> None:
+    """P4.5: each costs a signature check; every message that can be packed honestly is below it."""
+    device = Device("LIAR")
+    assert len(check(blanked(device, BATCH_REDACTED_MAX)).redactions) == BATCH_REDACTED_MAX
+    assert refused(blanked(device, BATCH_REDACTED_MAX + 1)) == "limit"
+    assert BATCH_REDACTED_MAX * 32 > MESSAGE_BYTES_MAX
+    assert BATCH_REDACTED_MAX > COMMIT_EVENTS_MAX
+
+
+def test_redacted_record_of_another_place_is_refused() -> None:
+    """P3.8: the word for one event is none for its neighbour, though kind, body and length are the same."""
+    batch = blanked(Device("BOXE"), 3)
+    hello_, first, second, third = batch.records
+    swapped = first[:37] + second[37:101] + first[101:]
+    assert refused(msgspec.structs.replace(batch, records=[hello_, swapped, second, third])) == "signature"

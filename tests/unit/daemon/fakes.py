@@ -12,8 +12,10 @@ from hcom_replica.core.report import IngestReport
 from hcom_replica.core.verify import Run
 from hcom_replica.daemon.engine import Engine
 from hcom_replica.errors import StoreFull
+from hcom_replica.ids import EventId
 from hcom_replica.ports import Capabilities, LinkDown, LinkEvent, LinkUp, Will
 from hcom_replica.testing.storefaults import Crash
+from hcom_replica.wire.event import Draft
 
 UP = LinkUp(Capabilities(version=5))
 NOTHING = IngestReport((), 0, (), (), None)
@@ -125,6 +127,10 @@ class FakeLog:
 
     def own_origin(self) -> OriginState | None:
         return self.own
+
+    def append(self, drafts: Sequence[Draft], now_ms: int) -> list[EventId]:
+        self._write(f"append {' '.join(draft.kind for draft in drafts)}")
+        return []
 
     def note_peers(self, notes: Iterable[Note]) -> None:
         kept = list(notes)

@@ -6,7 +6,7 @@ import pytest
 
 from hcom_replica.errors import ConfigError
 from hcom_replica.folder.config import KEYS, parse_config
-from hcom_replica.folder.config_edit import template
+from hcom_replica.folder.config_edit import edited, template
 
 PATH = Path("/data/config.toml")
 
@@ -88,3 +88,22 @@ def test_refuse_names_the_line_of_a_value_found_wrong_later() -> None:
     error = config.refuse("relay.broker", ConfigError("not a broker URL", hint="h"))
     assert error.message == "/data/config.toml:3: relay.broker: not a broker URL"
     assert error.hint == "h"
+
+
+@pytest.mark.parametrize(
+    "value", ["9" * 5_000, "[" * 3_000, "{a=" * 2_000], ids=["a number", "lists in lists", "tables in tables"]
+)
+def test_value_out_of_all_bounds_is_refused_where_the_file_is_read_and_edited(value: str) -> None:
+    """Found by the fuzzer: TOML's own reader raises something else than its own error for these."""
+    text = f"[relay]\nbroker = {value}\n"
+    with pytest.raises(ConfigError, match="not TOML"):
+        parse_config(text, PATH)
+    with pytest.raises(ConfigError):
+        edited(PATH, text, {"relay.broker": "mqtts://h"})
+
+
+@pytest.mark.parametrize("path", ["~no-such-user/secret", "a\\u0000b", "~\\u0000"])
+def test_path_that_no_system_takes_is_refused_with_its_line(path: str) -> None:
+    """Found by the fuzzer."""
+    with pytest.raises(ConfigError, match=r"config\.toml:2: relay\.password_file cannot be"):
+        parse_config(f'[relay]\npassword_file = "{path}"\n', PATH)

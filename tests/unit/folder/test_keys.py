@@ -7,8 +7,17 @@ import pytest
 
 from hcom_replica.errors import ConfigError
 from hcom_replica.folder.files import create_once
-from hcom_replica.folder.keys import device_key, group_token, local_group, name_from_file, set_group
+from hcom_replica.folder.keys import (
+    device_key,
+    earlier_epochs,
+    group_token,
+    local_group,
+    name_from_file,
+    set_group,
+)
 from hcom_replica.folder.paths import Folder
+from hcom_replica.wire.keys import GroupKeys
+from hcom_replica.wire.token import JoinToken
 
 
 @pytest.fixture
@@ -85,3 +94,35 @@ def test_group_of_every_folder_is_drawn_anew(tmp_path: Path) -> None:
     keys = [local_group(folder).keys for folder in folders]
     assert {(len(each.group), len(each.secret), each.epoch) for each in keys} == {(16, 32, 1)}
     assert len({each.group for each in keys} | {each.secret[:16] for each in keys}) == 4
+
+
+def test_tokens_of_earlier_epochs_stay_behind_the_one_that_counts(folder: Folder) -> None:
+    """T1.1"""
+    group, founder = bytes(16), bytes(32)
+    tokens = [JoinToken(GroupKeys(group, bytes([number]) * 32, number), ("mqtt://b",), founder) for number in (1, 2, 3)]
+    for token in tokens:
+        set_group(folder, token)
+    assert group_token(folder) == tokens[2]
+    assert earlier_epochs(folder) == (tokens[1].keys, tokens[0].keys)
+    set_group(folder, tokens[0])
+    assert group_token(folder) == tokens[0]
+    assert set(earlier_epochs(folder)) == {tokens[1].keys, tokens[2].keys}
+    other = JoinToken(GroupKeys(b"x" * 16, bytes(32)), ("mqtt://b",), founder)
+    set_group(folder, other)
+    assert earlier_epochs(folder) == ()
+
+
+def test_damaged_line_of_an_earlier_token_is_skipped(folder: Folder) -> None:
+    token = JoinToken(GroupKeys(bytes(16), bytes(32), 2), ("mqtt://b",), bytes(32))
+    set_group(folder, token)
+    with folder.group_key.open("a") as file:
+        file.write("hcr1_damaged\n")
+    assert group_token(folder) == token
+    assert earlier_epochs(folder) == ()
+
+
+def test_file_that_is_far_too_large_is_refused_before_it_is_read(folder: Folder) -> None:
+    """A link to something without an end must not eat the memory."""
+    folder.group_key.symlink_to("/dev/zero")
+    with pytest.raises(ConfigError, match="more than"):
+        group_token(folder)

@@ -36,26 +36,12 @@ def test_make_gives_the_folder_to_its_user_alone(tmp_path: Path) -> None:
     folder.make()
     folder.make()
     assert folder.root.stat().st_mode & 0o777 == 0o700
-    assert folder.warnings() == []
 
 
 def test_make_where_a_file_is_refuses(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("")
     with pytest.raises(ConfigError, match="not a folder"):
         Folder(tmp_path / "f").make()
-
-
-def test_warnings_name_what_others_may_read(tmp_path: Path) -> None:
-    """T1.1"""
-    folder = Folder(tmp_path / "r")
-    folder.make()
-    folder.group_key.write_text("x")
-    folder.group_key.chmod(0o644)
-    folder.root.chmod(0o755)
-    assert [warning.split(" has mode ")[0] for warning in folder.warnings()] == [
-        str(folder.root),
-        str(folder.group_key),
-    ]
 
 
 def test_lock_while_somebody_uses_the_folder_refuses_to_change_it(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from hcom_replica.core.append import Writer
-from hcom_replica.core.chain import link
+from hcom_replica.core.chain import walk
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.report import IngestReport
 from hcom_replica.core.verify import Run, verify_batch
@@ -16,8 +16,8 @@ from hcom_replica.store.log import Log
 from hcom_replica.store.memory_kv import MemoryKv
 from hcom_replica.store.schema import ANCHOR, stored_event, unpack_commit
 from hcom_replica.wire.batch import Batch, Commit, decode_batch, encode_batch
-from hcom_replica.wire.event import Draft, decode_event, is_system
-from hcom_replica.wire.signing import COMMIT, DeviceKey, commit_digest, verify
+from hcom_replica.wire.event import Draft, RedactedEvent, decode_event, encoded_bytes, is_system
+from hcom_replica.wire.signing import COMMIT, DeviceKey, commit_digest, short, verify
 
 GROUP = b"group-of-16bytes"
 NOW = 1_800_000_000_000
@@ -54,6 +54,10 @@ class Device:
         """Append one event for each body."""
         return self.log.append([draft(body) for body in bodies], now_ms)
 
+    def redact(self, name: EventId, now_ms: int = NOW) -> EventId | None:
+        """Take the body of an own event away."""
+        return self.log.redact(name, now_ms)
+
     @property
     def own(self) -> OriginState:
         """The current origin."""
@@ -62,7 +66,7 @@ class Device:
         return own
 
     def bodies(self) -> list[str]:
-        """Bodies of all events that are not system events, in canonical order."""
+        """Bodies of all events that are not system events, in canonical order; empty where they are gone."""
         events = [decode_event(stored.record) for stored in self.log.events()]
         return [event.body.decode() for event in events if not is_system(event.kind)]
 
@@ -166,13 +170,17 @@ def _check_origin(state: OriginState, tables: dict[Table, list[tuple[bytes, byte
         anchor = commits.pop(state.base)
         assert anchor.signature == ANCHOR
         tip, cum, kept_seq, kept_cum = anchor.tip, anchor.cum, anchor.seq, anchor.cum
+    redactions = dict(tables[Table.REDACTIONS])
     hlc = 0
     for seq, time in index:
         event = stored_event(time + state.id, log[time + state.id])
         assert (event.seq, event.hlc) == (seq, decode_event(event.record).hlc)
         assert event.hlc > hlc
-        hlc, cum = event.hlc, cum + len(event.record)
-        tip = link(tip, event.record, decode_event(event.record).body)
+        hlc, cum = event.hlc, cum + encoded_bytes([event.record])
+        tip = walk(tip, [event.record])
+        if short(state.root(GROUP)) + seq.to_bytes(8, "big") + tip in redactions:
+            decoded = decode_event(event.record)
+            assert isinstance(decoded, RedactedEvent) or is_system(decoded.kind)
         if seq == state.base + 1 and state.forks:
             assert tip == state.forks[-1].link
         row = commits.get(seq)

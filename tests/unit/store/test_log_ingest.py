@@ -338,6 +338,23 @@ def test_run_that_does_not_join_a_differing_past_is_a_misfit() -> None:
     assert outcome.origin == one.own.id
 
 
+def test_run_that_goes_on_a_held_branch_is_stored_there_whatever_name_it_bears() -> None:
+    """P4.6: its sender has not heard of the fork"""
+    _, copies = clones("x" * 40_000, "y" * 40_000)
+    witness = Device("NOVA")
+    for copy in copies:
+        send(copy, witness)
+    (branch,) = [state for state in witness.log.origins() if state.forks]
+    writer = next(copy for copy in copies if copy.own.tip == branch.tip)
+    writer.emit("further" * 6_000, "on")
+    run = carried(writer, witness, writer.own.id, branch.seq + 1)
+    assert (run.origin, run.first) == (copies[0].own.id, branch.seq + 1)
+    report = witness.log.ingest([run], NOW)
+    assert [outcome.placement for outcome in report.outcomes] == [New(0)]
+    assert [(state.id, state.tip) for state in report.states] == [(branch.id, writer.own.tip)]
+    check_log(witness)
+
+
 def test_ingest_of_hlc_that_does_not_grow_over_runs_is_refused() -> None:
     device = Device("BOXE")
     device.emit("x" * 50_000, now_ms=NOW + 10)  # a commit alone, so that the next one is served by itself

@@ -141,3 +141,28 @@ def test_write_inside_an_open_transaction_refuses() -> None:
     kv = filled(b"a")
     with kv.read(), pytest.raises(StoreError), kv.write():
         pass
+
+
+def test_disks_with_one_pool_hold_the_same_bytes_once_and_change_apart() -> None:
+    pool: dict[bytes, bytes] = {}
+    disks = [MemoryKv(pool=pool) for _ in range(2)]
+    for kv in [*disks, disks[0].clone()]:
+        with kv.write() as txn:
+            txn.put(Table.LOG, bytes(bytearray(b"key")), bytes(bytearray(b"value")))
+    (first, second) = (rows(kv)[0] for kv in disks)
+    assert first[0] is second[0]
+    assert first[1] is second[1]
+    with disks[0].write() as txn:
+        txn.delete(Table.LOG, b"key")
+    assert rows(disks[0]) == []
+    assert rows(disks[1]) == [(b"key", b"value")]
+
+
+def test_table_that_keeps_nothing_stays_empty_in_clones_too() -> None:
+    kv = MemoryKv(without=[Table.PEERS])
+    for disk in (kv, kv.clone()):
+        with disk.write() as txn:
+            txn.put(Table.PEERS, b"a", b"1")
+            txn.put(Table.LOG, b"a", b"1")
+        assert rows(disk, Table.PEERS) == []
+        assert rows(disk) == [(b"a", b"1")]

@@ -1,4 +1,4 @@
-"""The frozen rows of specs/vectors/storage.json: what folders on disks hold already (storage-v1 sections 2, 3)."""
+"""The frozen rows of specs/vectors/storage.json and marker.json: what disks hold already (storage-v1)."""
 
 from __future__ import annotations
 
@@ -8,22 +8,27 @@ from typing import Any
 import msgspec
 import pytest
 
+from hcom_replica.core.continuity import Mark
 from hcom_replica.core.origin import decode_state, encode_state
 from hcom_replica.ids import OriginId, order_key
+from hcom_replica.store.marker import STRIDE_BYTES, newest, pack_mark, unpack_mark
 from hcom_replica.store.schema import (
     arrival,
     pack_commit,
+    pack_home,
     pack_peer,
     seq_key,
     stored_event,
     u64,
     unpack_commit,
+    unpack_home,
     unpack_peer,
 )
 from hcom_replica.wire.event import decode_event
 from tests.vectors import FOLDER
 
 ROWS: dict[str, Any] = json.loads((FOLDER / "storage.json").read_text(encoding="ascii"))
+MARKER: dict[str, Any] = json.loads((FOLDER / "marker.json").read_text(encoding="ascii"))
 BROKEN = "folders written by the version before could not be read any more"
 
 
@@ -87,3 +92,41 @@ def test_peer_row_is_kept_by_kind_author_and_page() -> None:
     assert pack_peer(note) == (key, value), BROKEN
     assert key == bytes((note[0],)) + note[1] + note[2].to_bytes(2, "big")
     assert value == u64(note[3]) + note[4]
+
+
+def test_home_row_has_an_id_and_the_place() -> None:
+    """T7.1"""
+    key, value = row("home")
+    home = unpack_home(value)
+    assert key == b"home"
+    assert [home.id.hex(), *home.place] == [ROWS["home"][name] for name in ("id", "inode", "born_ns")]
+    assert pack_home(home) == value, BROKEN
+
+
+@pytest.mark.parametrize("case", MARKER["slots"], ids=[str(case["counter"]) for case in MARKER["slots"]])
+def test_marker_slot_has_fields_at_their_places(case: dict[str, Any]) -> None:
+    """T7.2"""
+    slot = bytes.fromhex(case["slot"])
+    mark = unpack_mark(slot)
+    assert mark is not None
+    assert pack_mark(mark) == slot, BROKEN
+    for name in Mark._fields:
+        found = getattr(mark, name)
+        assert (found.hex() if isinstance(found, bytes) else found) == case[name], name
+    assert slot[:4] == b"hcm1"
+    assert slot[12:28] == mark.home
+    assert int.from_bytes(slot[64:72], "big") == mark.seq
+
+
+@pytest.mark.parametrize("case", MARKER["invalid"], ids=[case["what"] for case in MARKER["invalid"]])
+def test_marker_slot_that_is_not_sound_is_ignored(case: dict[str, str]) -> None:
+    """T7.3"""
+    assert unpack_mark(bytes.fromhex(case["slot"])) is None
+
+
+@pytest.mark.parametrize("case", MARKER["files"], ids=[case["what"] for case in MARKER["files"]])
+def test_marker_file_counts_by_its_newest_sound_slot(case: dict[str, Any]) -> None:
+    """T7.3, T7.4"""
+    following, mark = newest(bytes.fromhex(case["file"]))
+    assert (mark.counter if mark is not None else None) == case["newest"]
+    assert following * STRIDE_BYTES == case["next_at"]

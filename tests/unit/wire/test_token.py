@@ -11,15 +11,16 @@ from hcom_replica.wire.keys import GroupKeys
 from hcom_replica.wire.token import PREFIX, JoinToken, decode_token
 
 TOKEN = JoinToken(
-    GroupKeys(b"group-of-16bytes", b"a secret of thirty-two bytes....", 3), ("mqtts://a:8883", "mqtt://b")
+    GroupKeys(b"group-of-16bytes", b"a secret of thirty-two bytes....", 3), ("mqtts://a:8883", "mqtt://b"), b"f" * 32
 )
 TEXT = TOKEN.encode()
 
 
-def test_token_brings_group_epoch_secret_and_brokers() -> None:
+def test_token_brings_group_epoch_secret_founder_and_brokers() -> None:
+    """P2.7"""
     read = decode_token(TEXT)
     assert read == TOKEN
-    assert (read.keys.epoch, read.brokers) == (3, ("mqtts://a:8883", "mqtt://b"))
+    assert (read.keys.epoch, read.brokers, read.founder) == (3, ("mqtts://a:8883", "mqtt://b"), b"f" * 32)
 
 
 @pytest.mark.parametrize("around", ["  {}\n", "{}\r\n", "\t{}"])

@@ -13,6 +13,8 @@ from typing import Any
 import msgspec
 import pytest
 from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_decrypt, crypto_sign_open
+from nacl.public import Box, PublicKey
+from nacl.signing import SigningKey, VerifyKey
 
 from hcom_replica.core.origin import fresh_origin
 from hcom_replica.core.parts import Assembler
@@ -21,7 +23,15 @@ from hcom_replica.errors import ProtocolError, TokenError
 from hcom_replica.ids import OriginId
 from hcom_replica.wire.batch import Descriptor, decode_batch, encode_batch
 from hcom_replica.wire.codec import decoder, encode
-from hcom_replica.wire.event import Draft, check_event, decode_event, encode_event
+from hcom_replica.wire.epoch import (
+    Certificate,
+    decode_notice,
+    decode_record,
+    encode_notice,
+    is_certified,
+    open_record,
+)
+from hcom_replica.wire.event import Draft, RedactedEvent, check_event, decode_event, encode_event
 from hcom_replica.wire.frame import Kind, Packed, Signer, close_frame, open_frame
 from hcom_replica.wire.keys import GroupKeys
 from hcom_replica.wire.messages import (
@@ -32,11 +42,13 @@ from hcom_replica.wire.messages import (
     decode_index,
     decode_part,
     decode_presence,
+    decode_rekey,
     decode_standing,
     decode_vector,
     decode_want,
 )
 from hcom_replica.wire.names import name_of, suffix_of
+from hcom_replica.wire.redaction import stated_redaction
 from hcom_replica.wire.seal import seal, unseal
 from hcom_replica.wire.signing import DeviceKey, device_id, origin_hash, short
 from hcom_replica.wire.token import JoinToken, decode_token
@@ -201,6 +213,62 @@ def test_batch_against_the_rules_is_refused(case: Json) -> None:
     assert error.value.reason == case["reason"]
 
 
+# --- redactions (sections 3, 4) ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", cases("redactions", "valid"))
+def test_redacted_record_is_made_of_hash_signature_and_header(case: Json) -> None:
+    """P3.8, P3.9, P4.1: the signature is checked here with nothing but these bytes."""
+    frozen = load("redactions")
+    root = h(b"hcr1 origin\x00", unhex(frozen["group"]), unhex(frozen["key"]), unhex(frozen["incarnation"]))
+    record, header, signature = unhex(case["record"]), unhex(case["header"]), unhex(case["signature"])
+    body = record[len(header) :]
+    assert root == unhex(frozen["c0"])
+    assert h(body) == unhex(case["body_hash"])
+    signed = b"hcr1 redact\x00" + h(root, u64(case["seq"]), unhex(case["c"]))
+    assert crypto_sign_open(signature + signed, unhex(frozen["key"])) == signed
+    redacted = unhex(case["redacted"])
+    assert redacted == b"\xc1" + len(body).to_bytes(4, "big") + h(body) + signature + header
+    event, before = decode_event(redacted), decode_event(record)
+    assert isinstance(event, RedactedEvent)
+    assert (event.hlc, event.kind, event.agent, event.time) == (before.hlc, before.kind, before.agent, before.time)
+    assert (event.body, event.length) == (b"", len(body))
+
+
+@pytest.mark.parametrize("case", cases("redactions", "batches"))
+def test_batch_with_redacted_records_verifies_to_the_same_chain(case: Json) -> None:
+    """P3.9, P4.1 to P4.5"""
+    data = unhex(case["data"])
+    run = verify_batch(unhex(load("redactions")["group"]), decode_batch(data), None)
+    assert encode_batch(decode_batch(data)) == data
+    assert run.tips[-1].hex() == case["c_last"]
+    gone = [seq for seq, record in enumerate(run.records, run.first) if record[:1] == b"\xc1"]
+    assert [redaction.seq for redaction in run.redactions] == gone != []
+
+
+@pytest.mark.parametrize("case", cases("redactions", "invalid"))
+def test_redacted_record_against_the_rules_is_refused(case: Json) -> None:
+    """P3.9, and the reason that is counted (section 9)"""
+    with pytest.raises(ProtocolError) as error:
+        verify_batch(unhex(load("redactions")["group"]), decode_batch(unhex(case["data"])), None)
+    assert error.value.reason == case["reason"]
+
+
+def test_statement_of_a_redaction_proves_itself() -> None:
+    """P3.8, T2.6"""
+    frozen = load("redactions")
+    found = stated_redaction(unhex(frozen["group"]), frozen["statement"].encode())
+    assert found is not None
+    assert found.signature.hex() == frozen["row"]["value"] == frozen["valid"][1]["signature"]
+    assert (found.origin + u64(found.seq) + found.tip).hex() == frozen["row"]["key"]
+
+
+@pytest.mark.parametrize("case", cases("redactions", "statements_that_prove_nothing"))
+def test_statement_that_does_not_verify_proves_nothing(case: Json) -> None:
+    """P3.8"""
+    assert stated_redaction(unhex(load("redactions")["group"]), case["body"].encode()) is None
+
+
 # --- keys, topics, envelope, messages (sections 5, 6) ------------------------------------------------------------
 
 
@@ -268,6 +336,7 @@ DECODERS = {
     Kind.FILL_PART: decode_fill_part,
     Kind.SEGMENT_PART: decode_part,
     Kind.ASK: decode_ask,
+    Kind.REKEY: decode_rekey,
 }
 
 
@@ -321,13 +390,70 @@ def test_parts_give_the_batch() -> None:
     assert results == [None] * (len(case["parts"]) - 1) + [batch]
 
 
+# --- epochs --------------------------------------------------------------------------------------------------------
+
+
+def test_certificate_is_what_the_specification_says() -> None:
+    """P12.1"""
+    case = load("epochs")
+    group, one = unhex(case["group"]), case["certificate"]
+    digest = h(group, one["number"].to_bytes(4, "big"), unhex(one["device"]))
+    VerifyKey(unhex(case["author"])).verify(b"hcr1 admit\x00" + digest, unhex(one["signature"]))
+    certificate = Certificate(unhex(case["author"]), one["number"], unhex(one["device"]), unhex(one["signature"]))
+    assert is_certified(group, certificate)
+    assert not is_certified(bytes(16), certificate)
+    assert not is_certified(group, msgspec.structs.replace(certificate, number=one["number"] + 1))
+
+
+def test_epoch_record_is_what_the_specification_says() -> None:
+    """P12.4, P12.5"""
+    case = load("epochs")
+    group, one = unhex(case["group"]), case["record"]
+    body, signature = msgspec.msgpack.decode(unhex(one["encoded"]))
+    VerifyKey(unhex(case["author"])).verify(b"hcr1 epoch\x00" + h(body), signature)
+    found, number, author, check, ephemeral, revoked, boxes = msgspec.msgpack.decode(body)
+    assert (found, number, author.hex()) == (group, one["number"], case["author"])
+    assert (check.hex(), ephemeral.hex()) == (one["check"], one["ephemeral"])
+    assert [key.hex() for key in revoked] == one["revoked"]
+    data = b"hcr1 check\x00" + group + number.to_bytes(4, "big")
+    assert blake2b(data, key=unhex(one["secret"]), digest_size=32).digest()[:16] == check
+    assert len(boxes) == 56 * len(one["devices"])
+    record = decode_record(group, unhex(one["encoded"]))
+    for device in one["devices"]:
+        key, signing = unhex(device["key"]), SigningKey(unhex(device["seed"]))
+        place = next(at for at in range(0, len(boxes), 56) if boxes[at : at + 8] == h(b"hcr1 device\x00", key)[:8])
+        nonce = h(b"hcr1 box", ephemeral, key)[:24]
+        opened = Box(signing.to_curve25519_private_key(), PublicKey(ephemeral)).decrypt(
+            boxes[place + 8 : place + 56], nonce
+        )
+        assert opened.hex() == one["secret"]
+        assert open_record(group, record, DeviceKey(unhex(device["seed"]))) == GroupKeys(group, opened, number)
+    assert open_record(group, record, DeviceKey(bytes(32))) is None
+
+
+def test_notice_reads_and_is_made_the_same() -> None:
+    """P12.13"""
+    case = load("epochs")
+    notice = decode_notice(unhex(case["group"]), unhex(case["notice"]))
+    assert notice.record.encoded.hex() == case["record"]["encoded"]
+    assert [one.number for one in notice.certificates] == [1]
+    assert encode_notice(notice).hex() == case["notice"]
+
+
+@pytest.mark.parametrize("case", cases("epochs", "invalid"))
+def test_record_that_is_none_is_refused(case: Json) -> None:
+    with pytest.raises(ProtocolError) as error:
+        decode_record(unhex(load("epochs")["group"]), unhex(case["data"]))
+    assert error.value.reason == case["reason"]
+
+
 # --- tokens --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("case", cases("tokens", "valid"))
 def test_token_reads_and_is_made_the_same(case: Json) -> None:
     token = decode_token(case["token"])
-    assert token == JoinToken(keys_of(case, case["epoch"]), tuple(case["brokers"]))
+    assert token == JoinToken(keys_of(case, case["epoch"]), tuple(case["brokers"]), unhex(case["founder"]))
     assert token.encode() == "".join(case["token"].split()), "tokens handed out before could not be used any more"
     assert case["secret"] not in repr(token)
 

@@ -1,0 +1,119 @@
+"""What is left to do under the topics of earlier epochs (protocol-v1 P12.13, P12.15).
+
+First those who are still there are told of the present one; then what is ours is cleared.
+"""
+
+from __future__ import annotations
+
+from hcom_replica.core.effects import Now
+from hcom_replica.core.knowledge import Knowledge
+from hcom_replica.core.mailbox import Mailbox
+from hcom_replica.core.membership import Membership
+from hcom_replica.core.origin import OriginState
+from hcom_replica.core.outbox import Outbox
+from hcom_replica.core.ownslots import OwnSlots
+from hcom_replica.core.ring import covered
+from hcom_replica.core.settings import Settings
+from hcom_replica.wire.codec import encode
+from hcom_replica.wire.epoch import encode_notice
+from hcom_replica.wire.frame import Kind, Signer, pack
+from hcom_replica.wire.messages import Rekey
+from hcom_replica.wire.topics import Topics
+
+_MAIL = frozenset("im")
+
+
+class EarlierEpochs:
+    """Our slots under the topics of earlier epochs, as far as this connection has shown them."""
+
+    def __init__(self, outbox: Outbox, slots: OwnSlots, topics: Topics, settings: Settings, mailbox: Mailbox) -> None:
+        self._outbox = outbox
+        self._settings = settings
+        self._slots = slots
+        self._topics = topics
+        self._mailbox = mailbox
+        self._seen: dict[str, None] = {}
+        self._told: dict[str, bytes] = {}
+        self._tell_until_ms: int | None = None
+        self._answering = False
+
+    def turned(self, now: Now) -> None:
+        """Another epoch was adopted: those who are shut out by it are told for a while, too."""
+        self._tell_until_ms = now.mono_ms + self._settings.tell_ms
+
+    def answer(self, now: Now) -> None:
+        """Somebody speaks of an epoch that counts for nothing: tell under the present topics, too, what does."""
+        self._answering = True
+        self.turned(now)
+
+    def wake_at(self) -> int | None:
+        """When `tick` is wanted."""
+        return self._tell_until_ms
+
+    def closed(self) -> None:
+        """The link has ended: nothing is known of what stands on the broker."""
+        self._seen.clear()
+        self._told.clear()
+
+    def saw(self, topic: str, payload: bytes) -> None:
+        """Something stands in a slot of ours, or it was cleared."""
+        if payload:
+            self._seen[topic] = None
+        else:
+            self._seen.pop(topic, None)
+
+    def tick(self, now: Now, signer: Signer, knowledge: Knowledge) -> None:
+        """Tell those who are to come, or clear. Nothing of ours is cleared while anybody is still to come."""
+        membership = knowledge.membership
+        if self._tell_until_ms is not None and self._tell_until_ms <= now.mono_ms:
+            self._tell_until_ms, self._answering = None, False
+        if membership is None:
+            return
+        if membership.awaited() or self._tell_until_ms is not None:
+            self._tell(now, signer, membership)
+        else:
+            self._clear(now, knowledge, membership)
+
+    def _tell(self, now: Now, signer: Signer, membership: Membership) -> None:
+        notice = membership.notice()
+        if notice is None:
+            return
+        present = (self._topics,) if self._answering else ()
+        for topics in (*self._topics.earlier.values(), *present):
+            topic = topics.rekeyed(signer.origin)
+            if self._told.get(topic) != notice.record.check:
+                message = pack(encode(Rekey(self._outbox.counter(), now.wall_ms, encode_notice(notice))))
+                self._slots.put(now, topic, self._outbox.seal(topic, Kind.REKEY, signer, message, topics.keys))
+                self._told[topic] = notice.record.check
+                self._seen[topic] = None
+
+    def _clear(self, now: Now, knowledge: Knowledge, membership: Membership) -> None:
+        mail_is_over: bool | None = None
+        for topic in list(self._seen):
+            topics = self._topics.of(topic)
+            if topics.parse(topic)[0] in _MAIL:
+                if mail_is_over is None:
+                    mail_is_over = self._is_over(now, knowledge, membership)
+                if not mail_is_over:
+                    continue
+            self._slots.put(now, topic, b"")
+            del self._seen[topic]
+        self._told.clear()
+
+    def _is_over(self, now: Now, knowledge: Knowledge, membership: Membership) -> bool:
+        """Whether nobody needs a mailbox of ours there: what it held is with all, or lies in the present one."""
+        active, runs = knowledge.active(now), self._mailbox.runs()
+        for state in knowledge.own_origins():
+            upto = _written_before(state, membership)
+            held = [knowledge.acked(peer, state.id) for peer in active]
+            if not active:
+                held = [covered(runs, state.id, state.base)] if self._mailbox.settled() else [state.base]
+            if min(held) < upto:
+                return False
+        return True
+
+
+def _written_before(state: OriginState, membership: Membership) -> int:
+    """How far an own origin went when the present epoch was adopted; all of it when that stands in another."""
+    adoption = membership.book.adopted.get(state.key)
+    return adoption.seq if adoption is not None and adoption.origin == state.id else state.seq

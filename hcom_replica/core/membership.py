@@ -1,0 +1,273 @@
+"""Who is a member, in which epoch: judged from what the log and notices say (protocol-v1 section 12).
+
+A pure function of sets of signed statements, so that it is the same on every device that holds the same ones. What
+differs from device to device is only which boxes it can open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from hcom_replica.core.book import Book
+from hcom_replica.core.members import read_members
+from hcom_replica.core.reader import LogReader
+from hcom_replica.core.seniority import Rank, chain_to, counting, ranks_of
+from hcom_replica.errors import ProtocolError
+from hcom_replica.ids import OriginId
+from hcom_replica.wire.epoch import (
+    Certificate,
+    EpochRecord,
+    Notice,
+    decode_notice,
+    decode_record,
+    is_certified,
+    open_record,
+)
+from hcom_replica.wire.keys import GroupKeys
+from hcom_replica.wire.signing import DeviceKey, device_id
+
+_NOTICE_BYTES: Final = 40_000
+"""Records beside the current one are told as far as they fit into so many bytes with it."""
+
+
+class Viewer(NamedTuple):
+    """On whose behalf is judged.
+
+    Attributes:
+        device: this device.
+        joined: the epoch that its token told it of.
+        founder: 32-byte key; none of a device for a group without one.
+        known: epochs that earlier tokens told it of.
+    """
+
+    device: DeviceKey
+    joined: GroupKeys
+    founder: bytes
+    known: tuple[GroupKeys, ...] = ()
+
+
+@dataclass(frozen=True)
+class Membership:
+    """The judgement.
+
+    Attributes:
+        viewer: on whose behalf.
+        present: keys of all devices that have said hello and have not left.
+        members: of these, the ones that are not revoked.
+        stated: author's key -> keys of the devices that it revokes, whether that counts or not.
+        ranks: key -> rank, of those that have one.
+        revoked: revoked key -> the most senior author whose revocation counts.
+        records: the valid ones, as far as that does not depend on the viewer.
+        certificates: those that count.
+        keyring: every epoch that the viewer knows the secret of, by its check.
+        current: the epoch that the viewer is to be in.
+        adopted: the one that it is in.
+        said: check of the one that its log says it is in; empty when the log says none.
+        shut_out: why the viewer has no part in the group any more; empty as long as it has.
+    """
+
+    viewer: Viewer
+    present: frozenset[bytes]
+    members: frozenset[bytes]
+    stated: Mapping[bytes, Collection[bytes]]
+    ranks: Mapping[bytes, Rank]
+    revoked: Mapping[bytes, bytes]
+    records: tuple[EpochRecord, ...]
+    certificates: frozenset[Certificate]
+    keyring: Mapping[bytes, GroupKeys]
+    current: GroupKeys
+    adopted: GroupKeys
+    said: bytes
+    shut_out: str
+    book: Book = field(repr=False)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the log says that the viewer is where it is to be."""
+        return self.said == self.current.check
+
+    @property
+    def record(self) -> EpochRecord | None:
+        """The record of the current epoch; None for the first, or while the log does not hold it."""
+        return next((record for record in self.records if record.check == self.current.check), None)
+
+    def earlier(self) -> list[GroupKeys]:
+        """The epochs known to the viewer besides the one it has adopted."""
+        return [keys for check, keys in self.keyring.items() if check != self.adopted.check]
+
+    def awaited(self) -> list[bytes]:
+        """Members that are to have the current epoch and have not adopted it (P12.13)."""
+        record = self.record
+        if record is None:
+            return []
+        due = (key for key in self.members if key in self.ranks or device_id(key) in record.boxes)
+        return sorted(key for key in due if not self._has(key, record.check))
+
+    def unadmitted(self) -> list[bytes]:
+        """Members without a rank (P12.3)."""
+        return sorted(key for key in self.members if key not in self.ranks)
+
+    def is_due(self) -> bool:
+        """Whether the current epoch is to be followed by another (P12.10)."""
+        record = self.record
+        if record is None:
+            return self.current.epoch == 1 and bool(self.revoked)
+        if any(device_id(key) in record.boxes for key in self.revoked):
+            return True
+        missed = (key for key in self.members & self.ranks.keys() if device_id(key) not in record.boxes)
+        return any(not self._has(key, record.check) for key in missed)
+
+    def next_number(self) -> int:
+        """Number of the epoch that would follow."""
+        return 1 + max([self.current.epoch, *(record.number for record in self.records)])
+
+    def cut(self, key: bytes, origin: OriginId) -> int | None:
+        """The last seq of an origin that is taken from anybody; None when there is no such bound (P12.11)."""
+        if key not in self.revoked:
+            return None
+        stated = (held.get(origin, 0) for author, held in self.book.held.items() if author not in self.revoked)
+        return max(stated, default=0)
+
+    def notice(self) -> Notice | None:
+        """What those in earlier epochs are to be told; None when there is nothing."""
+        record = self.record
+        if record is None:
+            return None
+        told, room = [record], _NOTICE_BYTES - len(record.encoded)
+        for other in self.records:
+            room -= len(other.encoded)
+            if other is not record and other.revoked and room > 0:
+                told.append(other)
+        chains = [chain_to(self.viewer.founder, one.author, self.certificates) for one in told]
+        return Notice(tuple(told), tuple(dict.fromkeys(certificate for chain in chains for certificate in chain)))
+
+    def is_noted(self, record: EpochRecord) -> bool:
+        """Whether the log holds a record."""
+        return record.encoded in self.book.records
+
+    def _has(self, key: bytes, check: bytes) -> bool:
+        return check in self.book.epochs.get(key, ())
+
+
+def read_membership(log: LogReader, viewer: Viewer) -> Membership:
+    """Judge by the log alone."""
+    members = read_members(log)
+    return judge(viewer, members.book, {state.key for state in log.origins()}, members.retired)
+
+
+def judge(
+    viewer: Viewer, book: Book, hellos: Iterable[bytes], left: Iterable[bytes], heard: Iterable[Notice] = ()
+) -> Membership:
+    """Judge.
+
+    Args:
+        viewer: on whose behalf.
+        book: what the log says.
+        hellos: keys of all devices of which anything is held.
+        left: ids of devices that have left.
+        heard: notices that were heard and are not in the log.
+    """
+    group = viewer.joined.group
+    logged = _notices(group, book.notices)
+    records = [*_records(group, book.records), *(record for notice in logged for record in notice.records)]
+    certificates = {*book.certificates, *(one for notice in logged for one in notice.certificates)}
+    certificates = {one for one in certificates if is_certified(group, one)}
+    revoked = counting(ranks_of(viewer.founder, certificates), _revocations(records))
+    for notice in heard:
+        records.extend(notice.records)
+        certificates.update(one for one in notice.certificates if one.admitter not in revoked)
+    ranks = ranks_of(viewer.founder, certificates)
+    stated = _revocations(records)
+    revoked = counting(ranks, stated)
+    keyring = _keyring(viewer, records)
+    valid = tuple(_valid(records, ranks, revoked))
+    current = _current(viewer, valid, keyring)
+    own = book.adopted.get(viewer.device.public)
+    adopted = keyring.get(own.check, viewer.joined) if own is not None else viewer.joined
+    joined = viewer.joined.check if viewer.joined.check in book.epochs.get(viewer.device.public, ()) else b""
+    said = own.check if own is not None else joined
+    gone = set(left)
+    present = frozenset(key for key in hellos if device_id(key) not in gone)
+    shut_out = _shut_out(viewer, valid, ranks, revoked, current)
+    return Membership(
+        viewer,
+        present,
+        present - revoked.keys(),
+        stated,
+        ranks,
+        revoked,
+        valid,
+        frozenset(certificates),
+        keyring,
+        current,
+        adopted,
+        said,
+        shut_out,
+        book,
+    )
+
+
+def _records(group: bytes, encoded: Iterable[bytes]) -> list[EpochRecord]:
+    found = []
+    for data in sorted(encoded):
+        try:
+            found.append(decode_record(group, data))
+        except ProtocolError:  # a member may write anything into its log
+            continue
+    return found
+
+
+def _notices(group: bytes, encoded: Iterable[bytes]) -> list[Notice]:
+    found = []
+    for data in sorted(encoded):
+        try:
+            found.append(decode_notice(group, data))
+        except ProtocolError:
+            continue
+    return found
+
+
+def _revocations(records: Iterable[EpochRecord]) -> dict[bytes, list[bytes]]:
+    found: dict[bytes, list[bytes]] = {}
+    for record in records:
+        found.setdefault(record.author, []).extend(record.revoked)
+    return found
+
+
+def _keyring(viewer: Viewer, records: Iterable[EpochRecord]) -> dict[bytes, GroupKeys]:
+    """Whoever made them: an epoch that does not count any more may have been in use."""
+    opened = (open_record(viewer.joined.group, record, viewer.device) for record in records)
+    return {keys.check: keys for keys in (*viewer.known, viewer.joined, *opened) if keys is not None}
+
+
+def _valid(
+    records: Iterable[EpochRecord], ranks: Mapping[bytes, Rank], revoked: Mapping[bytes, bytes]
+) -> list[EpochRecord]:
+    """Each record once, the best first: that of the highest number, then of the most senior author (P12.8)."""
+    found = {r.encoded: r for r in records if r.author in ranks and r.author not in revoked}
+    return sorted(found.values(), key=lambda r: (-r.number, ranks[r.author], r.check))
+
+
+def _current(viewer: Viewer, valid: Sequence[EpochRecord], keyring: Mapping[bytes, GroupKeys]) -> GroupKeys:
+    best = next((record for record in valid if record.check in keyring), None)
+    if best is None or best.number < viewer.joined.epoch:
+        return viewer.joined
+    joined = any(record.check == viewer.joined.check for record in valid)
+    if best.number == viewer.joined.epoch and not joined:  # a newer token was taken: its record is still to come
+        return viewer.joined
+    return keyring[best.check]
+
+
+def _shut_out(
+    viewer: Viewer,
+    valid: Iterable[EpochRecord],
+    ranks: Mapping[bytes, Rank],
+    revoked: Mapping[bytes, bytes],
+    current: GroupKeys,
+) -> str:
+    own = viewer.device.public
+    if own in revoked:
+        return "revoked"
+    return "old token" if own not in ranks and any(record.number > current.epoch for record in valid) else ""

@@ -1,0 +1,147 @@
+"""Every decoder under hostile bytes: a few thousand of each target here; `make fuzz` for millions."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hcom_replica.errors import ProtocolError
+from tests.fuzz import loop
+from tests.fuzz.loop import chunks, run_chunk
+from tests.fuzz.target import Target, stateless
+from tests.fuzz.targets import TARGETS
+
+INPUTS = 600
+PACKAGE = Path(__file__).parents[2] / "hcom_replica"
+ALL = pytest.mark.parametrize("one", TARGETS, ids=lambda one: one.name)
+
+
+@ALL
+def test_target_under_mutated_bytes_raises_nothing_else_and_takes_little_memory(one: Target) -> None:
+    """P5.4: sizes before allocating; what fails is dropped."""
+    outcome = run_chunk(2, one.name, 0, max(50, INPUTS * one.weight // 10))
+    assert outcome.failures == []
+
+
+@ALL
+def test_target_under_bytes_of_any_kind_raises_nothing_else(one: Target) -> None:
+    run = one.make()
+
+    @settings(max_examples=20)
+    @given(st.one_of(st.binary(max_size=200), st.integers(0, 1 << 32).map(lambda seed: one.draw(Random(seed)))))
+    def check(data: bytes) -> None:
+        with suppress(*one.errors):
+            run(data)
+
+    check()
+
+
+@ALL
+def test_target_takes_one_of_its_seeds_at_least(one: Target) -> None:
+    """A target that refuses whatever it is given shows nothing."""
+    run, taken = one.make(), 0
+    for seed in one.seeds:
+        with suppress(*one.errors):
+            run(seed)
+            taken += 1
+    assert taken or one.name == "bomb"
+
+
+def test_targets_name_every_module_that_decodes() -> None:
+    """A decoder that is added gets a target, or a reason to have none here."""
+    decoding = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if decodes(path)}
+    assert decoding == {*TARGETED, *NOT_TARGETED}
+
+
+TARGETED = {
+    "api/body.py",
+    "core/hello.py",
+    "core/origin.py",
+    "daemon/messages.py",
+    "folder/config.py",
+    "folder/config_edit.py",
+    "api/importing.py",
+    "transport/retained.py",
+    "wire/batch.py",
+    "wire/codec.py",
+    "wire/epoch.py",
+    "wire/event.py",
+    "wire/frame.py",
+    "wire/redaction.py",
+    "wire/messages.py",
+    "wire/token.py",
+}
+NOT_TARGETED = {"testing/scenario.py": "reads files of this repository"}
+
+
+def decodes(path: Path) -> bool:
+    """Whether a module calls a decoder of msgspec, zstd, TOML or base64, or makes one."""
+    names = {"decode", "loads", "Decoder", "decoder", "decompress", "b64decode", "convert"}
+    owners = {"msgspec", "json", "msgpack", "tomllib", "_decompress", "base64", "decoder"}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Call):
+            continue
+        function = node.func
+        if isinstance(function, ast.Name) and function.id == "decoder":
+            return True
+        if isinstance(function, ast.Attribute) and function.attr in names and owner(function) in owners:
+            return True
+    return False
+
+
+def owner(function: ast.Attribute) -> str:
+    inner = function.value
+    return inner.id if isinstance(inner, ast.Name) else inner.attr if isinstance(inner, ast.Attribute) else ""
+
+
+# --- the loop itself ----------------------------------------------------------------------------------------------
+
+
+def trial(monkeypatch: pytest.MonkeyPatch, run: Callable[[bytes], None]) -> list[str]:
+    one = replace(TARGETS[0], name="trial", make=stateless(run), peak_bytes=1 << 16)
+    monkeypatch.setattr(loop, "target", lambda _name: one)
+    return run_chunk(1, "trial", 0, 300).failures
+
+
+def test_loop_finds_an_error_that_is_none_of_the_targets(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(given: bytes) -> None:
+        if len(given) % 2:
+            raise KeyError("a bug")
+
+    failures = trial(monkeypatch, broken)
+    assert "KeyError: 'a bug'" in failures[0]
+    assert "--seed 1 --target 'trial' --chunk 0" in failures[0]
+
+
+def test_loop_finds_memory_that_an_input_does_not_explain(monkeypatch: pytest.MonkeyPatch) -> None:
+    def greedy(_: bytes) -> None:
+        bytes(4 << 20)
+
+    assert "bytes of memory for" in trial(monkeypatch, greedy)[0]
+
+
+def test_loop_takes_the_targets_own_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(_: bytes) -> None:
+        raise ProtocolError("format")
+
+    assert trial(monkeypatch, refusing) == []
+
+
+def test_inputs_are_the_same_for_equal_seeds() -> None:
+    for one in TARGETS:
+        drawn = [[one.draw(rng) for _ in range(20)] for rng in (Random("1"), Random("1"))]
+        assert drawn[0] == drawn[1]
+
+
+def test_chunks_share_inputs_over_all_targets() -> None:
+    plan = chunks(100_000)
+    assert {name for name, _, _ in plan} == {one.name for one in TARGETS}
+    assert 100_000 <= sum(inputs for _, _, inputs in plan) < 100_000 + len(TARGETS)
