@@ -35,6 +35,7 @@ class EarlierEpochs:
         self._seen: dict[str, None] = {}
         self._told: dict[str, bytes] = {}
         self._tell_until_ms: int | None = None
+        self._rest_until_ms: int | None = None
         self._answering = False
 
     def turned(self, now: Now) -> None:
@@ -48,7 +49,7 @@ class EarlierEpochs:
 
     def wake_at(self) -> int | None:
         """When `tick` is wanted."""
-        return self._tell_until_ms
+        return min((ms for ms in (self._tell_until_ms, self._rest_until_ms) if ms is not None), default=None)
 
     def closed(self) -> None:
         """The link has ended: nothing is known of what stands on the broker."""
@@ -67,11 +68,13 @@ class EarlierEpochs:
         membership = knowledge.membership
         if self._tell_until_ms is not None and self._tell_until_ms <= now.mono_ms:
             self._tell_until_ms, self._answering = None, False
+        if self._rest_until_ms is not None and self._rest_until_ms <= now.mono_ms:
+            self._rest_until_ms = None
         if membership is None:
             return
         if membership.awaited() or self._tell_until_ms is not None:
             self._tell(now, signer, membership)
-        else:
+        elif self._rest_until_ms is None:
             self._clear(now, knowledge, membership)
 
     def _tell(self, now: Now, signer: Signer, membership: Membership) -> None:
@@ -89,7 +92,7 @@ class EarlierEpochs:
 
     def _clear(self, now: Now, knowledge: Knowledge, membership: Membership) -> None:
         mail_is_over: bool | None = None
-        for topic in list(self._seen):
+        for topic in {**self._seen, **dict.fromkeys(self._told)}:  # a clone may have cleared what we put back for ever
             topics = self._topics.of(topic)
             if topics.parse(topic)[0] in _MAIL:
                 if mail_is_over is None:
@@ -97,7 +100,8 @@ class EarlierEpochs:
                 if not mail_is_over:
                     continue
             self._slots.put(now, topic, b"")
-            del self._seen[topic]
+            self._rest_until_ms = now.mono_ms + self._settings.slot_guard_ms  # others may put it there again and again
+            self._seen.pop(topic, None)
         self._told.clear()
 
     def _is_over(self, now: Now, knowledge: Knowledge, membership: Membership) -> bool:

@@ -47,11 +47,9 @@ class EarlierInbox:
         author = frame.author
         if author is None:
             raise ProtocolError("topic")
-        if self._is_own(author):
-            self._c.earlier.saw(topic, payload)
         if frame.kind is Kind.REKEY:
             self.notice(now, topics, topic, frame, payload)
-        elif self._is_own(author):
+        elif any(author.origin == state.id for state in self._c.knowledge.own_origins()):
             return
         elif frame.kind in (Kind.SEGMENT, Kind.SEGMENT_PART):
             group, leaves = topics.parse(topic)
@@ -65,13 +63,20 @@ class EarlierInbox:
     def emptied(self, topics: Topics, topic: str) -> None:
         """A slot was cleared there."""
         group, leaves = topics.parse(topic)
-        if any(topics.leaf(state.id) in leaves[:1] for state in self._c.knowledge.own_origins()):
+        if self._is_own(topics, topic):
             self._c.earlier.saw(topic, b"")
         elif group == "i" and leaves:
             self._peers.ring_gone(topics.prefix, lambda origin: topics.leaf(origin) == leaves[0])
 
-    def _is_own(self, author: Author) -> bool:
-        return any(author.origin == state.id for state in self._c.knowledge.own_origins())
+    def saw(self, topics: Topics, topic: str, payload: bytes) -> None:
+        """Something stands in a slot: if it is one of ours, it is to be cleared, whatever it is."""
+        if self._is_own(topics, topic):
+            self._c.earlier.saw(topic, payload)
+
+    def _is_own(self, topics: Topics, topic: str) -> bool:
+        """Whether a slot is one of this device's, of whatever incarnation."""
+        leaves = topics.parse(topic)[1]
+        return any(topics.leaf(state.id) in leaves[:1] for state in self._c.knowledge.own_origins())
 
     def notice(self, now: Now, topics: Topics, topic: str, frame: Frame, payload: bytes) -> None:
         """Take a notice from anyone: what it says proves itself.
@@ -83,7 +88,7 @@ class EarlierInbox:
         """
         if frame.author is None or topics.slot_page(topic, "r", frame.author.origin) is None:
             raise ProtocolError("topic")
-        if self._c.slots.wrote(payload):
+        if self._c.slots.wrote(payload) or self._c.knowledge.membership is None:
             return
         message = decode_rekey(frame.payload)
         if self._c.is_own(frame.author) and message.counter >> 32 >= self._c.outbox.boot:

@@ -76,6 +76,16 @@ class Inbox:
         if not payload:
             self._emptied(now, topic, topics)
             return
+        if topics is not self._c.topics:
+            self._earlier.saw(topics, topic, payload)
+        frame = self._opened(topics, topic, payload)
+        if topics is not self._c.topics:
+            self._earlier.receive(now, topics, topic, frame, payload)
+        else:
+            self._on_frame(now, topic, frame, payload, retain=retain)
+
+    def _opened(self, topics: Topics, topic: str, payload: bytes) -> Frame:
+        """Open what came, if it is of this group and its author is not shut out; notices prove themselves."""
         if not topics.parse(topic)[0]:
             raise ProtocolError("topic")
         if len(payload) > max(self._c.settings.message_bytes_max, self._c.room + AUTHOR_BYTES + OVERHEAD_BYTES + 2):
@@ -84,9 +94,9 @@ class Inbox:
         self._c.counters[_LABELS[frame.kind]] += 1
         if frame.kind is not Kind.REKEY and frame.author is not None and self._c.knowledge.is_revoked(frame.author.key):
             raise ProtocolError("revoked")
-        if topics is not self._c.topics:
-            self._earlier.receive(now, topics, topic, frame, payload)
-            return
+        return frame
+
+    def _on_frame(self, now: Now, topic: str, frame: Frame, payload: bytes, *, retain: bool) -> None:
         if frame.author is not None and not retain and not self._c.is_own(frame.author):
             self._c.peers.heard(frame.author, now)
         if frame.kind in _SLOT_KINDS:
@@ -94,7 +104,7 @@ class Inbox:
         elif frame.kind in (Kind.SEGMENT, Kind.SEGMENT_PART):
             self._on_segment(now, topic, frame, payload, retain=retain)
         elif frame.kind is Kind.REKEY:
-            self._earlier.notice(now, topics, topic, frame, payload)
+            self._earlier.notice(now, self._c.topics, topic, frame, payload)
         else:
             self._handlers[frame.kind](now, topic, frame)
 

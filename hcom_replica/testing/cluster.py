@@ -89,9 +89,9 @@ class Cluster:
 
     # --- what happens to devices -------------------------------------------------------------------------------
 
-    def join(self, name: str, *, profile: Profile | None = None, skew_ms: int = 0) -> Device:
-        """Add a new device with an empty log; it is not started."""
-        key = DeviceKey(self.scheduler.random.randbytes(32))
+    def join(self, name: str, *, profile: Profile | None = None, skew_ms: int = 0, seed: bytes | None = None) -> Device:
+        """Add a new device with an empty log; it is not started. `seed` is that of its key, if that is to be known."""
+        key = DeviceKey(seed if seed is not None else self.scheduler.random.randbytes(32))
         if self._founded and not self.devices:
             self.world.founder = key.public
         return self._add(name, key, self._disks(), member=name, profile=profile, skew_ms=skew_ms)

@@ -193,6 +193,23 @@ def test_cut_is_what_any_remaining_member_holds() -> None:
     assert cluster.run_until(lambda: not any(cluster.lags()[name] for name in "ABC"), MINUTE_MS)
 
 
+def test_what_a_revoked_device_goes_on_writing_is_taken_from_nobody() -> None:
+    """P12.11, P12.12: it pretends not to have heard of it, and leaves mail under the topics that it knows"""
+    cluster = founded(4)
+    cluster["C"].crash()  # so that the others go on reading there
+    thief = cluster["D"].machine
+    thief._c.knowledge.hear = lambda notice: False  # type: ignore[method-assign]
+    cluster.revoke("A", "D")
+    cluster.run(MINUTE_MS)
+    cluster.append("D", 40)
+    cluster.run(3 * MINUTE_MS)
+    assert membership(cluster, "D").shut_out == ""
+    assert any(topic.split("/")[1] == "m" for topic in left_behind(cluster, cluster.world.keys, "D"))
+    cluster["C"].start()
+    assert moved_on(cluster, "ABC", 2)
+    assert {cluster.vector(name)[cluster.own("D").id][0] for name in "ABC"} == {cluster.own("D").seq - 40}
+
+
 def test_rotation_without_a_revocation_moves_all_to_a_new_key() -> None:
     """P12.6"""
     cluster = founded()

@@ -18,8 +18,10 @@ from hcom_replica.core.settings import Settings
 from hcom_replica.ids import OriginId
 from hcom_replica.wire.batch import Batch, Commit, Descriptor, encode_batch
 from hcom_replica.wire.codec import encode
+from hcom_replica.wire.epoch import Notice, certify, encode_notice, make_record
 from hcom_replica.wire.event import Draft, encode_event
 from hcom_replica.wire.frame import Kind, Packed, Signer, close_frame, pack
+from hcom_replica.wire.keys import GroupKeys
 from hcom_replica.wire.messages import (
     ASK_VECTOR,
     Ack,
@@ -31,6 +33,7 @@ from hcom_replica.wire.messages import (
     Part,
     Payload,
     Presence,
+    Rekey,
     Segment,
     Standing,
     VectorPage,
@@ -102,6 +105,7 @@ class Flooder:
             Kind.WANT: TOPICS.want, Kind.FILL: TOPICS.fill(self.origin(), 1), Kind.ASK: TOPICS.ask,
             Kind.FILL_PART: TOPICS.fill(self.origin(), 1), Kind.SEGMENT: TOPICS.segment(origin, page),
             Kind.SEGMENT_PART: TOPICS.segment(origin, page), Kind.FENCE: TOPICS.fence(self.rng.randbytes(16)),
+            Kind.REKEY: TOPICS.rekeyed(origin),
         }  # fmt: skip
         return topics[kind], self._payload(signer, kind)
 
@@ -138,7 +142,16 @@ class Flooder:
             return FillPart(count, False, self._part())
         if kind is Kind.SEGMENT_PART:
             return self._part()
+        if kind is Kind.REKEY:
+            return Rekey(count, WALL, self._notice(signer))
         return Ask(count, rng.choice([None, own]), ASK_VECTOR) if kind is Kind.ASK else None
+
+    def _notice(self, signer: Signer) -> bytes:
+        """A record truly signed, by somebody without a rank, that shuts the victim out."""
+        keys = GroupKeys(KEYS.group, self.rng.randbytes(32), self.count + 2)
+        shut_out = [self.victim.key.public]
+        record = make_record(keys, signer.device, [signer.device.public], shut_out, self.rng.randbytes)
+        return encode_notice(Notice((record,), (certify(KEYS.group, signer.device, 1, signer.device.public),)))
 
     def _items(self) -> list[WantItem]:
         return [WantItem(self.rng.choice([self.victim.own.hash, self.origin()]), 1, 0) for _ in range(64)]

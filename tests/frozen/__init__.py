@@ -1,0 +1,1 @@
+"""Folders and messages of version 1, kept for ever."""
