@@ -45,9 +45,6 @@ BATCH_REDACTED_MAX: Final = 2048
 """Redacted records in one batch, each with a signature to check. No holder packs more: each brings 32 bytes at the
 least that do not compress, and what fits no message is one commit."""
 
-BLOCK_BITS: Final = 12
-"""A fill topic covers 2**12 seqs of an origin (protocol-v1 section 7)."""
-
 VECTOR_PAGE_ENTRIES: Final = 128
 
 EPOCH_BOXES_MAX: Final = 1000

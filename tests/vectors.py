@@ -62,7 +62,7 @@ from hcom_replica.wire.signing import (
     short,
 )
 from hcom_replica.wire.token import JoinToken
-from hcom_replica.wire.topics import Topics, block_of
+from hcom_replica.wire.topics import Topics
 
 FOLDER: Final = Path(__file__).parents[1] / "specs" / "vectors"
 Json = dict[str, Any]
@@ -339,7 +339,7 @@ def _foreign_hello() -> bytes:
 
 
 def keys() -> Json:
-    """Key derivation, topics, blocks."""
+    """Key derivation and topics."""
     return {
         "epochs": [
             {
@@ -362,14 +362,13 @@ def keys() -> Json:
             "presence": TOPICS.presence(STATE.id),
             "live": TOPICS.live,
             "want": TOPICS.want,
-            "fill block 0": TOPICS.fill(STATE.id, 0),
-            "fill block 300": TOPICS.fill(STATE.id, 300),
+            "fill from 1": TOPICS.fill(STATE.id, 1),
+            "fill from 1099511627776": TOPICS.fill(STATE.id, 1 << 40),
             "segment 31": TOPICS.segment(STATE.id, 31),
             "ask": TOPICS.ask,
             "fence": TOPICS.fence(bytes(range(16))),
             "head under a path": Topics(KEYS, "team/x").head(STATE.id),
         },
-        "blocks": [{"seq": seq, "block": block_of(seq)} for seq in (1, 4095, 4096, 8191, 1 << 40)],
     }
 
 
@@ -462,7 +461,7 @@ def messages() -> Json:
     vector = VectorPage(COUNTER, NOW_MS, 1, True, pack_entries([(origin, Ack(STATE.seq, tip[:8]))]))
     segment = Segment(0, origin, 1, STATE.seq, hash32(b"sealed")[:8], 0, 1, STATE.cum)
     want = Want(9, origin, 262_144, [WantItem(STATE.hash, 3, 0), WantItem(origin, 1, 7)])
-    fill_topic = TOPICS.fill(origin, 0)
+    fill_topic = TOPICS.fill(origin, 1)
     cases: list[tuple[Kind, str, bytes, bool]] = [
         (Kind.HEAD, TOPICS.head(origin), encode(head), True),
         (Kind.VECTOR, TOPICS.vector(origin, 0), encode(vector), True),

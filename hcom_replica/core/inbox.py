@@ -57,7 +57,7 @@ class Inbox:
         self._c = context
         self._earlier = EarlierInbox(context, self._take_segment, turned)
         self.off_requested = False
-        self._handlers: dict[Kind, Callable[[Now, Frame], None]] = {
+        self._handlers: dict[Kind, Callable[[Now, str, Frame], None]] = {
             Kind.LIVE: self._on_live,
             Kind.WANT: self._on_want,
             Kind.FILL: self._on_fill,
@@ -106,7 +106,7 @@ class Inbox:
         elif frame.kind is Kind.REKEY:
             self._earlier.notice(now, self._c.topics, topic, frame, payload)
         else:
-            self._handlers[frame.kind](now, frame)
+            self._handlers[frame.kind](now, topic, frame)
 
     def _emptied(self, now: Now, topic: str, topics: Topics) -> None:
         """A slot was cleared."""
@@ -178,24 +178,23 @@ class Inbox:
             return False
         return message.seq > held.seq or self._c.knowledge.tip(held, message.seq) != message.tip
 
-    def _on_live(self, now: Now, frame: Frame) -> None:
+    def _on_live(self, now: Now, _: str, frame: Frame) -> None:
         batch, taken = self._take(frame.payload)
         peer = self._c.peers.get(OriginId(batch.origin)) if taken is Taken.STAGED else None
         if peer is not None:  # only its writer says a batch live: it is there
             peer.heard_ms, peer.heard_mono_ms = now.wall_ms, now.mono_ms
 
-    def _on_fill(self, now: Now, frame: Frame) -> None:
+    def _on_fill(self, now: Now, topic: str, frame: Frame) -> None:
         fill = decode_fill(frame.payload)
         batch, taken = self._take(unpack(Packed(fill.codec, fill.data)))
-        held = _held(batch, taken)
-        self._c.puller.fill(now, OriginId(batch.origin), frame.author, fill.want, last=fill.last, held=held)
+        origin, held = OriginId(batch.origin), _held(batch, taken)
+        self._c.puller.fill(now, topic, origin, frame.author, fill.want, last=fill.last, held=held)
 
-    def _on_fill_part(self, now: Now, frame: Frame) -> None:
-        message = decode_fill_part(frame.payload)
-        author = frame.author
+    def _on_fill_part(self, now: Now, topic: str, frame: Frame) -> None:
+        message, author = decode_fill_part(frame.payload), frame.author
         batch = self._c.assembler.add(author.origin, message.part) if author is not None else None
-        held = _held(*self._take(batch)) if batch is not None else None
-        self._c.puller.fill(now, OriginId(message.part.origin), author, message.want, last=message.last, held=held)
+        origin, held = OriginId(message.part.origin), _held(*self._take(batch)) if batch is not None else None
+        self._c.puller.fill(now, topic, origin, author, message.want, last=message.last, held=held)
 
     def _on_segment(self, now: Now, topic: str, frame: Frame, payload: bytes, *, retain: bool) -> None:
         author = frame.author
@@ -222,16 +221,17 @@ class Inbox:
         self._c.counters[f"batches {taken.name.lower()}"] += 1
         return batch, taken
 
-    def _on_want(self, now: Now, frame: Frame) -> None:
+    def _on_want(self, now: Now, _: str, frame: Frame) -> None:
         want, author = decode_want(frame.payload), frame.author
         if author is None or self._c.is_own(author):
             return
         if self._c.knowledge.is_own(want.to):
             self._c.server.asked(author.origin, want, self._c.knowledge)
         else:
-            self._c.puller.others_want(now, want)
+            asked = self._c.peers.get(OriginId(want.to))
+            self._c.puller.others_want(now, want, asked.author.key if asked is not None else None)
 
-    def _on_ask(self, _: Now, frame: Frame) -> None:
+    def _on_ask(self, _now: Now, _topic: str, frame: Frame) -> None:
         ask = decode_ask(frame.payload)
         own = self._c.own_id()
         if frame.author is None or self._c.is_own(frame.author) or ask.to not in (None, own):
@@ -249,7 +249,7 @@ class Inbox:
         states = self._c.knowledge.states.values()
         self._c.vector.asked([state.id for state in states if state.key == key] or [OriginId(bytes(8))])
 
-    def _on_fence(self, now: Now, frame: Frame) -> None:
+    def _on_fence(self, now: Now, _: str, frame: Frame) -> None:
         self._c.fence.echoed(now, frame.payload)
 
 

@@ -25,14 +25,12 @@ class Pace:
         timeout_ms: how long a source may bring nothing.
         due_ms: when to ask next.
         failures: of its sources.
-        filters: the fill topics that are subscribed to for it.
     """
 
     window: int
     timeout_ms: int
     due_ms: int
     failures: Failures = field(default_factory=Failures)
-    filters: tuple[str, ...] = ()
 
     def slower(self, now: Now, sources: list[Source], answer_ms: int | None, settings: Settings) -> None:
         """The sources have brought nothing in time: half the window, twice the patience.
@@ -47,18 +45,29 @@ class Pace:
         """
         self.fail(now, sources)
         self.window = max(self.window // 2, settings.window_bytes_min)
-        most = settings.pull_ms_max if answer_ms is None else min(_PATIENCE * answer_ms, settings.pull_ms_max)
-        self.timeout_ms = min(2 * self.timeout_ms, max(most, settings.pull_ms_min))
+        self.timeout_ms = min(2 * self.timeout_ms, patience_ms(answer_ms, settings))
 
     def faster(self, took_ms: int, settings: Settings) -> None:
         """An answer came whole; more at a time, when it was quick."""
         if took_ms < _GROW_BELOW_MS:
             self.window = min(2 * self.window, settings.window_bytes_max)
-            self.timeout_ms = max(self.timeout_ms // 2, settings.pull_ms_min)
+            self.timeout_ms = max(self.timeout_ms // 2, settings.pull_ms_quick)
 
     def fail(self, now: Now, sources: list[Source]) -> None:
         """The sources do not have what is missing."""
         self.failures.times.update(dict.fromkeys(sources, now.mono_ms))
+
+
+def patience_ms(answer_ms: int | None, settings: Settings) -> int:
+    """The longest that a source is given.
+
+    Args:
+        answer_ms: how long answers take on this connection; None when none has come.
+        settings: bounds.
+    """
+    if answer_ms is None:
+        return settings.pull_ms_max
+    return min(max(_PATIENCE * answer_ms, settings.pull_ms_quick), settings.pull_ms_max)
 
 
 class Waits:

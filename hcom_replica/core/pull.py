@@ -1,29 +1,30 @@
 """Asking for what is missing: one source at a time for each origin, many origins in one want (P7.7, P7.8).
 
 Sources in order: mailbox segments that an index names, then devices that are online and claim to hold the range. A
-source that brings nothing in time goes to the end of the list. Hearing somebody else ask for the same range is as good
-as asking.
+source that brings nothing in time goes to the end of the list. Hearing somebody else ask for what begins at the same
+seq is as good as asking: the answer goes where both listen.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final
 
 from hcom_replica.core.effects import Now, Subscribe, Unsubscribe
+from hcom_replica.core.flight import Flight, Pull
 from hcom_replica.core.hunt import Hunt
 from hcom_replica.core.intake import Intake
 from hcom_replica.core.knowledge import Knowledge
+from hcom_replica.core.listening import Listening
 from hcom_replica.core.outbox import Outbox
-from hcom_replica.core.pace import Pace, Waits
+from hcom_replica.core.pace import Pace, Waits, patience_ms
 from hcom_replica.core.peers import Peer, Place
 from hcom_replica.core.settings import Settings
-from hcom_replica.core.sources import Source, Sources
+from hcom_replica.core.sources import Sources
 from hcom_replica.ids import ORIGIN_BYTES, OriginId
 from hcom_replica.wire.codec import encode
 from hcom_replica.wire.frame import Author, Kind, Signer, pack
 from hcom_replica.wire.messages import WANT_ITEMS_MAX, Want, WantItem
-from hcom_replica.wire.topics import Topics, block_of
+from hcom_replica.wire.topics import Topics
 
 _WANT_BYTES: Final = 6
 """Ids of wants begin at random, so that those of two askers differ."""
@@ -34,55 +35,14 @@ _GUESS_BYTES: Final = 4 << 10
 _GUESS_MS: Final = 500
 """The least that a device is given to bring what it is only guessed to have."""
 
+_FEW: Final = 8
+"""Where more others are known, many may come back at once and lack the same: none of them asks at once."""
+
+_GIVEN_UP_MAX: Final = 64
+"""So many wants are known by the time that their answers may still come."""
+
 _LOOK_FREELY: Final = 64
 """With more origins than this to ask for, looking at all of them is left alone for an eighth of a ms each."""
-
-
-@dataclass(slots=True)
-class _Flight:
-    """A want, or a reading of slots: one source that is being tried, for one origin or several.
-
-    Attributes:
-        want: id of the want; 0 when slots are read.
-        holder: key of the device that was asked; None when slots are read.
-        started_ms: when it was asked.
-        progress_ms: when it last brought something for any of them.
-        answered: it has brought something.
-    """
-
-    want: int
-    holder: bytes | None
-    started_ms: int
-    progress_ms: int
-    answered: bool = False
-
-
-@dataclass(slots=True)
-class _Pull:
-    """One origin's part in a flight.
-
-    Attributes:
-        have: how far the prefix went when it last counted as progress.
-        news: something came that is not held.
-        sure: the source says that it has it; False is a guess.
-        claimed: how far a device that is asked says to hold the origin.
-    """
-
-    flight: _Flight
-    sources: list[Source]
-    first: int
-    have: int
-    started_ms: int
-    progress_ms: int
-    timeout_ms: int
-    slots: set[str] = field(default_factory=set)
-    news: bool = False
-    sure: bool = True
-    claimed: int = 0
-
-    def gives_up_ms(self) -> int:
-        """When it has brought nothing for too long."""
-        return max(self.progress_ms, self.flight.progress_ms) + self.timeout_ms
 
 
 class Puller:
@@ -93,9 +53,10 @@ class Puller:
         self._topics = topics
         self._settings = settings
         self._intake = intake
-        self._sources = Sources(settings, outbox)
+        self._sources = Sources(settings)
         self._waits = Waits(settings, outbox)
-        self._pulls: dict[OriginId, _Pull] = {}
+        self._listening = Listening(outbox, topics)
+        self._pulls: dict[OriginId, Pull] = {}
         self._paces: dict[OriginId, Pace] = {}
         self._sourceless: dict[OriginId, int] = {}
         self._hunts: dict[OriginId, Hunt] = {}
@@ -105,6 +66,7 @@ class Puller:
         self._at_once_until = 0
         self._look_ms: int | None = None
         self._answer_ms: int | None = None
+        self._given_up: dict[int, Flight] = {}
         self._want = int.from_bytes(outbox.rng.randbytes(_WANT_BYTES), "big")
 
     def link_up(self, now: Now) -> None:
@@ -115,10 +77,12 @@ class Puller:
     def link_down(self) -> None:
         """The connection has ended."""
         self._connected = False
+        self._listening.closed()
         self._pulls.clear()
         self._paces.clear()
         self._sourceless.clear()
         self._look_ms = self._answer_ms = None
+        self._given_up.clear()
 
     def pulling(self) -> list[OriginId]:
         """Origins for which a source is being tried."""
@@ -132,13 +96,14 @@ class Puller:
         wanted = self._wanted(knowledge)
         for origin in [origin for origin in self._paces if origin not in wanted]:
             self._leave(origin)
-        due = [origin for origin in wanted if self._pace(now, origin).due_ms <= now.mono_ms]
-        due.sort(key=lambda origin: self._paces[origin].due_ms)
         for origin in list(self._pulls):
             self._check(now, origin)
+        due = [origin for origin in wanted if self._pace(now, origin).due_ms <= now.mono_ms]
+        due.sort(key=lambda origin: self._paces[origin].due_ms)
         for origin in due:
             if origin not in self._pulls and self._room() and self._paces[origin].due_ms <= now.mono_ms:
                 self._begin(now, knowledge, signer, origin, wanted, due)
+        self._listening.listen((origin, self._first(origin)) for origin in wanted if origin not in self._pulls)
         pause_ms = len(wanted) // 8 if len(wanted) > _LOOK_FREELY else 0
         self._look_ms = now.mono_ms + pause_ms if pause_ms else None
 
@@ -153,7 +118,7 @@ class Puller:
 
     def _room(self) -> bool:
         """Whether another source may be tried at the same time."""
-        return len({id(pull.flight) for pull in self._pulls.values()}) < self._settings.pulls_max
+        return len({id(pull.flight) for pull in self._pulls.values() if pull.flight.own}) < self._settings.pulls_max
 
     def stuck(self, now: Now) -> list[OriginId]:
         """Origins of which something is missing that nobody reachable has had for a while."""
@@ -175,40 +140,60 @@ class Puller:
             self._paces[origin].due_ms = now.mono_ms
 
     def fill(
-        self, now: Now, origin: OriginId, author: Author | None, want: int, *, last: bool, held: int | None
+        self,
+        now: Now,
+        topic: str,
+        origin: OriginId,
+        author: Author | None,
+        want: int,
+        *,
+        last: bool,
+        held: int | None,
     ) -> None:
         """A fill for an origin was taken in.
 
         `held` is its last seq when all of it was held already, else 0; None while parts of it are still to come.
-        All devices hear a want, so any of them can send fills under its number. Those count that the asked holder sent,
-        and those that bring something; the others neither keep a pull waiting nor end it (P7.8).
+        All devices hear a want, so any of them can send fills under its number. Those count that the asked holder sent
+        to where its answer goes, and those that bring something; the others neither keep a pull waiting nor end it
+        (P7.8). The answer may bear the number of a want of another that has asked for the same.
         """
-        pull, have = self._pulls.get(origin), self._intake.have(origin)
+        pull, have, place = self._pulls.get(origin), self._intake.have(origin), self._listening.place(origin, topic)
+        sender = author.key if author is not None else None
+        self._late(now, want, sender)
         if pull is None:
+            if place is not None and not (last or held):
+                self._follow(now, origin, place, want, sender)
             return
-        flight = pull.flight
-        answer = author is not None and author.key == flight.holder and want == flight.want
+        ours = want == pull.flight.want
+        answer = place == pull.first and sender is not None and sender == pull.flight.holder
         if answer:
-            self._answered(now, flight)
-            if held is not None:
+            self._answered(now, pull.flight, ours=ours)
+            if held is not None and pull.flight.own:
                 self._compare(origin, pull, held)
         if answer or have > pull.have:
             pull.progress_ms, pull.have = now.mono_ms, have
-        if answer and last:
+        if answer and last and (ours or have >= pull.first):
             self._finished(now, origin, pull)
 
-    def _compare(self, origin: OriginId, pull: _Pull, held: int) -> None:
+    def _compare(self, origin: OriginId, pull: Pull, held: int) -> None:
         """Note how far the asked holder has what is held here: a hunt goes on behind that (P4.9)."""
         pull.news = pull.news or not held
         if origin in self._hunts:
             self._hunts[origin].compared(pull.sources[0][0], held)
 
-    def _answered(self, now: Now, flight: _Flight) -> None:
+    def _answered(self, now: Now, flight: Flight, *, ours: bool) -> None:
         """A holder's message came; how long the first took says what to expect of others."""
         flight.progress_ms = now.mono_ms
-        if not flight.answered:
-            flight.answered = True
+        if ours and flight.own and not flight.answered:
             self._answer_ms = max(now.mono_ms - flight.started_ms, (self._answer_ms or 0) * 7 // 8)
+        flight.answered = True
+
+    def _late(self, now: Now, want: int, sender: bytes | None) -> None:
+        """What was given up and comes all the same was given too little time."""
+        flight = self._given_up.get(want)
+        if flight is not None and flight.holder == sender:
+            self._answer_ms = max(now.mono_ms - flight.started_ms, self._answer_ms or 0)
+            del self._given_up[want]
 
     def segment(self, now: Now, topic: str, writer: OriginId | None = None, *, held: int | None = None) -> None:
         """A mailbox slot was read; None and None: it is empty. For `held` see `fill`."""
@@ -222,7 +207,7 @@ class Puller:
                 if not pull.slots:
                     self._finished(now, origin, pull)
 
-    def _found_held(self, origin: OriginId, pull: _Pull, writer: OriginId, held: int) -> None:
+    def _found_held(self, origin: OriginId, pull: Pull, writer: OriginId, held: int) -> None:
         """A ring goes as far as `held` with what is held here; where more is asked for, that may be another history."""
         if held < pull.first:
             self._hunts.setdefault(origin, Hunt(held, pull.have))
@@ -283,17 +268,29 @@ class Puller:
         if pull is not None and not pull.slots:
             self._end(origin)
 
-    def others_want(self, now: Now, want: Want) -> None:
-        """Somebody asks for ranges: what we lack too will come past, if we listen."""
+    def others_want(self, now: Now, want: Want, holder: bytes | None) -> None:
+        """Somebody asks for ranges: what begins where ours does comes past, for we listen there.
+
+        Args:
+            now: the time.
+            want: what is asked for.
+            holder: key of the device that is asked; None when it is not known.
+        """
         for item in want.items:
             origin = OriginId(item.hash[:ORIGIN_BYTES])
-            pace = self._paces.get(origin)
-            first = self._intake.have(origin) + 1
-            if pace is None or origin in self._pulls or pace.due_ms <= now.mono_ms:
-                continue
-            if item.first <= first <= (item.last or first) and block_of(item.first) == block_of(first):
-                self._listen(origin, pace, first)
-                pace.due_ms = now.mono_ms + self._settings.ask_ms_max + self._waits.draw(self._devices)
+            pull = self._pulls.get(origin)
+            if pull is None and origin in self._paces and origin not in self._hunts:
+                if item.first == self._first(origin):
+                    self._follow(now, origin, item.first, want.id, holder)
+            elif pull is not None and pull.first == item.first and want.id < pull.flight.want:
+                pull.leads = False
+
+    def _follow(self, now: Now, origin: OriginId, first: int, want: int, holder: bytes | None) -> None:
+        """Wait for the answer to another's want as if it were ours, but not as long."""
+        flight, have = Flight(want, holder, now.mono_ms, now.mono_ms, own=False), self._intake.have(origin)
+        timeout_ms = self._settings.ask_ms_max + self._waits.draw(self._devices)
+        self._pulls[origin] = Pull(flight, [], first, have, now.mono_ms, now.mono_ms, timeout_ms, leads=False)
+        self._listening.listen([(origin, first)])
 
     def wake_at(self) -> int | None:
         """When `tick` is wanted."""
@@ -306,8 +303,9 @@ class Puller:
     def _pace(self, now: Now, origin: OriginId) -> Pace:
         pace = self._paces.get(origin)
         if pace is None:
+            at_once = now.mono_ms < self._at_once_until and self._devices <= 1 + _FEW
+            due = now.mono_ms if at_once else self._waits.due(now, self._devices)
             settings = self._settings
-            due = now.mono_ms if now.mono_ms < self._at_once_until else self._waits.due(now, self._devices)
             pace = self._paces[origin] = Pace(settings.window_bytes_first, settings.pull_ms_min, due)
         return pace
 
@@ -390,9 +388,9 @@ class Puller:
         topics = {self._topics.at(place.prefix).segment(place.writer, place.segment.slot) for place in slots}
         sources = [(place.writer, place.segment.slot) for place in slots]
         timeout_ms = max(pace.timeout_ms, self._settings.slot_read_ms)
-        flight = _Flight(0, None, now.mono_ms, now.mono_ms)
+        flight = Flight(0, None, now.mono_ms, now.mono_ms)
         have = self._intake.have(origin)
-        self._pulls[origin] = _Pull(flight, sources, first, have, now.mono_ms, now.mono_ms, timeout_ms, topics)
+        self._pulls[origin] = Pull(flight, sources, first, have, now.mono_ms, now.mono_ms, timeout_ms, topics)
         self._outbox.emit(Subscribe(tuple(sorted(topics))))
 
     def _ask(
@@ -407,18 +405,19 @@ class Puller:
         self._want += 1
         window = self._paces[origins[0]].window
         want = Want(self._want, holder.origin, window, [self._item(knowledge, o, holder, wanted[o]) for o in origins])
-        flight = _Flight(want.id, holder.author.key, now.mono_ms, now.mono_ms)
+        flight = Flight(want.id, holder.author.key, now.mono_ms, now.mono_ms)
         for origin, item in zip(origins, want.items, strict=True):
             pace, have = self._paces[origin], self._intake.have(origin)
             self._sourceless.pop(origin, None)
             source = (holder.origin, -1)
             sure = holder.claims(origin, item.first)
-            timeout_ms = pace.timeout_ms if sure else min(pace.timeout_ms, self._guess_ms())
-            self._pulls[origin] = _Pull(
+            patience = patience_ms(self._answer_ms, self._settings) if sure else self._guess_ms()
+            timeout_ms = min(pace.timeout_ms, patience)
+            self._pulls[origin] = Pull(
                 flight, [source], item.first, have, now.mono_ms, now.mono_ms, timeout_ms, sure=sure
             )
             self._pulls[origin].claimed = holder.claimed(origin)
-            self._listen(origin, pace, item.first)
+        self._listening.listen(zip(origins, (item.first for item in want.items), strict=True))
         topic = self._topics.want
         self._outbox.publish(topic, self._outbox.seal(topic, Kind.WANT, signer, pack(encode(want))), retain=False)
         item = want.items[0]
@@ -438,32 +437,33 @@ class Puller:
         last = spooled - 1 if spooled is not None and first < spooled <= known else 0
         return WantItem(state.hash if state is not None else origin, first, last)
 
-    def _listen(self, origin: OriginId, pace: Pace, first: int) -> None:
-        """Be subscribed to the block of `first` and the next one, and to no others of this origin."""
-        block = block_of(first)
-        filters = (self._topics.fill(origin, block), self._topics.fill(origin, block + 1))
-        fresh = tuple(name for name in filters if name not in pace.filters)
-        stale = tuple(name for name in pace.filters if name not in filters)
-        if fresh:
-            self._outbox.emit(Subscribe(fresh))
-        if stale:
-            self._outbox.emit(Unsubscribe(stale))
-        pace.filters = filters
-
     def _check(self, now: Now, origin: OriginId) -> None:
+        """Give up what has brought nothing in time."""
         pull = self._pulls[origin]
         if now.mono_ms < pull.gives_up_ms():
             return
         pace = self._paces[origin]
-        if pull.sure:
+        if not pull.flight.own:
+            pace.due_ms = now.mono_ms
+        elif pull.sure:
+            self._given_up = dict([*self._given_up.items(), (pull.flight.want, pull.flight)][-_GIVEN_UP_MAX:])
             pace.slower(now, pull.sources, self._answer_ms, self._settings)
         else:
             pace.fail(now, pull.sources)
-        self._outbox.trace("source brought nothing", origin=origin.hex(), source=pull.sources[0][0].hex())
+        source = pull.sources[0][0] if pull.sources else b""
+        self._outbox.trace("source brought nothing", origin=origin.hex(), source=source.hex())
         self._end(origin)
 
-    def _finished(self, now: Now, origin: OriginId, pull: _Pull) -> None:
-        """A source has brought all it was asked for."""
+    def _finished(self, now: Now, origin: OriginId, pull: Pull) -> None:
+        """A source has brought all it was asked for; whoever leads asks for what follows, the others wait for that."""
+        pace = self._paces[origin]
+        pace.due_ms = now.mono_ms if pull.leads else now.mono_ms + self._waits.draw(self._devices)
+        if pull.flight.own:
+            self._learn(now, origin, pull)
+        self._end(origin)
+
+    def _learn(self, now: Now, origin: OriginId, pull: Pull) -> None:
+        """What an answer that is there says of its sources."""
         pace = self._paces[origin]
         hunt, have = self._hunts.get(origin), self._intake.have(origin)
         asked = hunt is not None and pull.flight.want and not pull.news
@@ -474,8 +474,6 @@ class Puller:
             pace.fail(now, pull.sources)
         else:
             pace.faster(now.mono_ms - pull.started_ms, self._settings)
-        pace.due_ms = now.mono_ms
-        self._end(origin)
 
     def _end(self, origin: OriginId) -> None:
         pull = self._pulls.pop(origin, None)
@@ -486,9 +484,8 @@ class Puller:
         """Nothing is missing of an origin any more."""
         self._end(origin)
         self._sourceless.pop(origin, None)
-        pace = self._paces.pop(origin)
-        if pace.filters:
-            self._outbox.emit(Unsubscribe(pace.filters))
+        del self._paces[origin]
+        self._listening.leave(origin)
 
 
 def _missing_bytes(knowledge: Knowledge, origin: OriginId) -> int:

@@ -37,6 +37,9 @@ class Settings:
     window_bytes_max: int = 2 << 20
     pulls_max: int = 4
     pull_ms_min: int = 3_000
+    pull_ms_quick: int = 1_000
+    """The least that a source is given where answers come quickly; `pull_ms_min` is what it is given at first."""
+
     pull_ms_max: int = 30_000
     fills_in_flight: int = 8
     slot_read_ms: int = 3_000

@@ -6,12 +6,12 @@ Reads what is known and what has failed; changes nothing and asks nobody.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Final
 
 from hcom_replica.core.effects import Now
 from hcom_replica.core.hunt import Hunt
 from hcom_replica.core.knowledge import Knowledge
-from hcom_replica.core.outbox import Outbox
 from hcom_replica.core.peers import Peer, Place
 from hcom_replica.core.settings import Settings
 from hcom_replica.ids import OriginId
@@ -41,11 +41,10 @@ class Failures:
 
 
 class Sources:
-    """Chooses sources; of equal ones any, by chance."""
+    """Chooses sources."""
 
-    def __init__(self, settings: Settings, outbox: Outbox) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._outbox = outbox
 
     def slots(
         self, now: Now, knowledge: Knowledge, failures: Failures, origin: OriginId, first: int, hunt: Hunt | None
@@ -111,16 +110,21 @@ class Sources:
         fresh = [peer for peer in holders if self.may_ask(now, failures, peer)]
         holders = fresh or [p for p in holders if not failures.recent(now, (p.origin, -1), again_ms)]
 
-        def order(peer: Peer) -> tuple[bool, int, float]:
+        def order(peer: Peer) -> tuple[bool, int, bytes]:
             """Whoever failed longest ago; in a hunt, those first who hold something else than we do."""
             same = hunting and knowledge.acked(peer, origin) > 0
-            return same, failures.times.get((peer.origin, -1), 0), self._outbox.rng.random()
+            return same, failures.times.get((peer.origin, -1), 0), _rank(peer, origin, first)
 
         return min(holders, key=order, default=None)
 
     def may_ask(self, now: Now, failures: Failures, peer: Peer) -> bool:
         """Whether a device has not failed lately."""
         return not failures.recent(now, (peer.origin, -1), self._settings.source_retry_ms)
+
+
+def _rank(peer: Peer, origin: OriginId, first: int) -> bytes:
+    """Evenly spread over holders, and the same on all devices: those who lack the same ask the same (P7.7)."""
+    return blake2b(peer.origin + origin + first.to_bytes(8, "big"), digest_size=8).digest()
 
 
 def _chain(named: list[Place], first: int) -> list[Place]:

@@ -6,13 +6,7 @@ from collections.abc import Iterable
 from hashlib import blake2b
 
 from hcom_replica.ids import OriginId
-from hcom_replica.limits import BLOCK_BITS
 from hcom_replica.wire.keys import GroupKeys
-
-
-def block_of(seq: int) -> int:
-    """The fill block that a seq lies in (P6.6)."""
-    return seq >> BLOCK_BITS
 
 
 class Topics:
@@ -55,10 +49,13 @@ class Topics:
         """16 hex digits that stand for `data`."""
         found = self._leaves.get(data)
         if found is None:
-            found = blake2b(data, key=self.keys.leaf, digest_size=8).hexdigest()
+            found = self._leaf(data)
             if len(self._leaves) < 1 << 16:
                 self._leaves[data] = found
         return found
+
+    def _leaf(self, data: bytes) -> str:
+        return blake2b(data, key=self.keys.leaf, digest_size=8).hexdigest()
 
     def head(self, origin: OriginId) -> str:
         """An origin's head slot."""
@@ -84,9 +81,9 @@ class Topics:
         """One slot of a device's mailbox ring."""
         return f"{self.prefix}/m/{self.leaf(origin)}/{slot}"
 
-    def fill(self, origin: OriginId, block: int) -> str:
-        """Answers for one block of an origin's seqs."""
-        return f"{self.prefix}/b/{self.leaf(origin + block.to_bytes(8, 'big'))}"
+    def fill(self, origin: OriginId, first: int) -> str:
+        """Answers to all wants for an origin's events from `first` on (P6.6); one of very many, so it is not kept."""
+        return f"{self.prefix}/b/{self._leaf(origin + first.to_bytes(8, 'big'))}"
 
     def rekeyed(self, origin: OriginId) -> str:
         """What a device says of later epochs to those who are in this one."""

@@ -37,7 +37,7 @@ def _topic(kind: Kind, where: int) -> str:
     if group in "lwa":
         return base
     page = f"/{where % 5}" if group in "vm" else ""
-    leaf = TOPICS.leaf(_MEMBER.own.id) if group != "b" else TOPICS.fill(_MEMBER.own.id, 0).rpartition("/")[2]
+    leaf = TOPICS.leaf(_MEMBER.own.id) if group != "b" else TOPICS.fill(_MEMBER.own.id, 1).rpartition("/")[2]
     return f"{base}/{leaf}{page}"
 
 

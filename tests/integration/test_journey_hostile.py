@@ -103,7 +103,7 @@ def planted(witness: Witness, origin: OriginId, random: Random, replayed: bytes)
     own = [topics.head(origin), topics.vector(origin, 0), topics.index(origin), topics.standing(origin)]
     own += [topics.presence(origin), topics.segment(origin, 0), topics.segment(origin, 31)]
     others = [topics.head(signer.origin), topics.vector(signer.origin, 9), f"{topics.prefix}/h/../x"]
-    shared = [topics.live, topics.want, topics.ask, topics.fill(origin, 0), f"{topics.prefix}/f/none"]
+    shared = [topics.live, topics.want, topics.ask, topics.fill(origin, 1), f"{topics.prefix}/f/none"]
     for topic in (*own, *others, *shared):
         retain = topic not in shared or random.random() < 0.5
         nonce = random.randbytes(24)

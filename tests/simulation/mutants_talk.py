@@ -26,6 +26,7 @@ from hcom_replica.core.ownslots import OwnSlots
 from hcom_replica.core.peers import Peer, SlotMessage
 from hcom_replica.core.pull import Puller
 from hcom_replica.core.ringclock import RingClock
+from hcom_replica.core.serve import Server, _Job
 from hcom_replica.core.standing import StandingSlot
 from hcom_replica.ids import OriginId
 from hcom_replica.wire import frame
@@ -247,6 +248,15 @@ def head_not_written_anew_on_a_new_connection(patch: pytest.MonkeyPatch) -> None
     patch.setattr(HeadSlot, "opened", lambda self, now: None)
 
 
+def same_want_answered_as_often_as_it_is_asked(patch: pytest.MonkeyPatch) -> None:
+    """Whoever asks is answered, whatever is on its way already."""
+
+    def take_on(self: Server, asker: OriginId, job: _Job) -> None:
+        self._jobs[asker, job.origin] = job
+
+    patch.setattr(Server, "_take_on", take_on)
+
+
 def clone_not_noticed(patch: pytest.MonkeyPatch) -> None:
     """Words of another process in the own slot are put right, and mean nothing."""
     honest = Inbox._own_slot
@@ -292,5 +302,6 @@ CAUGHT_BY: dict[Mutant, str] = {
     mailbox_forgotten_by_the_next_process: "mailbox_smaller_than_the_gap",
     ring_of_an_earlier_incarnation_cleared_at_once: "new_incarnation_leaves_its_mailbox",
     head_not_written_anew_on_a_new_connection: "broker_rolled_back",
+    same_want_answered_as_often_as_it_is_asked: "many_lack_the_same",
     clone_not_noticed: "clones_do_not_fight",
 }

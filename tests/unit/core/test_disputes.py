@@ -7,7 +7,6 @@ import pytest
 from hcom_replica.wire.codec import encode
 from hcom_replica.wire.frame import Kind
 from hcom_replica.wire.messages import Ack, Fill, Want, decode_want
-from hcom_replica.wire.topics import block_of
 from tests.unit.core.builders import TOPICS, Device, draft
 from tests.unit.core.host import Host
 
@@ -66,7 +65,7 @@ def test_false_claim_whose_author_has_nothing_else_is_not_asked_for_again(host: 
     host.told(luna, Kind.VECTOR, luna.vector(entries=lie))
     host.run(1_500)
     want, first = wants(host, nova)[-1]
-    topic = TOPICS.fill(nova.own.id, block_of(first))
+    topic = TOPICS.fill(nova.own.id, first)
     answer = encode(Fill(want.id, True, 0, host.device.batch_bytes(nova.own.id)))
     host.hear(topic, luna.sealed(Kind.FILL, topic, answer))
     host.told(luna, Kind.VECTOR, luna.vector(entries=lie))

@@ -102,8 +102,8 @@ class Flooder:
         topics = {
             Kind.HEAD: TOPICS.head(origin), Kind.VECTOR: TOPICS.vector(origin, page), Kind.INDEX: TOPICS.index(origin),
             Kind.STANDING: TOPICS.standing(origin), Kind.PRESENCE: TOPICS.presence(origin), Kind.LIVE: TOPICS.live,
-            Kind.WANT: TOPICS.want, Kind.FILL: TOPICS.fill(self.origin(), 0), Kind.ASK: TOPICS.ask,
-            Kind.FILL_PART: TOPICS.fill(self.origin(), 0), Kind.SEGMENT: TOPICS.segment(origin, page),
+            Kind.WANT: TOPICS.want, Kind.FILL: TOPICS.fill(self.origin(), 1), Kind.ASK: TOPICS.ask,
+            Kind.FILL_PART: TOPICS.fill(self.origin(), 1), Kind.SEGMENT: TOPICS.segment(origin, page),
             Kind.SEGMENT_PART: TOPICS.segment(origin, page), Kind.FENCE: TOPICS.fence(self.rng.randbytes(16)),
             Kind.REKEY: TOPICS.rekeyed(origin),
         }  # fmt: skip
@@ -212,7 +212,7 @@ def assert_serves(host: Host) -> None:
     host.told(honest, Kind.WANT, Want(1, own.id, 1 << 18, [WantItem(own.hash, 1, 0)]))
     host.run(3_000)
     fills = {topic for topic, _ in host.take(Kind.FILL)}
-    assert TOPICS.fill(own.id, 0) in fills
+    assert TOPICS.fill(own.id, 1) in fills
     host.device.append(draft(b"own"))
     host.appended().run(6_000)
     assert host.take(Kind.HEAD)
@@ -246,7 +246,7 @@ def test_flood_by_an_outsider_leaves_nothing_but_counters(host: Host) -> None:
     """P5.4: bytes of any kind on every topic; slots that are emptied, too"""
     rng, own = Random(2), host.device.own.id
     topics = [TOPICS.live, TOPICS.want, TOPICS.ask, TOPICS.head(own), TOPICS.vector(own, 0), TOPICS.index(own),
-              TOPICS.standing(own), TOPICS.presence(own), TOPICS.segment(own, 0), TOPICS.fill(own, 0)]  # fmt: skip
+              TOPICS.standing(own), TOPICS.presence(own), TOPICS.segment(own, 0), TOPICS.fill(own, 1)]  # fmt: skip
 
     def junk(count: int) -> Iterator[Message]:
         for _ in range(count):
@@ -313,7 +313,7 @@ def test_asker_of_everything_gives_way_to_one_who_asks_for_little(host: Host) ->
     items = [WantItem(other.own.hash, 1, 0) for other in others]
     server.asked(greedy.own.id, Want(1, own.id, 4 << 20, items), host.machine._c.knowledge)
     assert len(server._jobs) == 16
-    server.asked(modest.own.id, Want(1, own.id, 4 << 20, items[:3]), host.machine._c.knowledge)
+    server.asked(modest.own.id, Want(1, own.id, 4 << 20, items[16:19]), host.machine._c.knowledge)
     askers = [asker for asker, _ in server._jobs]
     assert (askers.count(greedy.own.id), askers.count(modest.own.id)) == (13, 3)
     server.asked(modest.own.id, Want(2, own.id, 4 << 20, items), host.machine._c.knowledge)

@@ -1,4 +1,4 @@
-"""Answering wants: whole commits, in the blocks the asker listens to, a few messages in flight (P4.7, P7.8)."""
+"""Answering wants: whole commits, to where the asker listens, once for all who listen there (P4.7, P6.6, P7.8)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from hcom_replica.limits import COMMIT_EVENTS_MAX
 from hcom_replica.wire.batch import Batch, decode_batch
 from hcom_replica.wire.frame import Kind, Packed, unpack
 from hcom_replica.wire.messages import Want, WantItem, decode_fill, decode_fill_part
-from hcom_replica.wire.topics import block_of
 from tests.unit.core.builders import KEYS, ROOM, TOPICS, Device, Parts, draft, forked_short, noise, opened
 
 ASKER = OriginId(b"asker---")
@@ -65,6 +64,12 @@ class Answers:
                 self.lasts.append(part.last)
         self.tokens = [publish.token for publish in published]
         return len(published)
+
+    def pump_taken(self) -> None:
+        """Send what may be in flight, and let the broker take it."""
+        self.pump()
+        for token in self.tokens:
+            self.parts.outbox.answered(token, taken=True)
 
     def pump_all(self, room: int = ROOM) -> None:
         while self.pump(room):
@@ -152,10 +157,10 @@ def test_wants_of_two_askers_are_answered_in_turn_and_a_newer_one_replaces_the_o
     boxe.append(*noise(10, 40_000))
     answers = Answers(boxe, Settings(fills_in_flight=4))
     answers.ask(1, want=1)
-    answers.ask(1, want=2, asker=OTHER)
-    answers.ask(1, want=3)
+    answers.ask(2, want=2, asker=OTHER)
+    answers.ask(3, want=3)
     answers.pump()
-    assert answers.wants == [3, 2, 3, 2]
+    assert answers.wants == [2, 3, 2, 3]
 
 
 def test_wants_are_bounded_and_those_that_are_answered_may_be_replaced(
@@ -165,8 +170,8 @@ def test_wants_are_bounded_and_those_that_are_answered_may_be_replaced(
     monkeypatch.setattr(module, "_JOBS_MAX", 1)
     answers = Answers(boxe)
     answers.ask(1, want=1)
-    answers.ask(1, want=2, asker=OTHER)
-    answers.ask(1, want=3)
+    answers.ask(2, want=2, asker=OTHER)
+    answers.ask(3, want=3)
     answers.pump_all()
     assert set(answers.wants) == {3}
 
@@ -206,21 +211,17 @@ def test_event_that_fits_no_message_goes_in_parts_of_which_the_last_ends_the_ans
     assert answers.lasts == [False] * (len(answers.lasts) - 1) + [True]
 
 
-def test_answer_stays_in_the_two_blocks_that_the_asker_listens_to() -> None:
-    """P6.6, P7.7: the asker is subscribed to the block of its first seq and the next: what goes further is heard by
-    nobody, and an answer whose last message is not heard counts as failed."""
+def test_answer_goes_to_the_topic_of_the_seq_that_was_asked_for_however_long_it_is() -> None:
+    """P6.6"""
     device = Device("BOXE")
     for _ in range(20):
         device.append(*[draft()] * 1000)
-    for first in (1, 4095, 4096, 9000):
+    for first in (1, 4095, 9000):
         answers = Answers(device)
         answers.ask(first)
         answers.pump_all()
-        block = block_of(first)
-        heard = {TOPICS.fill(device.own.id, block), TOPICS.fill(device.own.id, block + 1)}
-        assert set(answers.topics) <= heard
-        assert answers.lasts == [False] * (len(answers.lasts) - 1) + [True]
-        assert answers.seqs()[1] >= (block + 2 << 12) - 1, "both blocks are to be filled: the window is wide"
+        assert set(answers.topics) == {TOPICS.fill(device.own.id, first)}
+        assert answers.seqs() == (first, device.own.seq)
 
 
 def test_derived_origin_asked_from_its_unknown_start_is_answered_where_the_asker_listens() -> None:
@@ -237,6 +238,60 @@ def test_derived_origin_asked_from_its_unknown_start_is_answered_where_the_asker
     answers = Answers(boxe)
     answers.ask(1, name=derived.id)
     answers.pump_all()
-    assert set(answers.topics) <= {TOPICS.fill(derived.id, 0), TOPICS.fill(derived.id, 1)}
+    assert set(answers.topics) == {TOPICS.fill(derived.id, 1)}
     assert answers.seqs() == (derived.base + 1, derived.seq)
     assert as_batch(derived, boxe.log.read_run(derived.id, 1, WIDE) or pytest.fail("nothing held"))
+
+
+# --- several who ask for the same ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def noisy() -> Answers:
+    """A server of ten messages that sends two at a time."""
+    boxe = Device("BOXE")
+    boxe.append(*noise(10, 40_000))
+    return Answers(boxe, Settings(fills_in_flight=2))
+
+
+def test_second_want_for_the_same_is_answered_by_what_the_broker_has_not_had_yet(noisy: Answers) -> None:
+    """P7.8: its asker listens already"""
+    noisy.ask(1, want=1)
+    noisy.pump()
+    noisy.ask(1, want=2, asker=OTHER)
+    for token in noisy.tokens:
+        noisy.parts.outbox.answered(token, taken=True)
+    noisy.pump_all()
+    assert set(noisy.wants) == {1}
+    assert noisy.lasts[-1]
+
+
+def test_want_for_what_is_being_answered_brings_what_was_sent_before_and_one_last_message(noisy: Answers) -> None:
+    """P7.8: the rest is heard by all who ask for the same"""
+    noisy.ask(1, want=1)
+    noisy.pump_taken()
+    sent = noisy.batches[-1].last
+    noisy.ask(1, want=2, asker=OTHER)
+    noisy.pump_all()
+    again = [batch for batch, want in zip(noisy.batches, noisy.wants, strict=True) if want == 2]
+    assert (again[0].first, again[-1].last) == (1, sent)
+    firsts = [batch.first for batch, want in zip(noisy.batches, noisy.wants, strict=True) if want == 1]
+    assert firsts == sorted(set(firsts))
+    assert noisy.lasts == [False] * (len(noisy.lasts) - 1) + [True]
+
+
+def test_want_for_what_was_answered_before_is_answered_again(noisy: Answers) -> None:
+    """Whoever asks again has not heard the answer."""
+    noisy.ask(1, want=1)
+    noisy.pump_all()
+    noisy.ask(1, want=2, asker=OTHER)
+    noisy.pump_all()
+    assert noisy.wants.count(1) == noisy.wants.count(2) > 2
+
+
+def test_want_whose_answer_was_replaced_before_it_began_is_answered_when_asked_for_again(noisy: Answers) -> None:
+    noisy.ask(1, want=1)
+    noisy.ask(3, want=2)
+    noisy.ask(1, want=3, asker=OTHER)
+    noisy.pump_all()
+    assert set(noisy.wants) == {2, 3}

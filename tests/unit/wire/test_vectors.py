@@ -52,7 +52,7 @@ from hcom_replica.wire.redaction import stated_redaction
 from hcom_replica.wire.seal import seal, unseal
 from hcom_replica.wire.signing import DeviceKey, device_id, origin_hash, short
 from hcom_replica.wire.token import JoinToken, decode_token
-from hcom_replica.wire.topics import Topics, block_of
+from hcom_replica.wire.topics import Topics
 from tests.vectors import FILES, FOLDER, text_of
 
 Json = dict[str, Any]
@@ -290,7 +290,7 @@ def test_topics_are_where_other_devices_look() -> None:
     epoch, origin = case["epochs"][0], OriginId(unhex(case["origin"]))
     topics, listed = Topics(keys_of(epoch)), case["topics"]
     leaf = blake2b(origin, key=unhex(epoch["leaf"]), digest_size=8).hexdigest()
-    block = blake2b(origin + u64(300), key=unhex(epoch["leaf"]), digest_size=8).hexdigest()
+    place = blake2b(origin + u64(1 << 40), key=unhex(epoch["leaf"]), digest_size=8).hexdigest()
     prefix = epoch["prefix"]
     assert topics.head(origin) == listed["head"] == f"{prefix}/h/{leaf}"
     assert topics.vector(origin, 1) == listed["vector page 1"] == f"{prefix}/v/{leaf}/1"
@@ -298,12 +298,10 @@ def test_topics_are_where_other_devices_look() -> None:
     assert topics.standing(origin) == listed["standing"] == f"{prefix}/s/{leaf}"
     assert topics.presence(origin) == listed["presence"] == f"{prefix}/p/{leaf}"
     assert (topics.live, topics.want, topics.ask) == (listed["live"], listed["want"], listed["ask"])
-    assert topics.fill(origin, 300) == listed["fill block 300"] == f"{prefix}/b/{block}"
+    assert topics.fill(origin, 1 << 40) == listed["fill from 1099511627776"] == f"{prefix}/b/{place}"
     assert topics.segment(origin, 31) == listed["segment 31"] == f"{prefix}/m/{leaf}/31"
     assert topics.fence(bytes(range(16))) == listed["fence"]
     assert Topics(keys_of(epoch), "team/x").head(origin) == listed["head under a path"] == f"team/x/{prefix}/h/{leaf}"
-    for entry in case["blocks"]:
-        assert block_of(entry["seq"]) == entry["block"]
 
 
 def test_envelope_is_sealed_as_the_spec_says() -> None:
