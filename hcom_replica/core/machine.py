@@ -386,6 +386,8 @@ class Machine:
         return True
 
     def _announce(self, now: Now, signer: Signer) -> None:
+        if self._forgetting:
+            return
         self._tidy()
         self._c.presence.say(now, signer, online=True)
         self._c.head.opened(now)
