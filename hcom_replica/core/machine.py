@@ -82,6 +82,7 @@ class Machine:
         self._c.fence.link_up(now, [state.id for state in self._c.knowledge.own_origins()])
         self._c.puller.link_up(now)
         self._c.mailbox.link_up()
+        self._c.rekey.settled()
 
     def link_down(self, now: Now, reason: str) -> None:
         """The connection ended. Nothing that was handed to it is counted on."""

@@ -16,7 +16,6 @@ from hcom_replica.core.newepoch import epoch_drafts
 from hcom_replica.core.outbox import Outbox
 from hcom_replica.core.settings import Settings
 from hcom_replica.errors import LimitError
-from hcom_replica.ids import OriginId
 from hcom_replica.wire.epoch import certify, encode_notice
 from hcom_replica.wire.event import Draft
 
@@ -118,15 +117,11 @@ class Rekey:
 
 
 def _adopt_draft(membership: Membership, knowledge: Knowledge) -> Draft:
-    return adopt_draft(membership, {s.id: s.seq for s in knowledge.states.values() if s.key in membership.revoked})
-
-
-def adopt_draft(membership: Membership, held: dict[OriginId, int]) -> Draft:
     """Say that the current epoch is adopted, and what is held of revoked devices (P12.9)."""
+    held = {s.id.hex(): s.seq for s in knowledge.states.values() if s.key in membership.revoked}
     notice = membership.notice()
     told = None if notice is None or membership.is_noted(notice.record) else encode_notice(notice)
-    body = Adopt(membership.current.check.hex(), {origin.hex(): seq for origin, seq in held.items()}, told)
-    return system_draft(ADOPT, body)
+    return system_draft(ADOPT, Adopt(membership.current.check.hex(), held, told))
 
 
 def _admit_draft(membership: Membership, strangers: list[bytes]) -> Draft:

@@ -270,3 +270,14 @@ def test_daemon_that_dies_between_any_two_effects_of_a_change_comes_out_of_it_wh
         cluster.run(20_000)
         cluster["B"].start()
         assert moved_on(cluster, "AB", 2), effect
+
+
+def test_device_whose_disk_is_full_adopts_when_there_is_room_again() -> None:
+    """P12.9"""
+    cluster = founded()
+    cluster["B"].disk.full = True
+    cluster.revoke("A", "C")
+    cluster.run(MINUTE_MS)
+    assert cluster["B"].machine.epoch.epoch == 1
+    cluster["B"].disk.full = False
+    assert moved_on(cluster, "AB", 2)
