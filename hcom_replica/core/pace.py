@@ -62,11 +62,11 @@ def patience_ms(answer_ms: int | None, settings: Settings) -> int:
     """The longest that a source is given.
 
     Args:
-        answer_ms: how long answers take on this connection; None when none has come.
+        answer_ms: how long answers take on this connection; None when none has come: one that comes late says more.
         settings: bounds.
     """
     if answer_ms is None:
-        return settings.pull_ms_max
+        return 2 * settings.pull_ms_min
     return min(max(_PATIENCE * answer_ms, settings.pull_ms_quick), settings.pull_ms_max)
 
 

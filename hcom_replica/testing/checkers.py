@@ -43,17 +43,17 @@ class Violation(AssertionError):
 
 
 @lru_cache(maxsize=1 << 14)
-def fingerprint(record: bytes, incarnation: bytes = b"") -> bytes:
+def fingerprint(record: bytes, tip: bytes = b"") -> bytes:
     """What stands for an event in the model, redacted or not; all events of a simulated world differ.
 
     Args:
         record: encoded.
-        incarnation: of its origin: two may say the same of members and epochs in the same moment.
+        tip: of the chain at it: two branches or devices may say the same of members and epochs in the same moment.
     """
     event = decode_event(record)
     if isinstance(event, RedactedEvent):
         return blake2b(event.header + event.body_hash, digest_size=16).digest()
-    own = incarnation if is_system(event.kind) else b""
+    own = tip if is_system(event.kind) else b""
     header = record[: len(record) - len(event.body)]
     return blake2b(header + hash32(event.body), digest_size=16, key=own).digest()
 
@@ -144,7 +144,7 @@ class Checkers:
                     raise Violation("S1", f"{device.name}: arrival {row.number} follows {watch.arrival}")
                 watch.arrival = row.number
                 place = (row.event.origin, row.event.seq)
-                print_ = _print(states, row.event)
+                print_ = _print(device.log, row.event)
                 if print_ in watch.held:
                     raise Violation("S2", f"{device.name} stored {_name(place)} twice")
                 watch.held[print_] = place
@@ -223,13 +223,12 @@ class Checkers:
         """
         self.look(device)
         found: dict[bytes, Place] = {}
-        states = _states(device.log)
         previous = b""
         for event in device.log.events():
             if event.key <= previous:
                 raise Violation("P3.2", f"{device.name}: two events with one place in the order")
             previous = event.key
-            print_ = _print(states, event)
+            print_ = _print(device.log, event)
             found[print_] = (event.origin, event.seq)
             if print_ in self.disks[device.name].gone and event.record[:1] != REDACTED:
                 raise Violation("S9", f"{device.name} holds the body of {_name(found[print_])}")
@@ -294,16 +293,22 @@ class Checkers:
 
 
 def _order(log: Log) -> list[bytes]:
-    states = _states(log)
-    return [_print(states, event) for event in log.events()]
+    return [_print(log, event) for event in log.events()]
 
 
 def _states(log: Log) -> dict[OriginId, OriginState]:
     return {state.id: state for state in log.origins()}
 
 
-def _print(states: dict[OriginId, OriginState], event: StoredEvent) -> bytes:
-    return fingerprint(event.record, states[event.origin].incarnation)
+@lru_cache(maxsize=1 << 14)
+def _is_system(record: bytes) -> bool:
+    event = decode_event(record)
+    return not isinstance(event, RedactedEvent) and is_system(event.kind)
+
+
+def _print(log: Log, event: StoredEvent) -> bytes:
+    tip = log.tip_at(event.origin, event.seq) if _is_system(event.record) else b""
+    return fingerprint(event.record, tip)
 
 
 def _name(place: Place) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hcom_replica.core.pace import Waits
+from hcom_replica.core.pace import Waits, patience_ms
 from hcom_replica.core.settings import Settings
 from tests.unit.core.builders import Device, Parts, at
 
@@ -41,3 +41,9 @@ def test_what_is_found_missing_at_nearly_the_same_time_is_asked_for_together() -
     assert some.due(at(due - USUAL.ask_ms_min), 1_000) == due
     later = some.due(at(due - USUAL.ask_ms_min + 1), 1_000)
     assert later >= due + 1
+
+
+@pytest.mark.parametrize(("answer_ms", "most_ms"), [(None, 6_000), (10, 1_000), (500, 4_000), (9_000, 30_000)])
+def test_patience_is_eight_answers_and_before_the_first_one_not_endless(answer_ms: int | None, most_ms: int) -> None:
+    """P7.8"""
+    assert patience_ms(answer_ms, USUAL) == most_ms
