@@ -226,7 +226,7 @@ def test_machine_reverted_as_a_whole_is_found_at_contact_and_both_branches_are_k
         (proof,) = proofs[0]
         assert proof.proven
         assert proof.base >= 2, "the hello, what both have, and perhaps the word that others were admitted"
-        assert {proof.kept.seq, proof.derived.seq} <= {3, 4, 5}
+        assert min(proof.kept.seq, proof.derived.seq) > proof.base
 
 
 def test_machine_reverted_while_it_runs_goes_on_as_a_new_incarnation(tmp_path: Path, own_broker: PrivateBroker) -> None:
