@@ -17,12 +17,14 @@ from hcom_replica.core.settings import Settings
 from hcom_replica.core.status import DaemonStatus, StatusInput, build_status
 from hcom_replica.wire.batch import Batch, Commit, Descriptor, encode_batch
 from hcom_replica.wire.codec import U64_MAX
+from hcom_replica.wire.epoch import encode_notice
 from hcom_replica.wire.event import Draft, encode_event
 from hcom_replica.wire.frame import Kind, Packed, close_frame
 from hcom_replica.wire.redaction import sign_redaction, statement
 from hcom_replica.wire.signing import COMMIT, commit_digest, root_hash, short
 from tests.unit.core.builders import KEYS, TOPICS, Device, draft, noise
 from tests.unit.core.host import Host
+from tests.vectors import notice
 
 VICTIM = Device("BOXE")
 VICTIM.append(*noise(3, 300))
@@ -98,6 +100,7 @@ SHAPES: dict[Kind, st.SearchStrategy[Any]] = {
     Kind.SEGMENT: BATCH,
     Kind.SEGMENT_PART: PART,
     Kind.ASK: st.tuples(NUMBERS, st.one_of(st.none(), ID), NUMBERS),
+    Kind.REKEY: st.tuples(NUMBERS, NUMBERS, st.one_of(st.binary(max_size=99), st.just(encode_notice(notice())))),
     Kind.FENCE: BYTES,
 }
 INCARNATION = (7).to_bytes(4, "big") + b"hostile!"
@@ -118,6 +121,10 @@ SYSTEM = st.one_of(
         st.integers(0, U64_MAX), HASH)),
     st.tuples(st.just("_redact"), st.fixed_dictionaries(
         {"origin": TEXT, "key": TEXT, "incarnation": TEXT, "seq": ANY_INT, "c": TEXT, "signature": TEXT})),
+    st.tuples(st.just("_admit"), st.fixed_dictionaries({"certificates": st.lists(st.tuples(TEXT, ANY_INT, TEXT))})),
+    st.tuples(st.just("_epoch"), st.fixed_dictionaries({"record": TEXT})),
+    st.tuples(st.just("_adopt"), st.fixed_dictionaries(
+        {"epoch": TEXT, "held": st.dictionaries(TEXT, ANY_INT, max_size=3), "notice": st.one_of(st.none(), TEXT)})),
     st.tuples(st.sampled_from(["_hello", "_later", "plain"]), st.dictionaries(TEXT, ANY_INT, max_size=3)),
 )  # fmt: skip
 LINK = st.one_of(st.none(), st.fixed_dictionaries({"origin": TEXT, "seq": ANY_INT, "c": TEXT}))
