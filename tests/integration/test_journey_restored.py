@@ -310,8 +310,19 @@ def test_name_of_a_deleted_folder_is_taken_over_once_another_member_confirms(
     """P3.7"""
     with Group(tmp_path, own_broker) as group:
         a, b = group.add("BOXA"), group.add("BOXB")
+
+        def names(laptop: Laptop) -> dict[str, list[str]]:
+            return {row["device"]: row["flags"] for row in laptop.cli.json_lines("devices")}
+
+        def flags(laptop: Laptop) -> set[str]:
+            return {flag for flags in names(laptop).values() for flag in flags}
+
+        def wait_until_admitted(laptop: Laptop) -> None:
+            wait_until(lambda: "not admitted" not in flags(laptop), WAIT_S, "all are admitted")
+
         a.emit("1")
         b.wait_for_events(1)
+        wait_until_admitted(b)  # by the founder, who is lost now
         a.lose()
         (tmp_path / "new").mkdir()
         again = group.laptop("BOXA", folder=tmp_path / "new")
@@ -322,12 +333,6 @@ def test_name_of_a_deleted_folder_is_taken_over_once_another_member_confirms(
         again.wait_for_events(1)
         again.emit("2")
         b.wait_for_events(2)
-
-        def flags(laptop: Laptop) -> set[str]:
-            return {flag for flags in names(laptop).values() for flag in flags}
-
-        def names(laptop: Laptop) -> dict[str, list[str]]:
-            return {row["device"]: row["flags"] for row in laptop.cli.json_lines("devices")}
 
         claimed = [name for name in names(b) if name.startswith("BOXA-")]
         assert len(claimed) == 2, "both show a suffix until it is confirmed"
@@ -341,7 +346,7 @@ def test_name_of_a_deleted_folder_is_taken_over_once_another_member_confirms(
         b.cli.ok("devices", "retire", old)
         wait_until(lambda: "BOXA" in names(again), WAIT_S, lambda: f"the name is taken over; {again.trouble()}")
         for laptop in (again, b):
-            wait_until(lambda: "not admitted" not in flags(laptop), WAIT_S, "all are admitted")  # noqa: B023 - at once
+            wait_until_admitted(laptop)
             assert flags(laptop) <= {"this", "retired"}
             assert not [text for text in laptop.status()["warnings"] if "the place" in text]
         assert again.status()["device"] == "BOXA"
