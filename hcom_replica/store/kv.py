@@ -34,6 +34,7 @@ class Table(StrEnum):
     CURSORS = "cursors"
     IMPORTS = "imports"
     REDACTIONS = "redactions"
+    BRIDGE = "bridge"
     META = "meta"
 
 
