@@ -37,6 +37,12 @@ STRANGER_BYTES_MAX: Final = 4096
 OUTBOX_BYTES_MAX: Final = 16 * MIB
 """What waits for a client that does not read; then it is cut off."""
 
+FILTERS_MAX: Final = 64
+"""Subscriptions of one client."""
+
+_CONNECT: Final = Kind.CONNECT << 4
+"""The first byte of whoever speaks MQTT."""
+
 _TOPICS_MAX: Final = 4096
 
 Heard = Callable[[str, bytes], None]
@@ -61,9 +67,7 @@ class Endpoint:
         BridgeError: the port is taken.
     """
 
-    def __init__(
-        self, selector: selectors.BaseSelector, port: int, relay_id: str, password: str, heard: Heard
-    ) -> None:
+    def __init__(self, selector: selectors.BaseSelector, port: int, relay_id: str, password: str, heard: Heard) -> None:
         self._selector = selector
         self._relay_id = relay_id
         self._password = password
@@ -82,7 +86,7 @@ class Endpoint:
                 f"port {port} of {HOST} cannot be used: {(error.strerror or str(error)).lower()}",
                 hint="hcom-replica bridge hcom --setup chooses another",
             ) from None
-        self._socket.setblocking(False)
+        self._socket.settimeout(0)
         self.port: int = self._socket.getsockname()[1]
         selector.register(self._socket, selectors.EVENT_READ, self._accept)
 
@@ -168,7 +172,7 @@ class _Client:
     """One connection."""
 
     def __init__(self, sock: socket.socket, selector: selectors.BaseSelector, server: Endpoint) -> None:
-        sock.setblocking(False)
+        sock.settimeout(0)
         with suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = sock
@@ -268,6 +272,9 @@ class _Client:
         if not data:
             self._close(refused=False)
             return
+        if not self.admitted and self._stream.empty and data[0] != _CONNECT:
+            self.cut()
+            return
         try:
             for packet in self._stream.feed(data):
                 self._take(packet)
@@ -329,6 +336,8 @@ class _Client:
             self.filters.difference_update(filters)
             self._outbox += mqtt5.suback(Kind.UNSUBACK, identifier, [Reason.SUCCESS] * len(filters))
             return
+        if len(self.filters) + len(filters) > FILTERS_MAX:
+            raise ProtocolError("limit", "mqtt: too many subscriptions")
         ours = [self._server.is_ours(one) for one in filters]
         granted = [Reason.GRANTED_QOS_1 if good else Reason.NOT_AUTHORIZED for good in ours]
         self._outbox += mqtt5.suback(Kind.SUBACK, identifier, granted)

@@ -91,6 +91,11 @@ class Stream:
         self.bytes_max = bytes_max
         self._data = bytearray()
 
+    @property
+    def empty(self) -> bool:
+        """Whether no packet has begun."""
+        return not self._data
+
     def feed(self, data: bytes) -> Iterator[Packet]:
         """Take bytes; yield the packets that are complete.
 
@@ -288,7 +293,7 @@ class _Fields:
             if name in _NUMBERS:
                 found[name] = inner.number(_NUMBERS[name])
             elif name == _VARIABLE:
-                _, inner._at = _length(inner._body, inner._at)  # noqa: SLF001 - of this very class
+                _, inner._at = _length(inner._body, inner._at)
             elif name in _TEXTS:
                 for _ in range(_TEXTS[name]):
                     inner.data()

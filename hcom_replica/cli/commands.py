@@ -15,6 +15,7 @@ GROUPS: Final = {
     ("relay",): "this device's group: make, join, leave, sync",
     ("relay", "daemon"): "the daemon that syncs this folder",
     ("devices",): "the devices of the group",
+    ("bridge",): "bridges to other programs",
 }
 
 COMMANDS: Final = {
@@ -45,6 +46,7 @@ COMMANDS: Final = {
     ("relay", "daemon", "restart"): "daemon:restart",
     ("relay", "daemon", "status"): "daemon:status",
     ("relay", "daemon", "logs"): "daemon:logs",
+    ("bridge", "hcom"): "bridge:hcom",
     ("run",): "daemon:run",
     ("broker",): "broker:broker",
     ("config",): "config:config",

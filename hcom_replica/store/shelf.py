@@ -11,8 +11,6 @@ from hcom_replica.store.pages import PAGE_EVENTS
 Shelved = tuple[bytes, bytes | None]
 """(key, value; None removes the key)."""
 
-_KEY_BYTES_MAX = 511
-
 
 class Shelf:
     """Keys and values of the bridge.
@@ -38,11 +36,10 @@ class Shelf:
         with self._kv.read() as txn:
             return txn.get(Table.BRIDGE, key)
 
-    def page(self, prefix: bytes, start: bytes = b"", limit: int = PAGE_EVENTS, *, reverse: bool = False) -> list[Item]:
-        """Return up to `limit` items whose keys begin with `prefix` and are not below `start`, by key."""
-        end = prefix + b"\xff" * (_KEY_BYTES_MAX - len(prefix))
+    def page(self, start: bytes, stop: bytes, limit: int = PAGE_EVENTS, *, reverse: bool = False) -> list[Item]:
+        """Return up to `limit` items with start <= key < stop, by key."""
         with self._kv.read() as txn:
-            return list(islice(txn.scan(Table.BRIDGE, max(prefix, start), end, reverse=reverse), limit))
+            return list(islice(txn.scan(Table.BRIDGE, start, stop, reverse=reverse), limit))
 
 
 def shelve(txn: WriteTxn, items: Iterable[Shelved]) -> None:
