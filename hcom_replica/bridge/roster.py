@@ -98,8 +98,9 @@ class Roster:
         for _, name, fields in newest[:AGENTS_MAX]:
             agent = {**_BLANK, **fields}
             agent["status_time"] = max(agent["status_time"], not_before_s)
-            if away:
-                agent.update(status="inactive", context="", detail=away)
+            if away:  # one that has ended stays so: hcom tells it by its context, and writes to it no more
+                ended = agent["context"] if agent["context"].startswith("exit") else ""
+                agent.update(status="inactive", context=ended, detail=away)
             shown[name] = agent
         return shown
 
