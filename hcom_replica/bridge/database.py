@@ -206,8 +206,9 @@ class HcomDatabase:
             if told and float(told) > 0:
                 return float(told)
         found = self._all(
-            "SELECT unixepoch(timestamp) FROM events WHERE type = 'life' AND instance = '_device' AND json_valid(data)"
-            " AND json_extract(data, '$.action') = 'reset' AND json_extract(data, '$._relay') IS NULL"
+            "SELECT strftime('%s', timestamp) FROM events WHERE type = 'life' AND instance = '_device'"
+            " AND json_valid(data) AND json_extract(data, '$.action') = 'reset'"
+            " AND json_extract(data, '$._relay') IS NULL"
             " ORDER BY id DESC LIMIT 1"
         )
         return float(found[0][0] or 0) if found else 0.0

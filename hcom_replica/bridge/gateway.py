@@ -7,7 +7,7 @@ hcom forgets a device after 90. It never waits; `poll` does what is due.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -32,6 +32,17 @@ PACKET_BYTES: Final = 128 * KIB
 
 LOOK_MS: Final = 250
 """How often it is looked who is online and who has changed, while nothing is handed over."""
+
+
+class Said(NamedTuple):
+    """What was published of a device: when it is due again, its state, the newest number among its events."""
+
+    due_ms: int
+    state: State | None
+    upto: int
+
+
+_NOTHING: Final = Said(0, None, 0)
 
 
 class Gateway:
@@ -71,7 +82,7 @@ class Gateway:
         self._key = key
         self._relay_id = relay_id
         self._entropy = entropy
-        self._said: dict[bytes, tuple[int, bytes]] = {}
+        self._said: dict[bytes, Said] = {}
         self._away_since_ms: dict[bytes, int] = {}
         self._seen_version = -1
         self._look_ms = 0
@@ -85,15 +96,17 @@ class Gateway:
         """
         hcom = Hcom(database, short, self._endpoint.packet_bytes_max() or PACKET_BYTES, database.reset_s())
         version = database.data_version()
-        changed = []
+        again: list[bytes] = []
         if version != self._seen_version:
-            changed = self._handover.confirm(hcom)
+            again = self._handover.confirm(hcom)
             self._seen_version = version
+            for device in again:
+                self._said.pop(device, None)
         stepped = bool(self._endpoint.listeners()) and self._handover.step(hcom, now)
-        if stepped or changed or now.mono_ms >= self._look_ms:
+        if stepped or again or now.mono_ms >= self._look_ms:
             self._look_ms = now.mono_ms + LOOK_MS
             self._announce(hcom, now, network)
-        return stepped and not self._handover.busy()
+        return stepped
 
     def again(self) -> None:
         """Another database, or another worker of hcom: say everything again."""
@@ -110,11 +123,13 @@ class Gateway:
         }
         for device in sorted(devices):
             alias = self._numbering.alias(device, self._directory.name(device), hcom.database, hcom.short)
-            snapshot = self._snapshot(device, alias, hcom, self._away(device, now, online=device in online))
-            due_ms, said = self._said.get(device, (0, b""))
-            if now.mono_ms >= due_ms or snapshot != said:
-                self._publish(device, alias, snapshot, hcom, now)
-                self._said[device] = now.mono_ms + ANNOUNCE_MS, snapshot
+            state = self._state(alias, device, hcom, self._away(device, now, online=device in online))
+            events = self._handover.under_way.get(device, [])
+            said = self._said.get(device, _NOTHING)
+            newest = events[-1].id if events else said.upto
+            if now.mono_ms >= said.due_ms or state != said.state or newest > said.upto:
+                self._publish(device, alias, Snapshot(state, events), hcom, now)
+                self._said[device] = Said(now.mono_ms + ANNOUNCE_MS, state, newest)
 
     def _away(self, device: bytes, now: Now, *, online: bool) -> str:
         """What is said of the agents of a device that is away; empty when it is not."""
@@ -128,19 +143,15 @@ class Gateway:
         states = [self._log.origin_state(origin) for origin in self._directory.origins(device)]
         return max((state.hlc >> 16 for state in states if state is not None), default=0)
 
-    def _snapshot(self, device: bytes, alias: Alias, hcom: Hcom, away: str) -> bytes:
+    def _state(self, alias: Alias, device: bytes, hcom: Hcom, away: str) -> State:
         agents = self._roster.shown(device, away=away, not_before_s=hcom.reset_s)
-        state = State(alias.short, _fitting(agents, hcom.state_bytes_max), [], hcom.packet_bytes_max)
-        return encode_snapshot(Snapshot(state, self._handover.under_way.get(device, [])))
+        return State(alias.short, _fitting(agents, hcom.state_bytes_max), [], hcom.packet_bytes_max)
 
-    def _publish(self, device: bytes, alias: Alias, snapshot: bytes, hcom: Hcom, now: Now) -> None:
-        seen_s = hcom.database.kv_number(f"relay_state_ts_{alias.uuid}")
-        before_s = alias.ts_s
-        ts_s, kept = self._numbering.next_ts_s(device, alias, now.wall_ms // 1_000, seen_s)
-        if ts_s != before_s:
-            self._log.shelf.put([kept])
+    def _publish(self, device: bytes, alias: Alias, snapshot: Snapshot, hcom: Hcom, now: Now) -> None:
+        if self._numbering.move_time(alias, now, hcom.database):
+            self._log.shelf.put([self._numbering.kept(device, alias)])
         topic = f"{self._relay_id}/{alias.uuid}"
-        self._endpoint.retain(topic, seal(self._key, topic, ts_s, snapshot, self._entropy(24)))
+        self._endpoint.retain(topic, seal(self._key, topic, alias.ts_s, encode_snapshot(snapshot), self._entropy(24)))
 
 
 def _fitting(agents: dict[str, Agent], bytes_max: int) -> dict[str, Agent]:

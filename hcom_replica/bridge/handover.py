@@ -31,6 +31,9 @@ PAGE: Final = 256
 BATCH_BYTES_MAX: Final = 256 * KIB
 """Data in one snapshot, unless one event alone is larger."""
 
+HOLD_MS: Final = 60
+"""How long events that are no messages wait for one."""
+
 NAMES_IN_FULL: Final = 20
 """From this database version on hcom tells `luna:BOXE` from its own `luna` in a message's mentions."""
 
@@ -100,55 +103,66 @@ class Handover:
         self._numbering = numbering
         self._roster = roster
         self._source = source
+        self._held_ms: int | None = None
         self._taken: dict[tuple[bytes, str], Intervals] = {}
 
     def confirm(self, hcom: Hcom) -> list[bytes]:
-        """Forget what is in by hcom's own cursor, and find what it has lost; return the devices that changed."""
-        changed = []
+        """Forget what is in by hcom's own cursor, and find what it has lost; return the devices it was lost of."""
+        again = []
         for device, alias in self._numbering.known():
             cursor = hcom.database.kv_number(f"relay_events_{alias.uuid}")
             if cursor is not None and cursor > alias.last:
                 self._numbering.recover(device, alias, hcom.database, cursor)
             alias.seen = cursor or alias.seen  # a cursor that is gone is a reset: what was in before is not given again
-            waiting = self.under_way.get(device, [])
-            rest = [event for event in waiting if event.id > (cursor or 0)]
+            rest = [event for event in self.under_way.get(device, []) if event.id > (cursor or 0)]
             if not rest and alias.seen < alias.last:
                 rest = self._again(device, alias.seen, hcom)
-            if rest != waiting:
-                changed.append(device)
+                again += [device] if rest else []
             self.under_way[device] = rest
-        return changed
+        return again
 
     def busy(self) -> bool:
-        """Whether something is under way: nothing more is handed over before it is in."""
-        return any(self.under_way.values())
+        """Whether something is under way, or waits a moment for company."""
+        return any(self.under_way.values()) or self._held_ms is not None
 
     def pending(self) -> int:
         """Arrivals that are not handed over yet, those that hcom is not given included."""
         return self._log.last_arrival() - self._log.cursor(CURSOR)
 
     def step(self, hcom: Hcom, now: Now) -> bool:
-        """Hand over what is next, if nothing is under way; return whether anything was decided.
+        """Hand over what is next, beside what is under way, a hundred of a device; return whether anything was decided.
 
         Raises:
             BridgeError: hcom's database cannot be read now.
             StoreError: nothing was changed.
         """
-        if self.busy():
+        cursor = self._log.cursor(CURSOR)
+        arrived = self._log.arrivals(cursor, PAGE)
+        if not arrived or self._is_held(arrived, now):
             return False
-        arrived = self._log.arrivals(self._log.cursor(CURSOR), PAGE)
-        if not arrived:
+        page = self._decide(arrived, hcom, now)
+        if page.upto == cursor:
             return False
-        page = self._decide(arrived, hcom)
         self._log.append(page.drafts, now.wall_ms, cursor=(CURSOR, page.upto), shelved=lambda _ids: page.notes.items())
-        self.under_way.update(page.under_way)
+        for device, events in page.under_way.items():
+            self.under_way[device] = [*self.under_way.get(device, []), *events]
         return True
+
+    def _is_held(self, arrived: Sequence[Arrived], now: Now) -> bool:
+        """Whether what is next waits for company: a status often comes right before a message, and each costs hcom."""
+        urgent = len(arrived) == PAGE or any(decode_event(item.event.record).kind == "message" for item in arrived)
+        if not urgent and self._held_ms is None:
+            self._held_ms = now.mono_ms
+        held = not urgent and now.mono_ms - (self._held_ms or 0) < HOLD_MS
+        if not held:
+            self._held_ms = None
+        return held
 
     # --- deciding ------------------------------------------------------------------------------------------
 
-    def _decide(self, arrived: Sequence[Arrived], hcom: Hcom) -> Page:
+    def _decide(self, arrived: Sequence[Arrived], hcom: Hcom, now: Now) -> Page:
         page = Page({}, {}, [], 0)
-        size = 0
+        size = sum(len(event.data) for events in self.under_way.values() for event in events)
         upto = arrived[0].number - 1
         for item in arrived:
             name, event = EventId(item.event.origin, item.event.seq), decode_event(item.event.record)
@@ -158,10 +172,10 @@ class Handover:
             made = self._made(name, event, device, hcom, page)
             if made is not None:
                 size += len(made.data)
-                batch = page.under_way.get(device, [])
-                if len(batch) == EVENTS_MAX or (size > hcom.batch_bytes_max and page.under_way):
+                count = len(self.under_way.get(device, ())) + len(page.under_way.get(device, ()))
+                if count >= EVENTS_MAX or (size > hcom.batch_bytes_max and size > len(made.data)):
                     break
-                self._give(page, name, device, made, hcom)
+                self._give(page, name, device, made, hcom, now)
                 page.drafts.extend(self._regrets(name, event, device, made))
             if device != self._directory.own:
                 page.notes.update(self._roster.told(device, event))
@@ -169,11 +183,12 @@ class Handover:
             upto = item.number
         return page._replace(upto=upto)
 
-    def _give(self, page: Page, name: EventId, device: bytes, made: Delivery, hcom: Hcom) -> None:
+    def _give(self, page: Page, name: EventId, device: bytes, made: Delivery, hcom: Hcom, now: Now) -> None:
         alias = self._alias(device, hcom)
         number = self._numbering.next_number(alias, hcom.database.kv_number(f"relay_events_{alias.uuid}"))
         page.under_way.setdefault(device, []).append(made.numbered(number))
         page.notes.update(self._numbering.handed(device, number, name))
+        self._numbering.move_time(alias, now, hcom.database)
         page.notes.update([self._numbering.kept(device, alias)])
 
     def _made(self, name: EventId, event: Event, device: bytes, hcom: Hcom, page: Page) -> Delivery | None:

@@ -16,6 +16,7 @@ import msgspec
 
 from hcom_replica.bridge.database import HcomDatabase
 from hcom_replica.bridge.ledger import BridgeLog, Key, Shelved, event_bytes, event_of, u64
+from hcom_replica.core.effects import Now
 from hcom_replica.errors import UsageError
 from hcom_replica.ids import EventId, parse_event_id
 
@@ -113,10 +114,14 @@ class Numbering:
         alias.last = max(alias.last, cursor or 0) + 1
         return alias.last
 
-    def next_ts_s(self, device: bytes, alias: Alias, now_s: int, seen_s: int | None) -> tuple[int, Shelved]:
-        """Give the time of a device's next envelope, which never goes back; and what is to be kept of it."""
-        alias.ts_s = max(now_s, alias.ts_s, seen_s or 0)
-        return alias.ts_s, self.kept(device, alias)
+    def move_time(self, alias: Alias, now: Now, database: HcomDatabase) -> bool:
+        """Set the time of a device's next envelope, which never goes back; tell whether it is another than before.
+
+        The caller keeps the alias before that envelope is published.
+        """
+        before_s = alias.ts_s
+        alias.ts_s = max(now.wall_ms // 1_000, before_s, database.kv_number(f"relay_state_ts_{alias.uuid}") or 0)
+        return alias.ts_s != before_s
 
     def kept(self, device: bytes, alias: Alias) -> Shelved:
         """What is to be kept of a device."""

@@ -39,6 +39,9 @@ RETRY_MS: Final = 1_000
 BUSY_MS: Final = 20
 """How soon hcom's cursor is looked at again while something is under way."""
 
+GAP_MS: Final = 8
+"""Looks are at least so far apart: hcom writes a hundred rows in a hundred transactions."""
+
 BLIND_MS: Final = 40
 """How often its database is looked at where the system does not tell of writes."""
 
@@ -126,6 +129,8 @@ class Bridging:
         self._trouble: BridgeError | StoreError | None = None
         self._retry_ms: int | None = None
         self._wake_ms: int | None = None
+        self._worked_ms = -GAP_MS
+        self._more = False
         self._worker_ms: int | None = None
         self._worker: subprocess.Popen[bytes] | None = None
         self._listened = 0
@@ -138,8 +143,12 @@ class Bridging:
         if self._retry_ms is not None and now.mono_ms < self._retry_ms:
             self._wake_ms = self._retry_ms
             return
+        if not self._more and now.mono_ms < self._worked_ms + GAP_MS:
+            self._wake_ms = self._worked_ms + GAP_MS
+            return
+        self._worked_ms = now.mono_ms
         try:
-            more = self._work(now)
+            more = self._more = self._work(now)
         except (BridgeError, StoreError) as error:
             self._fail(error, now)
             return

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import signal
 import os
+import signal
 
 import pytest
 
 from tests.harness.hcom import Machine
-from tests.harness.waiting import wait_until
 from tests.interop.conftest import Make
 
 pytestmark = [pytest.mark.hcom, pytest.mark.slow, pytest.mark.timeout(180)]
@@ -36,10 +35,8 @@ def test_messages_agents_replies_and_subscriptions_cross_as_on_one_machine(pair:
     assert boxe.hcom.listen("luna") == ["yes"]
     with boxe.hcom.database() as db:
         status = {"status": "active", "context": "tool:Edit", "detail": "main.py", "position": 0}
-        db.execute(
-            "INSERT INTO events (timestamp, type, instance, data) VALUES ('2026-11-27T00:00:00+00:00', 'status', 'luna', ?)",
-            (json.dumps(status),),
-        )
+        row = ("2026-11-27T00:00:00+00:00", "status", "luna", json.dumps(status))
+        db.execute("INSERT INTO events (timestamp, type, instance, data) VALUES (?, ?, ?, ?)", row)
     tuka.hcom.wait(
         lambda: bool(tuka.hcom.query("SELECT 1 FROM events WHERE instance = 'sys_[hcom-events]'")), "a notice"
     )
@@ -81,7 +78,7 @@ def test_daemons_and_workers_that_are_killed_lose_and_double_nothing(pair: tuple
     boxe, tuka = pair
     for round_ in range(3):
         boxe.hcom.fill("luna", numbered(400, 400 * round_))
-        wait_until(lambda at=400 * round_: tuka.hcom.count_imported() > at, 40, "some of it")
+        tuka.hcom.wait_for_imported(400 * round_ + 1)
         (tuka if round_ % 2 == 0 else boxe).kill()
         worker = int((tuka.hcom.folder / ".tmp" / "relay.pid").read_text())
         os.kill(worker, signal.SIGKILL)
