@@ -46,6 +46,7 @@ class BridgeStatus(msgspec.Struct, frozen=True):
 
     Attributes:
         set_up: this folder has a bridge.
+        device: name of this device in the group.
         hcom_dir: hcom's folder.
         hcom_version: of the program; None when it cannot be asked.
         database_version: of its database; None when it cannot be read.
@@ -62,6 +63,7 @@ class BridgeStatus(msgspec.Struct, frozen=True):
     """
 
     set_up: bool
+    device: str
     hcom_dir: str
     hcom_version: str | None = None
     database_version: int | None = None
@@ -102,7 +104,7 @@ def set_up(folder: Folder, hcom_dir: str | None, *, force: bool = False) -> Brid
             f"hcom's relay is in a group of its own, at {relay.get('url') or 'a public broker'}",
             hint="--force puts the bridge in its place; bridge hcom --remove puts the group back",
         )
-    settings = _settings(program, before if ours else None, relay)
+    settings = _settings(folder, program, before if ours else None, relay)
     folder.make()
     replace(folder.bridge, encode_settings(settings))
     program.set_relay(pointed(settings))
@@ -125,7 +127,7 @@ def look(folder: Folder, hcom_dir: str | None = None) -> BridgeStatus:
     if version is not None and tuple(map(int, version.split("."))) > NEWEST and database not in KNOWN_VERSIONS:
         problems.append(f"hcom {version} is newer than what was tried: its database is read, as far as it is known")
     if settings is None:
-        return BridgeStatus(set_up=False, hcom_dir=str(program.folder), hcom_version=version, problems=[])
+        return BridgeStatus(set_up=False, device=_name(folder), hcom_dir=str(program.folder), hcom_version=version)
     points = _tried(lambda: program.relay().get("id") == settings.relay_id and in_a_group(program.relay()), problems)
     if points is False:
         problems.append("hcom's relay does not lead here any more (bridge hcom --setup points it here again)")
@@ -135,6 +137,7 @@ def look(folder: Folder, hcom_dir: str | None = None) -> BridgeStatus:
     problems += _daemon_problems(bridge, running=info is not None)
     return BridgeStatus(
         set_up=True,
+        device=_name(folder),
         hcom_dir=settings.hcom_dir,
         hcom_version=version,
         database_version=database,
@@ -185,11 +188,13 @@ def _stored(folder: Folder) -> BridgeSettings | None:
     return None if data is None else decode_settings(data, str(folder.bridge))
 
 
-def _settings(program: HcomProgram, before: BridgeSettings | None, relay: dict[str, Any]) -> BridgeSettings:
+def _settings(
+    folder: Folder, program: HcomProgram, before: BridgeSettings | None, relay: dict[str, Any]
+) -> BridgeSettings:
     """The settings of before, on a port that is free; or new ones, which keep hcom's own."""
     place, path = str(program.folder), program.need()
     if before is not None:
-        port = before.port if _is_usable(before.port) else _free_port()
+        port = before.port if _is_ours(folder, before.port) or _is_free(before.port) else _free_port()
         return msgspec.structs.replace(before, hcom_dir=place, program=path, port=port)
     return BridgeSettings(
         place, path, _free_port(), str(uuid4()), secrets.token_hex(32), secrets.token_urlsafe(24), relay
@@ -203,8 +208,13 @@ def _free_port() -> int:
     return port
 
 
-def _is_usable(port: int) -> bool:
-    """Whether a port is free, or our own daemon listens there."""
+def _is_ours(folder: Folder, port: int) -> bool:
+    """Whether this folder's daemon listens on a port."""
+    _, info = ask(folder)
+    return info is not None and info.bridge is not None and not info.bridge.trouble and info.bridge.port == port
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as tried:
         tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -249,6 +259,13 @@ def _take_name(folder: Folder, program: HcomProgram) -> None:
     change_config(folder.config, {"device.name": letters})
     with Replica.in_folder(folder) as replica:
         replica.introduce()
+
+
+def _name(folder: Folder) -> str:
+    """The name that this device has, or will have, in the group."""
+    if not folder.device_key.exists():
+        return ""
+    return name_and_source(folder, load_config(folder.config), keys.device_key(folder))[0]
 
 
 def _daemon_problems(bridge: BridgeInfo | None, *, running: bool) -> list[str]:

@@ -52,7 +52,8 @@ def show(now: BridgeStatus) -> None:
     facts(
         [
             ("hcom", f"{now.hcom_version or 'not found'}, {now.hcom_dir}"),
-            ("shown as", now.hcom_device),
+            ("device", now.device),
+            ("hcom's letters", now.hcom_device),
             ("endpoint", now.endpoint),
             ("worker", "connected" if now.worker else "not connected"),
             ("to hcom", _waiting(now)),

@@ -34,6 +34,7 @@ from hcom_replica.ids import OriginId
 
 DATABASE: Final = "hcom.db"
 DEVICE_ID: Final = Path(".tmp", "device_id")
+WORKER_PID: Final = Path(".tmp", "relay.pid")
 
 RETRY_MS: Final = 1_000
 BUSY_MS: Final = 20
@@ -46,8 +47,8 @@ BLIND_MS: Final = 40
 """How often its database is looked at where the system does not tell of writes."""
 
 IDLE_MS: Final = 500
-WORKER_MS: Final = 2_000
-"""How long hcom's worker may take to come before it is restarted: by itself it may wait a minute."""
+WORKER_MS: Final = 1_500
+"""How long hcom's worker, if it runs, may take to come before it is restarted: by itself it may wait a minute."""
 
 WORKER_AGAIN_MS: Final = 60_000
 
@@ -250,10 +251,17 @@ class Bridging:
         if self._endpoint.listeners():
             self._worker_ms = None
         elif self._worker_ms is None:
-            self._worker_ms = now.mono_ms + WORKER_MS
+            self._worker_ms = now.mono_ms + (WORKER_MS if self._has_worker() else 0)
         elif now.mono_ms >= self._worker_ms and self._worker is None:
             self._worker_ms = now.mono_ms + WORKER_AGAIN_MS
             self._restart_worker()
+
+    def _has_worker(self) -> bool:
+        """Whether hcom's worker runs, as far as its own file says."""
+        with suppress(OSError, ValueError):
+            os.kill(int((self._folder / WORKER_PID).read_text()), 0)
+            return True
+        return False
 
     def _restart_worker(self) -> None:
         if not self.settings.program:
