@@ -48,7 +48,7 @@ def test_bridge_is_set_up_by_one_command_said_twice_and_put_back_as_it_was(alone
     config = alone.hcom.folder / "config.toml"
     before = config.read_text()
     first, second = alone.bridge(), alone.bridge()
-    assert first == second
+    assert (first["endpoint"], first["key"]) == (second["endpoint"], second["key"])
     assert first["worker"] is True
     assert first["relay_points_here"] is True
     assert first["problems"] == []
