@@ -174,6 +174,19 @@ def take_down(folder: Folder) -> BridgeStatus:
     return look(folder, settings.hcom_dir)
 
 
+def refill(folder: Folder) -> BridgeStatus:
+    """Give hcom again whatever of the log it does not have, after `hcom reset` has emptied it.
+
+    Raises:
+        BridgeError: there is no bridge, or no daemon that bridges.
+    """
+    settings = _stored(folder)
+    pid, _ = ask(folder)
+    if settings is None or pid is None or not DaemonClient(folder.root).request("refill", bool):
+        raise BridgeError("no daemon bridges this folder", hint="hcom-replica bridge hcom --setup")
+    return look(folder)
+
+
 def found_unbridged(folder: Folder) -> bool:
     """Whether there is an hcom here, and no bridge to it yet: then it is worth telling of the bridge."""
     program = HcomProgram(None, os.environ)

@@ -143,6 +143,11 @@ class HcomDatabase:
             )
         ]
 
+    def replica_ids(self) -> set[str]:
+        """Our ids of all events that are in it."""
+        rows = self._all("SELECT json_extract(data, '$._replica.id') FROM events WHERE json_valid(data)")
+        return {name for (name,) in rows if isinstance(name, str)}
+
     def newest_relayed(self, device: str) -> str:
         """Timestamp of the newest row that was imported from a device; empty when there is none."""
         found = self._all(

@@ -86,6 +86,7 @@ class Gateway:
         self._away_since_ms: dict[bytes, int] = {}
         self._seen_version = -1
         self._look_ms = 0
+        self._refill = False
 
     def poll(self, database: HcomDatabase, short: str, now: Now, network: Network) -> bool:
         """Do what is due; return whether there is more to do at once.
@@ -95,6 +96,9 @@ class Gateway:
             StoreError: nothing was changed.
         """
         hcom = Hcom(database, short, self._endpoint.packet_bytes_max() or PACKET_BYTES, database.reset_s())
+        if self._refill:
+            self._handover.refill(hcom, now)
+            self._refill = False
         version = database.data_version()
         again: list[bytes] = []
         if version != self._seen_version:
@@ -107,6 +111,10 @@ class Gateway:
             self._look_ms = now.mono_ms + LOOK_MS
             self._announce(hcom, now, network)
         return stepped
+
+    def refill(self) -> None:
+        """At the next look, begin to give hcom again whatever it does not have."""
+        self._refill = True
 
     def again(self) -> None:
         """Another database, or another worker of hcom: say everything again."""

@@ -158,6 +158,20 @@ class Handover:
             self._held_ms = None
         return held
 
+    def refill(self, hcom: Hcom, now: Now) -> None:
+        """Hand over again whatever hcom does not have, under new numbers: after `hcom reset` has emptied it.
+
+        What is under way is decided first; the rest follows step by step, from the beginning of the log.
+        """
+        there = hcom.database.replica_ids()
+        forgotten: list[Shelved] = []
+        for device, _ in self._numbering.known():
+            forgotten += self._numbering.forget(device, there)
+            forgotten += [(key, None) for key, _ in self._log.shelf.page(*Key.TAKEN.all(device), limit=1 << 16)]
+        self._log.append([], now.wall_ms, cursor=(CURSOR, 0), shelved=lambda _ids: forgotten)
+        self.under_way.clear()
+        self._taken.clear()
+
     # --- deciding ------------------------------------------------------------------------------------------
 
     def _decide(self, arrived: Sequence[Arrived], hcom: Hcom, now: Now) -> Page:

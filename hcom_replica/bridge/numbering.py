@@ -152,6 +152,19 @@ class Numbering:
             (int.from_bytes(key[9:], "big"), event_of(value)) for key, value in self._shelf.page(start, stop, limit)
         ]
 
+    def forget(self, device: bytes, but: set[str]) -> Iterable[Shelved]:
+        """What is to be kept no more, so that a device's events are handed over again, but for some; numbers go on."""
+        alias = self._aliases[device]
+        alias.seen = alias.last
+        yield self.kept(device, alias)
+        number = 1
+        while page := self.events_from(device, number, _RECOVER_MAX):
+            for number, name in page:
+                if str(name) not in but:
+                    yield Key.HANDED.of(device, u64(number)), None
+                    yield Key.NUMBER.of(event_bytes(name)), None
+            number += 1
+
     def recover(self, device: bytes, alias: Alias, database: HcomDatabase, cursor: int) -> None:
         """Hcom has more of a device than this folder, which was restored, knows of: learn it from hcom's rows.
 

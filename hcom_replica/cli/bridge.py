@@ -20,6 +20,9 @@ def hcom(
     ] = False,
     status: Annotated[bool, Opt("--status", help="show how the bridge stands; what happens without an option")] = False,
     remove: Annotated[bool, Opt("--remove", help="put hcom's own relay settings back")] = False,
+    refill: Annotated[
+        bool, Opt("--refill", help="give hcom again what of the log it does not have, after hcom reset")
+    ] = False,
     hcom_dir: Annotated[
         str | None, Opt("--hcom-dir", metavar="D", help="hcom's folder; else $HCOM_DIR, else ~/.hcom")
     ] = None,
@@ -27,16 +30,18 @@ def hcom(
     json: Annotated[bool, Opt("--json", help="print JSON")] = False,
 ) -> int | None:
     """Connect hcom to the log, so that its agents here and on all other devices reach each other."""
-    from hcom_replica.api.hcom_bridge import look, set_up, take_down
+    from hcom_replica.api import hcom_bridge
 
-    if setup + status + remove > 1:
-        raise UsageError("one of --setup, --status and --remove at a time")
+    if setup + status + remove + refill > 1:
+        raise UsageError("one of --setup, --status, --refill and --remove at a time")
     if setup:
-        now = set_up(session.folder, hcom_dir, force=force)
+        now = hcom_bridge.set_up(session.folder, hcom_dir, force=force)
     elif remove:
-        now = take_down(session.folder)
+        now = hcom_bridge.take_down(session.folder)
+    elif refill:
+        now = hcom_bridge.refill(session.folder)
     else:
-        now = look(session.folder, hcom_dir)
+        now = hcom_bridge.look(session.folder, hcom_dir)
     if json:
         json_line(now)
     else:

@@ -83,6 +83,12 @@ class BridgeKeeper:
         place, port = (settings.hcom_dir, settings.port) if settings is not None else ("", 0)
         return BridgeInfo(place, port, trouble=self._trouble.message, hint=self._trouble.hint)
 
+    def refill(self) -> bool:
+        """Give hcom again whatever it does not have; False when there is no bridge."""
+        if self._bridge is not None:
+            self._bridge.refill()
+        return self._bridge is not None
+
     def close(self) -> None:
         """End the bridge. Idempotent."""
         self._settings = None

@@ -179,6 +179,10 @@ class Bridging:
             "" if trouble is None else trouble.hint,
         )
 
+    def refill(self) -> None:
+        """Give hcom again whatever it does not have."""
+        self._gateway.refill()
+
     def close(self) -> None:
         """Give everything back. Idempotent."""
         self._source.close()

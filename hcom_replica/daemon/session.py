@@ -287,6 +287,10 @@ class Session:
             None if self._bridge is None else self._bridge.info(),
         )
 
+    def refill(self) -> bool:
+        """Give hcom again whatever it does not have; False when there is no bridge."""
+        return self._bridge is not None and self._bridge.refill()
+
     def reload(self, now: Now) -> None:
         """Read config.toml again: brokers, credentials, enabled. The rest counts from the next start on.
 

@@ -181,6 +181,26 @@ def test_reset_hcom_is_not_given_its_history_again_but_all_that_comes(two: Two) 
     assert two.tuka.hcom.wiped == 0
 
 
+def test_reset_hcom_is_given_all_that_it_lacks_when_that_is_asked_for(two: Two) -> None:
+    """B4.5"""
+    for number in range(150):
+        two.boxe.hcom.say("luna", str(number))
+    two.meet()
+    two.tuka.hcom.reset()
+    two.tuka.hcom.start("rose", created=99.0)
+    two.meet()
+    two.boxe.hcom.say("luna", "after the reset")
+    two.meet()
+    assert two.tuka.hcom.texts() == ["after the reset"]
+    two.tuka.gateway.refill()
+    two.meet()
+    two.boxe.hcom.say("luna", "last")
+    two.meet()
+    assert two.tuka.hcom.texts() == ["after the reset", *map(str, range(150)), "last"]
+    assert two.tuka.hcom.inbox("rose") == ["after the reset", "last"]
+    assert two.tuka.hcom.wiped == 0
+
+
 def test_envelopes_never_go_back_in_time_when_the_clock_does(two: Two) -> None:
     """B4.2"""
     two.tuka.now = Now(two.tuka.now.wall_ms + 7_200_000, two.tuka.now.mono_ms)
