@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.harness.processes import clean_environment
-
-ROOT = Path(__file__).resolve().parents[2]
+from hcom_replica.testing.real.processes import Cli
 
 
 def bench(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the runner on the generated corpus."""
-    environment = clean_environment(tmp_path / "unused", {"HCOM_REPLICA_CORPUS": str(tmp_path)})
-    command = [sys.executable, "-m", "bench", "--dir", str(tmp_path), *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    """Run the command on the generated corpus."""
+    with Cli(tmp_path / "unused", {"HCOM_REPLICA_CORPUS": str(tmp_path)}) as cli:
+        return cli.run("bench", "--disk", str(tmp_path), *arguments, timeout_s=100)
 
 
 @pytest.mark.slow

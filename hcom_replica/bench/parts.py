@@ -18,11 +18,11 @@ from typing import Final
 import msgspec
 import zstandard
 
-from bench.corpus import Corpus
-from bench.device import KEYS, TOPIC, Device, Receiver, assert_holds, device, digest
-from bench.figures import Figure, Target
-from bench.floors import BATCH_EVENTS, RawLmdb, all_rows, in_batches, raw_lmdb, rows, seconds
-from bench.machine import rss_anon_mib
+from hcom_replica.bench.corpus import Corpus
+from hcom_replica.bench.device import KEYS, TOPIC, Device, Receiver, assert_holds, device, digest
+from hcom_replica.bench.figures import Figure, Target
+from hcom_replica.bench.floors import BATCH_EVENTS, RawLmdb, all_rows, in_batches, raw_lmdb, rows, seconds
+from hcom_replica.bench.machine import rss_anon_mib
 from hcom_replica.store.kv import Item
 from hcom_replica.wire.batch import decode_batch
 from hcom_replica.wire.event import Draft, decode_event

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.harness.waiting import wait_until
+from hcom_replica.testing.real.waiting import wait_until
 
 _RUN_S = 60.0
 _STOP_S = 15.0

@@ -17,17 +17,17 @@ from typing import Final, Self
 
 import zstandard
 
-from bench.corpus import Corpus
-from bench.device import device
-from bench.figures import Figure, Target
-from bench.floors import BATCH_EVENTS, raw_lmdb, seconds
-from bench.pair import WAIT_S, Member, MemoryWatch, Pair, pair
-from bench.parts import Scale, fresh
-from bench.raw_mqtt import raw_mqtt
+from hcom_replica.bench.corpus import Corpus
+from hcom_replica.bench.device import device
+from hcom_replica.bench.figures import Figure, Target
+from hcom_replica.bench.floors import BATCH_EVENTS, raw_lmdb, seconds
+from hcom_replica.bench.pair import WAIT_S, Member, MemoryWatch, Pair, pair
+from hcom_replica.bench.parts import Scale, fresh
+from hcom_replica.bench.raw_mqtt import raw_mqtt
+from hcom_replica.testing.real.brokers import PrivateBroker
+from hcom_replica.testing.real.proxy import ChaosProxy
+from hcom_replica.testing.real.waiting import wait_until
 from hcom_replica.wire.event import Draft
-from tests.harness.brokers import PrivateBroker
-from tests.harness.proxy import ChaosProxy
-from tests.harness.waiting import wait_until
 
 _MEMORY_MIB: Final = 150
 _GAP_S: Final = (0.02, 0.06)
