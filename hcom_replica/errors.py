@@ -86,6 +86,13 @@ class DaemonError(ReplicaError):
     exit_code = 2
 
 
+class OutputError(ReplicaError):
+    """A file that was asked for cannot be written. What was there before stands."""
+
+    kind = "output"
+    exit_code = 2
+
+
 class BrokerError(ReplicaError):
     """The broker cannot be reached or refused us. Nothing is lost: syncing goes on when it answers."""
 

@@ -25,6 +25,7 @@ COMMANDS: Final = {
     ("flush",): "waiting:flush",
     ("wait",): "waiting:wait",
     ("events",): "read:events",
+    ("replay",): "replay:replay",
     ("status",): "status:status",
     ("devices",): "devices:devices",
     ("devices", "retire"): "devices:retire",
