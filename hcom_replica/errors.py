@@ -86,6 +86,13 @@ class DaemonError(ReplicaError):
     exit_code = 2
 
 
+class BundleError(ReplicaError):
+    """A bundle is cut, forged, of another group, or of a key epoch that is not known here. Nothing of it was stored."""
+
+    kind = "bundle"
+    exit_code = 2
+
+
 class OutputError(ReplicaError):
     """A file that was asked for cannot be written. What was there before stands."""
 

@@ -26,6 +26,8 @@ COMMANDS: Final = {
     ("wait",): "waiting:wait",
     ("events",): "read:events",
     ("replay",): "replay:replay",
+    ("export",): "bundles:export",
+    ("import-bundle",): "bundles:import_bundle",
     ("status",): "status:status",
     ("devices",): "devices:devices",
     ("devices", "retire"): "devices:retire",

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from hcom_replica.api.bundles import BundleTaken, Exported
 from hcom_replica.api.checkup import Finding
 from hcom_replica.api.devices import DeviceRow
 from hcom_replica.api.event import Arrival, Event
@@ -75,6 +76,8 @@ def test_exit_codes_page_has_every_kind(kind: str, code: int) -> None:
         PeerRow,
         Finding,
         Report,
+        Exported,
+        BundleTaken,
     ],
 )
 def test_json_page_has_every_key_of(shape: type[msgspec.Struct]) -> None:
