@@ -268,7 +268,7 @@ def _forged(number: int, why: str) -> BundleError:
 
 
 class _Line:
-    """Checks that the batches of a bundle verify and join each other (P13.4)."""
+    """Checks that the batches of a bundle verify and join each other (P14.4)."""
 
     def __init__(self, log: Log, opener: Opener, membership: Membership) -> None:
         self._log = log

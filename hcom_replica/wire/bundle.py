@@ -1,4 +1,4 @@
-"""Bundles: events in a file that is carried by hand, sealed for the group and signed by who made it (protocol-v1 13).
+"""Bundles: events in a file that is carried by hand, sealed for the group and signed by who made it (protocol-v1 14).
 
 Owns head, frames and signature of such a file, and that frames stand in their order. What a batch in it says is for
 `core.verify`. Pure: who calls reads and writes.
@@ -101,7 +101,7 @@ def decode_head(data: bytes) -> BundleHead:
 
 
 class _Digest:
-    """d[n] of P13.3, as frames pass by."""
+    """d[n] of P14.3, as frames pass by."""
 
     def __init__(self, head: BundleHead) -> None:
         self._value = hash32(head.encode())

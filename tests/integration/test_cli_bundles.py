@@ -1,6 +1,6 @@
 """`export` and `import-bundle`: events carried by hand between devices of a group.
 
-P13.4 and P13.5 are shown by the whole file.
+P14.4 and P14.5 are shown by the whole file.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def test_late_arrivals_are_marked_where_they_came_late_only(tuka: Cli, boxe: Cli
 
 
 def test_bundle_is_private_and_holds_no_secret(boxe: Cli, bundle: Path, token: JoinToken) -> None:
-    """P13.6"""
+    """P14.6"""
     assert stat.S_IMODE(bundle.stat().st_mode) == 0o600
     seed = (boxe.folder / "device.key").read_bytes()
     data, plain = bundle.read_bytes(), plaintexts(bundle, token.keys)

@@ -471,7 +471,7 @@ def test_token_that_is_none_says_what_is_wrong(case: Json) -> None:
 
 
 def test_bundle_is_what_the_specification_says() -> None:
-    """P13.1 to P13.3"""
+    """P14.1 to P14.3"""
     case = load("bundle")
     data, keys = unhex(case["valid"][0]["data"]), keys_of(case, 1)
     assert data[:8] == b"hcrbndl\x01"
@@ -509,14 +509,14 @@ def read_bundle(data: bytes, keys: GroupKeys) -> list[bytes]:
 
 
 def test_bundle_reads() -> None:
-    """P13.2"""
+    """P14.2"""
     case = load("bundle")
     assert [batch.hex() for batch in read_bundle(unhex(case["valid"][0]["data"]), keys_of(case, 1))] == case["batches"]
 
 
 @pytest.mark.parametrize("case", cases("bundle", "invalid"))
 def test_bundle_that_is_none_is_refused(case: Json) -> None:
-    """P13.5"""
+    """P14.5"""
     with pytest.raises(ProtocolError) as error:
         read_bundle(unhex(case["data"]), keys_of(load("bundle"), 1))
     assert error.value.reason == case["reason"]
