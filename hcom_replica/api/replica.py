@@ -31,6 +31,7 @@ from hcom_replica.wire.event import Draft
 
 if TYPE_CHECKING:
     from hcom_replica.api.replaying import Pace
+    from hcom_replica.api.stable import Stable, StableFrontier, StablePlace
     from hcom_replica.core.status import Status
 
 Order = Literal["canonical", "arrival"]
@@ -290,6 +291,29 @@ class Replica:
                 quiet = clock.monotonic()
             elif timeout_s is not None and clock.monotonic() - quiet >= timeout_s:
                 return
+
+    def stable_frontier(self) -> StableFrontier:
+        """How far the stable stream has come on this device, and who holds it back."""
+        from hcom_replica.api.stable import StableStream  # noqa: PLC0415 - loads what few commands need
+
+        return StableStream(self.parts, self.names).frontier
+
+    def stable_events(
+        self, query: Query | None = None, *, after: StablePlace | None = None, **filters: Any
+    ) -> Iterator[Stable]:
+        """Yield the events of the stable stream, up to the stable frontier: final, and the same on every device.
+
+        Args:
+            query: filters, or
+            after: begin behind this place.
+            **filters: by name: kind, agent, device, since, until, grep, where, system ...
+
+        Raises:
+            UsageError: a filter cannot be read.
+        """
+        from hcom_replica.api.stable import StableStream  # noqa: PLC0415 - see stable_frontier
+
+        return StableStream(self.parts, self.names).events(self._filter(query or _query(filters)), after)
 
     def event(self, name: EventId) -> Event | None:
         """One event, of the system too; None when it is not held."""

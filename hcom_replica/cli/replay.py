@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, NamedTuple
 
 from hcom_replica.cli.filters import (
     Agents,
@@ -29,7 +29,6 @@ from hcom_replica.errors import UsageError
 if TYPE_CHECKING:
     from hcom_replica.api.event import Event
     from hcom_replica.api.filters import Query
-    from hcom_replica.api.replaying import Pace
     from hcom_replica.api.replica import Replica
 
 FORMATS = ("text", "jsonl", "csv", "cloudevents")
@@ -47,6 +46,9 @@ def replay(
     grep: Grep = None,
     where: Where = None,
     system: System = False,
+    stable: Annotated[
+        bool, Opt("--stable", help="only what is final: the same bytes on every device, now and later")
+    ] = False,
     speed: Annotated[str, Opt("--speed", metavar="SPEED", help="1x, the real pace; 10x; max")] = "max",
     gap: Annotated[str, Opt("--gap", metavar="SPAN", help="wait no longer than this between two events")] = "5s",
     form: Annotated[str, Opt("--format", metavar="FORMAT", help="text, jsonl, csv or cloudevents")] = "text",
@@ -67,23 +69,56 @@ def replay(
         check_free(Path(output), force=force)
     with Replica.in_folder(session.folder) as replica, ExitStack() as stack:
         warn_unknown(device, replica.names)
-        lines = _lines(replica, query, pace, form, coloured=output is None)
+        late: dict[bytes, str] = {}
+        found = _stable(replica, query, late) if stable else replica.find(query)
+        if form == "text" and not stable:
+            late |= _late_here(replica)
+        lines = _lines(
+            replica, pace.paced(found), form, Style(None if stable else replica.device, late, output is None)
+        )
         into: Any = sys.stdout.buffer if output is None else stack.enter_context(written(Path(output), force=force))
         _write(into, lines, each=pace.speed is not None)
     return 0
 
 
-def _lines(replica: Replica, query: Query, pace: Pace, form: str, *, coloured: bool) -> Iterator[bytes]:
+class Style(NamedTuple):
+    """How a story is told.
+
+    Attributes:
+        own: this device's name, whose agents are told without it; None tells every agent in full.
+        late: key in the canonical order -> how an event is marked that came late.
+        coloured: where the terminal takes it.
+    """
+
+    own: str | None
+    late: Mapping[bytes, str]
+    coloured: bool
+
+
+def _lines(replica: Replica, events: Iterator[Event], form: str, style: Style) -> Iterator[bytes]:
     from hcom_replica.api.formats import FORMATS as KNOWN
 
-    events: Iterable[Event] = replica.replay(pace=pace, query=query)
     if form in KNOWN:
         return KNOWN[form](events, replica.group)
-    from hcom_replica.api.replaying import late_arrivals
     from hcom_replica.cli.story import Story
 
-    story = Story(replica.names, replica.device, late_arrivals(replica.log), coloured=coloured)
-    return story.lines(events)
+    return Story(replica.names, style.own, style.late, coloured=style.coloured).lines(events)
+
+
+def _stable(replica: Replica, query: Query, late: dict[bytes, str]) -> Iterator[Event]:
+    """What is final, in stable order; marks of what came late are noted on the way."""
+    if replica.stable_frontier().key is None:
+        note("nothing is final here yet: a member that is online has to let this device in")
+    for found in replica.stable_events(query):
+        if found.late:
+            late[bytes.fromhex(found.event.order)] = "late"
+        yield found.event
+
+
+def _late_here(replica: Replica) -> dict[bytes, str]:
+    from hcom_replica.api.replaying import late_arrivals, told_span
+
+    return {key: f"late by {told_span(late_ms)}" for key, late_ms in late_arrivals(replica.log).items()}
 
 
 def _write(into: BinaryIO, lines: Iterable[bytes], *, each: bool) -> None:

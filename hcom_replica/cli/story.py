@@ -25,11 +25,11 @@ class Story:
     Args:
         names: of the devices.
         own: this device's name, whose agents are told without it; None tells every agent in full.
-        late: key in the canonical order -> how late an event came, ms, of those that did.
+        late: key in the canonical order -> how an event is marked that came late; looked at when its turn comes.
         coloured: where the terminal takes it.
     """
 
-    def __init__(self, names: Names, own: str | None, late: Mapping[bytes, int], *, coloured: bool) -> None:
+    def __init__(self, names: Names, own: str | None, late: Mapping[bytes, str], *, coloured: bool) -> None:
         self._names = names
         self._own = own
         self._late = late
@@ -65,12 +65,8 @@ class Story:
         return escape(f"{event.agent or ''}:{event.device}")
 
     def _mark(self, event: Event) -> str:
-        late_ms = self._late.get(bytes.fromhex(event.order)) if self._late else None
-        if late_ms is None:
-            return ""
-        from hcom_replica.api.replaying import told_span
-
-        return self._painted(f"[late by {told_span(late_ms)}]", "yellow") + " "
+        mark = self._late.get(bytes.fromhex(event.order)) if self._late else None
+        return "" if mark is None else self._painted(f"[{mark}]", "yellow") + " "
 
     def _painted(self, text: str, colour: str) -> str:
         return paint(text, colour) if self._coloured else text

@@ -20,7 +20,7 @@ from hcom_replica.core.report import IngestReport
 from hcom_replica.core.verify import Run
 from hcom_replica.errors import StoreCorrupt, StoreError
 from hcom_replica.ids import EventId, OriginId
-from hcom_replica.store import cursors, meta, pages, peers, serve
+from hcom_replica.store import cursors, meta, pages, peers, promises, serve
 from hcom_replica.store.commits import commit_below, point_at
 from hcom_replica.store.continuity import Continuity, Finding
 from hcom_replica.store.drafts import check_drafts
@@ -244,8 +244,10 @@ class Log:
 
     def note_peers(self, notes: Iterable[PeerNote]) -> None:
         """Keep the newest slot messages of others."""
+        given = list(notes)
         with self._kv.write() as txn:
-            peers.note(txn, notes)
+            promises.keep(txn, given)
+            peers.note(txn, given)
 
     def set_cursor(self, name: str, arrival: int) -> None:
         """Move a consumer's cursor, after its work is done.
@@ -306,6 +308,14 @@ class Log:
         """(origin, seq, event) of all system events held, in unified order."""
         with self._kv.read() as txn:
             return [(row.origin, row.seq, decode_event(row.record)) for row in pages.system_events(txn)]
+
+    def promises(self) -> dict[OriginId, int]:
+        """Origin -> nothing of it behind what is held has an hlc at or below that; the own one included."""
+        with self._kv.read() as txn:
+            found, own = promises.promises(txn), meta.own_origin(txn)
+            if own is not None:
+                found[own.id] = meta.read_number(txn, Meta.PROMISE)
+            return found
 
     def redaction_count(self) -> int:
         """How many redactions are known; never less than before."""

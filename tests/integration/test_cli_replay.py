@@ -105,6 +105,13 @@ def test_replay_wrongly_asked_exits_2_with_a_hint(filled: Cli, arguments: list[s
     assert said in done.stderr
 
 
+def test_replay_of_what_is_stable_names_every_agent_in_full(filled: Cli) -> None:
+    assert filled.ok("replay", "--stable", "--format", "jsonl") == filled.ok("replay", "--format", "jsonl")
+    assert filled.ok("replay", "--stable", "--kind", "life").splitlines()[1] == (
+        "23:59:28.000  luna:BOXE     life     created by cli"
+    )
+
+
 def test_replay_in_python_yields_the_same(filled: Cli) -> None:
     with Replica.open(filled.folder) as replica:
         lines = [event.json().decode() for event in replica.replay(kind="life")]
