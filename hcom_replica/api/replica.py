@@ -30,6 +30,7 @@ from hcom_replica.ids import EventId, parse_event_id
 from hcom_replica.wire.event import Draft
 
 if TYPE_CHECKING:
+    from hcom_replica.api.replaying import Pace
     from hcom_replica.api.stable import Stable, StableFrontier, StablePlace
     from hcom_replica.core.status import Status
 
@@ -235,6 +236,20 @@ class Replica:
         """Yield what a query asks for; see `events`."""
         reader, accept = Reader(self.log, self.names), self._filter(query)
         return reader.canonical(accept, newest) if order == "canonical" else reader.arrived(accept, newest)
+
+    def replay(self, *, pace: Pace | None = None, query: Query | None = None, **filters: Any) -> Iterator[Event]:
+        """Yield the unified stream in canonical order, at a pace.
+
+        Args:
+            pace: how fast, see `replaying.Pace`; None does not wait.
+            query: filters, or
+            **filters: the same, by name: kind, agent, device, since, until, grep, where, system ...
+
+        Raises:
+            UsageError: a filter cannot be read.
+        """
+        found = self.find(query or _query(filters))
+        return found if pace is None else pace.paced(found)
 
     def follow(
         self,

@@ -28,7 +28,7 @@ from hcom_replica.store.ingest import Ingest
 from hcom_replica.store.kv import Kv, ReadTxn, WriteTxn
 from hcom_replica.store.ledger import Ledger
 from hcom_replica.store.redactions import redacted_places, redacting_draft, redaction_count
-from hcom_replica.store.schema import Arrival, Meta, PeerNote, StoredEvent
+from hcom_replica.store.schema import Arrival, Meta, PeerNote, Received, StoredEvent
 from hcom_replica.store.writer import append_drafts, open_incarnation
 from hcom_replica.wire.event import Draft, Event, decode_event
 
@@ -344,6 +344,10 @@ class Log:
         """Up to `limit` events in the order in which they were stored here, those with a number above `after`."""
         with self._kv.read() as txn:
             return pages.arrivals(txn, after, limit)
+
+    def received(self) -> Iterator[Received]:
+        """Yield how all events came here, in order of arrival, without the events."""
+        return pages.received_all(self._kv)
 
     def last_arrival(self) -> int:
         """The newest arrival number; 0 when nothing is held."""

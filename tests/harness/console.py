@@ -31,6 +31,7 @@ _VARYING: Final = (
     r"pid \d+",
     r"\b[0-9a-f]{8,32}\b",  # an id, or a checksum
     r"mqtts?://[\w.:-]+",
+    r"[\d,]+ bytes",
 )
 _READING: Final = re.compile(r"\b(events|status)\b")
 _SERVING: Final = re.compile(r"\bbroker --port\b")
