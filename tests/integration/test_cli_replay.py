@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hcom_replica import Replica
-from tests.harness.processes import Cli
+from hcom_replica.testing.real.processes import Cli
 
 STORY = """\
 ──── Sunday, 2020-10-04 ────
