@@ -43,16 +43,18 @@ class Scale:
         singles: durable commits of one event.
         trickle_s: virtual seconds of the trickle.
         live_events: live events whose latency is taken.
+        peer_events: events that peers carry.
     """
 
     events: int = 100_000
     singles: int = 1_000
     trickle_s: int = 3_600
     live_events: int = 300
+    peer_events: int = 100_000
 
 
 FULL: Final = Scale()
-QUICK: Final = Scale(events=3_000, singles=20, trickle_s=60, live_events=10)
+QUICK: Final = Scale(events=3_000, singles=20, trickle_s=60, live_events=10, peer_events=2_000)
 
 
 def fresh(folder: Path, name: str) -> Path:

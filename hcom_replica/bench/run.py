@@ -12,6 +12,7 @@ from hcom_replica.bench import journeys, machine, parts, trickle
 from hcom_replica.bench.corpus import Corpus, load
 from hcom_replica.bench.figures import Figure
 from hcom_replica.bench.parts import FULL, QUICK, Scale
+from hcom_replica.bench.peers import PEERS
 from hcom_replica.errors import UsageError
 
 Part = Callable[[Corpus, Path, Scale], list[Figure]]
@@ -47,20 +48,30 @@ class Run:
         """Measure parts; gives each one's name and figures when it is done. A quick run judges none."""
         scale = QUICK if self._quick else FULL
         for name in names:
-            made = PARTS[name](self._corpus, self._folder, scale)
+            measure = PARTS[name] if name in PARTS else PEERS[name].measure
+            made = measure(self._corpus, self._folder, scale)
             yield name, [replace(figure, target=None) for figure in made] if self._quick else made
 
 
-def chosen(names: Sequence[str]) -> list[str]:
-    """The parts asked for, none is all of them.
+def chosen(names: Sequence[str], *, peers: bool) -> tuple[list[str], dict[str, str]]:
+    """Which parts to run.
+
+    Args:
+        names: those asked for; none is all of them.
+        peers: with what else a user could take.
+
+    Returns:
+        The names, and of the peers that cannot be run what has to be installed for them.
 
     Raises:
         UsageError: there is no such part.
     """
-    unknown = [name for name in names if name not in PARTS]
+    unknown = [name for name in names if name not in PARTS and name not in PEERS]
     if unknown:
-        raise UsageError(f"no such part: {', '.join(unknown)}", hint=f"parts are {', '.join(PARTS)}")
-    return list(names or PARTS)
+        raise UsageError(f"no such part: {', '.join(unknown)}", hint=f"parts are {', '.join([*PARTS, *PEERS])}")
+    wanted = list(dict.fromkeys([*(names or PARTS), *(PEERS if peers else ())]))
+    missing = {name: PEERS[name].missing() for name in wanted if name in PEERS}
+    return [name for name in wanted if not missing.get(name)], {name: what for name, what in missing.items() if what}
 
 
 @contextmanager

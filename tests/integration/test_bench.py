@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hcom_replica.bench.peers import PEERS
 from hcom_replica.testing.real.processes import Cli
 
 
@@ -36,6 +37,17 @@ def test_quick_bench_runs_every_part_and_judges_none(tmp_path: Path) -> None:
         "one event a second",
     ):
         assert part in names
+
+
+@pytest.mark.slow
+def test_bench_beside_peers_measures_those_that_are_installed_and_names_the_others(tmp_path: Path) -> None:
+    done = bench(tmp_path, "--quick", "--json", *PEERS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads(done.stdout)
+    assert told["left_out"].keys() == {name for name, peer in PEERS.items() if peer.missing()}
+    catch_ups = [figure for figure in told["figures"] if "catch-up" in figure["name"]]
+    assert len(catch_ups) == len(PEERS) - len(told["left_out"])
+    assert all(figure["value"] > 0 for figure in catch_ups)
 
 
 def test_bench_of_an_unknown_part_is_a_usage_error(tmp_path: Path) -> None:
