@@ -216,6 +216,11 @@ class CountingRoute:
         self._proxy = ChaosProxy(broker.port).start()
         return self._proxy.url
 
+    def limit(self, bytes_s: int | None) -> None:
+        """Carry no more than so many bytes a second each way; None is no limit."""
+        assert self._proxy is not None
+        self._proxy.limit(up_bytes_s=bytes_s, down_bytes_s=bytes_s)
+
     def down_up(self) -> tuple[int, int]:
         """Bytes passed so far to the client and from it."""
         assert self._proxy is not None

@@ -44,6 +44,11 @@ class Scale:
         trickle_s: virtual seconds of the trickle.
         live_events: live events whose latency is taken.
         peer_events: events that peers carry.
+        large_events: of a large log.
+        commands: runs of a whole command.
+        reconnects: gaps that are closed.
+        line_bytes_s: what a slow line carries.
+        idle_s: how long nothing is done.
     """
 
     events: int = 100_000
@@ -51,10 +56,26 @@ class Scale:
     trickle_s: int = 3_600
     live_events: int = 300
     peer_events: int = 100_000
+    large_events: int = 1_000_000
+    commands: int = 25
+    reconnects: int = 9
+    line_bytes_s: int = 125_000
+    idle_s: int = 150
 
 
 FULL: Final = Scale()
-QUICK: Final = Scale(events=3_000, singles=20, trickle_s=60, live_events=10, peer_events=2_000)
+QUICK: Final = Scale(
+    events=3_000,
+    singles=20,
+    trickle_s=60,
+    live_events=10,
+    peer_events=2_000,
+    large_events=3_000,
+    commands=2,
+    reconnects=1,
+    line_bytes_s=1_000_000,
+    idle_s=1,
+)
 
 
 def fresh(folder: Path, name: str) -> Path:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from hcom_replica.bench import journeys, machine, parts, trickle
+from hcom_replica.bench import commands, journeys, links, machine, parts, trickle
 from hcom_replica.bench.corpus import Corpus, load
 from hcom_replica.bench.figures import Figure
 from hcom_replica.bench.parts import FULL, QUICK, Scale
@@ -26,6 +26,11 @@ PARTS: Final[dict[str, Part]] = {
     "catch-up": journeys.catch_up,
     "live": journeys.live,
     "wire": journeys.wire,
+    "reconnect": links.reconnect,
+    "slow-line": links.slow_line,
+    "commands": commands.commands,
+    "large": commands.large,
+    "idle": links.idle,
     "trickle": trickle.trickle,
     "talk": trickle.talk,
 }
