@@ -23,7 +23,7 @@ from hcom_replica.bench.figures import Figure, Target
 from hcom_replica.bench.floors import BATCH_EVENTS, seconds
 from hcom_replica.bench.pair import pair
 from hcom_replica.bench.parts import Scale, fresh
-from hcom_replica.testing.real.processes import Cli
+from hcom_replica.testing.real.processes import Cli, clean_environment
 
 _FLOOR: Final = "python -c 'import lmdb, msgspec'"
 _BARE: Final = (sys.executable, "-c", "import lmdb, msgspec")
@@ -42,10 +42,11 @@ def commands(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:  # noq
 
 
 def _command(name: str, cli: Cli, words: Sequence[str], runs: int) -> Figure:
-    ours, floor = list[float](), list[float]()
+    ours, floor, environment = list[float](), list[float](), clean_environment(cli.folder)
+    cli.ok(*words)
     for _ in range(runs):
         ours.append(seconds(partial(cli.ok, *words)))
-        floor.append(seconds(partial(subprocess.run, _BARE, check=True)))
+        floor.append(seconds(partial(subprocess.run, _BARE, check=True, env=environment)))
     return Figure(
         f"`{name}` as a whole command, median",
         median(ours) * 1_000,
