@@ -14,10 +14,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from tests.harness.brokers import MosquittoBroker
+from hcom_replica.testing.real.brokers import MosquittoBroker
+from hcom_replica.testing.real.proxy import ChaosProxy
 from tests.harness.clocks import WrongClock
 from tests.harness.hcom import Machine, RealHcom, hcom_path
-from tests.harness.proxy import ChaosProxy
 
 FAKETIME: Final = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 """Debian's libfaketime, for the case of a wrong clock."""

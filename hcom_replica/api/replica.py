@@ -30,6 +30,8 @@ from hcom_replica.ids import EventId, parse_event_id
 from hcom_replica.wire.event import Draft
 
 if TYPE_CHECKING:
+    from hcom_replica.api.replaying import Pace
+    from hcom_replica.api.stable import Stable, StableFrontier, StablePlace
     from hcom_replica.core.status import Status
 
 Order = Literal["canonical", "arrival"]
@@ -235,6 +237,20 @@ class Replica:
         reader, accept = Reader(self.log, self.names), self._filter(query)
         return reader.canonical(accept, newest) if order == "canonical" else reader.arrived(accept, newest)
 
+    def replay(self, *, pace: Pace | None = None, query: Query | None = None, **filters: Any) -> Iterator[Event]:
+        """Yield the unified stream in canonical order, at a pace.
+
+        Args:
+            pace: how fast, see `replaying.Pace`; None does not wait.
+            query: filters, or
+            **filters: the same, by name: kind, agent, device, since, until, grep, where, system ...
+
+        Raises:
+            UsageError: a filter cannot be read.
+        """
+        found = self.find(query or _query(filters))
+        return found if pace is None else pace.paced(found)
+
     def follow(
         self,
         cursor: str | None = None,
@@ -275,6 +291,29 @@ class Replica:
                 quiet = clock.monotonic()
             elif timeout_s is not None and clock.monotonic() - quiet >= timeout_s:
                 return
+
+    def stable_frontier(self) -> StableFrontier:
+        """How far the stable stream has come on this device, and who holds it back."""
+        from hcom_replica.api.stable import StableStream  # noqa: PLC0415 - loads what few commands need
+
+        return StableStream(self.parts, self.names).frontier
+
+    def stable_events(
+        self, query: Query | None = None, *, after: StablePlace | None = None, **filters: Any
+    ) -> Iterator[Stable]:
+        """Yield the events of the stable stream, up to the stable frontier: final, and the same on every device.
+
+        Args:
+            query: filters, or
+            after: begin behind this place.
+            **filters: by name: kind, agent, device, since, until, grep, where, system ...
+
+        Raises:
+            UsageError: a filter cannot be read.
+        """
+        from hcom_replica.api.stable import StableStream  # noqa: PLC0415 - see stable_frontier
+
+        return StableStream(self.parts, self.names).events(self._filter(query or _query(filters)), after)
 
     def event(self, name: EventId) -> Event | None:
         """One event, of the system too; None when it is not held."""

@@ -19,6 +19,7 @@ ADMIT: Final = "_admit"
 EPOCH: Final = "_epoch"
 ADOPT: Final = "_adopt"
 REPLACE: Final = "_replace"
+ROSTER: Final = "_roster"
 
 
 Seq = Annotated[int, msgspec.Meta(ge=0)]
@@ -95,7 +96,21 @@ class Replace(msgspec.Struct, frozen=True):
     device: str
 
 
-System = Hello | Rename | Retire | Return | Replace | Admit | NewEpoch | Adopt
+class Roster(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Body of `_roster`: what its writer says of origins (hex) for the sake of the stable order (P13.2).
+
+    Attributes:
+        enter: waited for from here on.
+        close: waited for no more: the seq held here, and an hlc up to which nothing behind that seq can be.
+        late: held here up to that seq; what of it has no place yet stands here.
+    """
+
+    enter: list[str] = []
+    close: dict[str, tuple[Seq, Seq]] = {}
+    late: dict[str, Seq] = {}
+
+
+System = Hello | Rename | Retire | Return | Replace | Admit | NewEpoch | Adopt | Roster
 
 _DECODE: Final[dict[str, Callable[[bytes], System]]] = {
     HELLO: msgspec.json.Decoder(Hello).decode,
@@ -106,6 +121,7 @@ _DECODE: Final[dict[str, Callable[[bytes], System]]] = {
     EPOCH: msgspec.json.Decoder(NewEpoch).decode,
     ADOPT: msgspec.json.Decoder(Adopt).decode,
     REPLACE: msgspec.json.Decoder(Replace).decode,
+    ROSTER: msgspec.json.Decoder(Roster).decode,
 }
 
 

@@ -5,7 +5,7 @@ A pure fold over the system events in unified order, so that it is the same on e
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from hcom_replica.core.book import Book
@@ -13,6 +13,7 @@ from hcom_replica.core.hello import Hello, Link, Rename, Replace, Retire, Return
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.reader import LogReader
 from hcom_replica.ids import ORIGIN_BYTES, OriginId
+from hcom_replica.wire.event import Event
 from hcom_replica.wire.names import name_of, suffix_of
 
 
@@ -46,26 +47,39 @@ def read_members(log: LogReader) -> Members:
     """Fold all system events held."""
     members = Members()
     states = {state.id: state for state in log.origins()}
-    devices = {state.id: state.device for state in states.values()}
     for origin, seq, event in log.system_events():
-        stated = read_system(event.kind, event.body)
-        device = devices.get(origin)
-        if device is None:
-            continue
-        members.book.note(states[origin], seq, stated)
-        if isinstance(stated, Hello | Rename):
-            members.names[device] = stated.name
-        if isinstance(stated, Hello) and stated.link is not None and states[origin].generation > 1:  # P2.2
-            linked = OriginId(_hex(stated.link.origin))
-            if devices.get(linked, device) == device:  # nobody speaks for the length of another device's log
-                _note_link(members, linked, stated.link)
-        elif isinstance(stated, Retire):
-            _note_retired(members, stated)
-        elif isinstance(stated, Return):
-            members.retired.pop(_hex(stated.device), None)
-        elif isinstance(stated, Replace):
-            members.replacing[device] = _hex(stated.device)
+        state = states.get(origin)
+        if state is not None:
+            note_member(members, states, state, seq, event)
     return members
+
+
+def note_member(
+    members: Members, states: Mapping[OriginId, OriginState], state: OriginState, seq: int, event: Event
+) -> None:
+    """Take down one more system event.
+
+    Args:
+        members: the fold of those before it.
+        states: all origins held.
+        state: of its origin.
+        seq: its seq.
+        event: itself.
+    """
+    stated, device = read_system(event.kind, event.body), state.device
+    members.book.note(state, seq, stated)
+    if isinstance(stated, Hello | Rename):
+        members.names[device] = stated.name
+    if isinstance(stated, Hello) and stated.link is not None and state.generation > 1:  # P2.2
+        linked = OriginId(_hex(stated.link.origin))
+        if linked not in states or states[linked].device == device:  # nobody speaks for the length of another's log
+            _note_link(members, linked, stated.link)
+    elif isinstance(stated, Retire):
+        _note_retired(members, stated)
+    elif isinstance(stated, Return):
+        members.retired.pop(_hex(stated.device), None)
+    elif isinstance(stated, Replace):
+        members.replacing[device] = _hex(stated.device)
 
 
 def display_names(members: Members, devices: Iterable[bytes]) -> dict[bytes, str]:

@@ -74,6 +74,12 @@ class LogReader(Protocol):
     def commit_at_or_below(self, origin: OriginId, seq: int) -> CommitRow | None:
         """The kept commit with the highest seq that is at most `seq`; None when there is none above the base."""
 
+    def promises(self) -> dict[OriginId, int]:
+        """Origin -> nothing of it behind what is held has an hlc at or below that (P6.3); the own one included.
+
+        One that is not named has promised nothing beyond its newest event.
+        """
+
     def redaction_count(self) -> int:
         """How many redactions are known; never less than before."""
 

@@ -31,6 +31,7 @@ class Table(StrEnum):
     ORIGINS = "origins"
     SYSTEM = "system"
     PEERS = "peers"
+    PROMISES = "promises"
     CURSORS = "cursors"
     IMPORTS = "imports"
     REDACTIONS = "redactions"

@@ -11,7 +11,7 @@ from itertools import islice
 
 from hcom_replica.ids import EventId, OriginId
 from hcom_replica.store.kv import Kv, ReadTxn, Table
-from hcom_replica.store.schema import Arrival, StoredEvent, arrival, seq_key, stored_event, u64
+from hcom_replica.store.schema import Arrival, Received, StoredEvent, arrival, received, seq_key, stored_event, u64
 
 PAGE_EVENTS = 1000
 
@@ -37,6 +37,19 @@ def arrivals(txn: ReadTxn, after: int, limit: int) -> list[Arrival]:
         return []
     values = txn.get_many(Table.LOG, [value[:16] for _, value in rows])
     return [arrival(key, place, value) for (key, place), value in zip(rows, values, strict=True)]
+
+
+def received_all(kv: Kv, page: int = PAGE_EVENTS) -> Iterator[Received]:
+    """Yield how all events came here, in order of arrival; a transaction for each `page` of them."""
+    after = 0
+    while True:
+        with kv.read() as txn:
+            rows = list(islice(txn.scan(Table.ARRIVALS, u64(after + 1)), page))
+        for key, place in rows:
+            yield received(key, place)
+        if len(rows) < page:
+            return
+        after += len(rows)
 
 
 def event(txn: ReadTxn, name: EventId) -> StoredEvent | None:

@@ -14,6 +14,7 @@ def note(txn: WriteTxn, notes: Iterable[PeerNote]) -> None:
         txn.put(Table.PEERS, *pack_peer(item))
 
 
-def noted(txn: ReadTxn) -> list[PeerNote]:
-    """Return everything kept, by kind, author and page."""
-    return [unpack_peer(key, value) for key, value in txn.scan(Table.PEERS)]
+def noted(txn: ReadTxn, kind: int | None = None) -> list[PeerNote]:
+    """Return everything kept, or what is kept of one kind, by kind, author and page."""
+    start, stop = (b"", None) if kind is None else (bytes([kind]), bytes([kind + 1]))
+    return [unpack_peer(key, value) for key, value in txn.scan(Table.PEERS, start, stop)]

@@ -19,8 +19,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from hcom_replica.testing.real.waiting import wait_until
 from tests.harness.group import WAIT_S, Laptop
-from tests.harness.waiting import wait_until
 
 OLD: Final = "0.7.24"
 _RUN_S: Final = 60.0

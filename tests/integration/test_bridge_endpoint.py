@@ -18,7 +18,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from hcom_replica.bridge import endpoint as server
 from hcom_replica.bridge.endpoint import Endpoint
 from hcom_replica.errors import BridgeError
-from tests.harness.waiting import wait_until
+from hcom_replica.testing.real.waiting import wait_until
 
 RELAY = "relay"
 PASSWORD = "open sesame"

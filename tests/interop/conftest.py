@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.brokers import PrivateBroker, any_broker
+from hcom_replica.testing.real.brokers import PrivateBroker, any_broker
 from tests.harness.hcom import Machine, hcom_path
 
 pytestmark = pytest.mark.hcom

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.brokers import PrivateBroker
+from hcom_replica.testing.real.brokers import PrivateBroker
 from tests.harness.console import Command, Console, commands_of
 from tests.harness.hcom import RealHcom, hcom_path
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from hcom_replica.testing.real.waiting import wait_until
 from tests.harness.hcom import Machine
-from tests.harness.waiting import wait_until
 from tests.interop.conftest import Make
 
 pytestmark = [pytest.mark.hcom, pytest.mark.slow, pytest.mark.timeout(180)]
