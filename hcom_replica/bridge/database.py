@@ -6,6 +6,7 @@ BridgeError; the next look may succeed. Rows come back as they are, malformed on
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import suppress
 from hashlib import blake2b
@@ -142,6 +143,15 @@ class HcomDatabase:
                 limit,
             )
         ]
+
+    def results(self, after: int) -> list[tuple[int, str, dict[str, Any]]]:
+        """(row, id of the request, data) of what hcom answered to remote requests, behind a row."""
+        found = self._all(
+            "SELECT id, json_extract(data, '$.request_id'), data FROM events WHERE id > ? AND type = 'rpc_result'"
+            " AND json_valid(data) AND json_extract(data, '$._relay') IS NULL ORDER BY id",
+            after,
+        )
+        return [(int(row), str(request), json.loads(data)) for row, request, data in found if isinstance(request, str)]
 
     def replica_ids(self) -> set[str]:
         """Our ids of all events that are in it."""

@@ -102,6 +102,14 @@ def deliver(name: EventId, event: Event, place: Place, inboxes: Inboxes, replied
     return Delivery(iso_us(at_us), event.kind, instance, _fitted(data, ours, place.bytes_max), undelivered)
 
 
+def result_row(event: Event, result: dict[str, Any], bytes_max: int) -> Delivery:
+    """Write the answer to a remote request as hcom's own row of results."""
+    data = _encode(result)
+    if len(data) > bytes_max:
+        data = _encode({**result, "ok": False, "result": {"error": "the answer is too large for hcom"}})
+    return Delivery(iso_us((event.hlc >> 16) * 1_000), "rpc_result", "_rpc", data, ())
+
+
 def plain_name(agent: str) -> str:
     """An agent's name that hcom takes for one of the device's own, whatever a peer has written."""
     return agent.replace(":", ".").lstrip("_")

@@ -18,6 +18,7 @@ from hcom_replica.bridge.envelope import seal
 from hcom_replica.bridge.handover import Handover, Hcom
 from hcom_replica.bridge.ledger import BridgeLog, Network
 from hcom_replica.bridge.numbering import Alias, Numbering
+from hcom_replica.bridge.remote import ACTIONS
 from hcom_replica.bridge.roster import Roster
 from hcom_replica.bridge.rows import iso_us
 from hcom_replica.bridge.snapshot import Agent, Snapshot, State, encode_snapshot
@@ -153,7 +154,7 @@ class Gateway:
 
     def _state(self, alias: Alias, device: bytes, hcom: Hcom, away: str) -> State:
         agents = self._roster.shown(device, away=away, not_before_s=hcom.reset_s)
-        return State(alias.short, _fitting(agents, hcom.state_bytes_max), [], hcom.packet_bytes_max)
+        return State(alias.short, _fitting(agents, hcom.state_bytes_max), ACTIONS, hcom.packet_bytes_max)
 
     def _publish(self, device: bytes, alias: Alias, snapshot: Snapshot, hcom: Hcom, now: Now) -> None:
         if self._numbering.move_time(alias, now, hcom.database):

@@ -7,17 +7,18 @@ lost or doubled whoever dies when, and a full hundred waits for hcom.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from hcom_replica.bridge.database import HcomDatabase
-from hcom_replica.bridge.delivery import KINDS, Delivery, Inboxes, Place, deliver
+from hcom_replica.bridge.delivery import KINDS, Delivery, Inboxes, Place, deliver, result_row
 from hcom_replica.bridge.directory import Directory
 from hcom_replica.bridge.intervals import Intervals
 from hcom_replica.bridge.ledger import CURSOR, Arrived, BridgeLog, Key, Shelved
 from hcom_replica.bridge.numbering import Alias, Numbering
+from hcom_replica.bridge.remote import ANSWER
 from hcom_replica.bridge.roster import Roster
 from hcom_replica.bridge.rows import mark_of
 from hcom_replica.bridge.snapshot import EVENTS_MAX, HcomEvent
@@ -36,6 +37,8 @@ HOLD_MS: Final = 60
 
 NAMES_IN_FULL: Final = 20
 """From this database version on hcom tells `luna:BOXE` from its own `luna` in a message's mentions."""
+
+_URGENT: Final = frozenset(("message", ANSWER))
 
 OUR_AGENT: Final = "sys_[hcom-replica]"
 
@@ -89,13 +92,20 @@ class Handover:
         numbering: under what hcom knows them.
         roster: of the agents of other devices.
         source: knows this device's agents.
+        answer: what hcom is given of an answer to what it asked of another device; None for what it did not ask.
 
     Attributes:
         under_way: by device: published, and not known to be in; ascending.
     """
 
     def __init__(
-        self, log: BridgeLog, directory: Directory, numbering: Numbering, roster: Roster, source: Source
+        self,
+        log: BridgeLog,
+        directory: Directory,
+        numbering: Numbering,
+        roster: Roster,
+        source: Source,
+        answer: Callable[[Event, bytes], dict[str, Any] | None],
     ) -> None:
         self.under_way: dict[bytes, list[HcomEvent]] = {}
         self._log = log
@@ -103,6 +113,7 @@ class Handover:
         self._numbering = numbering
         self._roster = roster
         self._source = source
+        self._wanted = answer
         self._held_ms: int | None = None
         self._taken: dict[tuple[bytes, str], Intervals] = {}
 
@@ -150,7 +161,7 @@ class Handover:
 
     def _is_held(self, arrived: Sequence[Arrived], now: Now) -> bool:
         """Whether what is next waits for company: a status often comes right before a message, and each costs hcom."""
-        urgent = len(arrived) == PAGE or any(decode_event(item.event.record).kind == "message" for item in arrived)
+        urgent = len(arrived) == PAGE or any(decode_event(item.event.record).kind in _URGENT for item in arrived)
         if not urgent and self._held_ms is None:
             self._held_ms = now.mono_ms
         held = not urgent and now.mono_ms - (self._held_ms or 0) < HOLD_MS
@@ -207,20 +218,26 @@ class Handover:
 
     def _made(self, name: EventId, event: Event, device: bytes, hcom: Hcom, page: Page) -> Delivery | None:
         """What hcom is given of an event; None when it is not to be given, or has it already."""
-        if event.kind not in KINDS or isinstance(event, RedactedEvent):
-            return None
-        mark = mark_of(event.body)
-        if device == self._directory.own and (mark is not None or event.kind != "message" or event.agent == OUR_AGENT):
-            return None
-        if mark is not None and mark.id in self._taken_of(device, mark.db):
-            return None
-        if self._numbering.number_of(name) is not None:
+        if event.kind == ANSWER:
+            wanted = self._wanted(event, device)
+            return None if wanted is None else result_row(event, wanted, hcom.event_bytes_max)
+        if not self._is_news(name, event, device):
             return None
         made = self._delivery(name, event, device, hcom, page.notes)
         alias = self._alias(device, hcom)
         if made.ts <= alias.rows_until and hcom.database.has_relayed(alias.uuid, made.ts):
             return None
         return made
+
+    def _is_news(self, name: EventId, event: Event, device: bytes) -> bool:
+        if event.kind not in KINDS or isinstance(event, RedactedEvent):
+            return False
+        mark = mark_of(event.body)
+        if device == self._directory.own and (mark is not None or event.kind != "message" or event.agent == OUR_AGENT):
+            return False
+        if mark is not None and mark.id in self._taken_of(device, mark.db):
+            return False
+        return self._numbering.number_of(name) is None
 
     def _delivery(
         self, name: EventId, event: Event, device: bytes, hcom: Hcom, fresh: Mapping[bytes, bytes | None]

@@ -125,6 +125,7 @@ class Key(IntEnum):
     NUMBER = 7
     REMOTE_AGENT = 8
     SETTLED = 9
+    REMOTE = 10
 
     def of(self, *parts: bytes) -> bytes:
         """Make a key."""

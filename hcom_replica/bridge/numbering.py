@@ -140,6 +140,15 @@ class Numbering:
         found = fresh.get(key) or self._shelf.get(key)
         return None if found is None else (found[:8], int.from_bytes(found[8:], "big"))
 
+    def device_of(self, short: str) -> bytes | None:
+        """The device that hcom knows by some letters."""
+        return next((device for device, alias in self._aliases.items() if alias.short == short), None)
+
+    def uuid_of(self, device: bytes) -> str | None:
+        """The UUID by which hcom knows a device."""
+        alias = self._aliases.get(device)
+        return None if alias is None else alias.uuid
+
     def short_of(self, device: bytes) -> str | None:
         """The letters of a device that something was handed over of."""
         alias = self._aliases.get(device)

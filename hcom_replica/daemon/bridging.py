@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from hcom_replica.bridge.directory import Directory
 from hcom_replica.bridge.endpoint import Endpoint
@@ -20,6 +20,7 @@ from hcom_replica.bridge.gateway import Gateway
 from hcom_replica.bridge.handover import Handover
 from hcom_replica.bridge.ledger import BridgeLog, Network
 from hcom_replica.bridge.numbering import Numbering
+from hcom_replica.bridge.remote import Remote, Rules
 from hcom_replica.bridge.roster import Roster
 from hcom_replica.bridge.settings import BridgeSettings
 from hcom_replica.bridge.shortid import short_id
@@ -77,6 +78,22 @@ class MachineNetwork:
         return frozenset(self._machine.live_info().online)
 
 
+class Who(NamedTuple):
+    """Whose bridge it is.
+
+    Attributes:
+        group: 16 bytes.
+        device: id of this device.
+        name: its name.
+        allowed: what other devices may have done here; see `Rules`.
+    """
+
+    group: bytes
+    device: bytes
+    name: str
+    allowed: tuple[str, ...]
+
+
 class Bridging:
     """The bridge of one folder, from construction to `close`.
 
@@ -86,9 +103,7 @@ class Bridging:
         network: see there.
         selector: the loop's.
         trace: is given what is worth a line in the log.
-        group: 16 bytes.
-        device: id of this device.
-        name: its name.
+        who: whose bridge it is.
 
     Raises:
         BridgeError: the endpoint's port is taken.
@@ -101,20 +116,20 @@ class Bridging:
         network: Network,
         selector: selectors.BaseSelector,
         trace: Callable[[Trace], None],
-        *,
-        group: bytes,
-        device: bytes,
-        name: str,
+        who: Who,
     ) -> None:
         self.settings = settings
         self._folder = Path(settings.hcom_dir)
         self._network = network
         self._selector = selector
         self._trace = trace
-        self._endpoint = Endpoint(selector, settings.port, settings.relay_id, settings.password, self._heard)
-        directory, numbering, roster = Directory(log, device, name), Numbering(log, group), Roster(log)
+        directory = Directory(log, who.device, who.name)
+        numbering, roster = Numbering(log, who.group), Roster(log)
+        rules = Rules(settings.key_bytes, settings.relay_id, who.allowed, self._tell, os.urandom, trace)
+        self._remote = Remote(log, directory, numbering, rules)
+        self._endpoint = Endpoint(selector, settings.port, settings.relay_id, settings.password, self._remote.heard)
         self._source = Source(log, directory, self._folder / DATABASE, os.urandom, trace)
-        self._handover = Handover(log, directory, numbering, roster, self._source)
+        self._handover = Handover(log, directory, numbering, roster, self._source, self._remote.wanted_answer)
         self._gateway = Gateway(
             log,
             directory,
@@ -207,6 +222,7 @@ class Bridging:
         if database is None or uuid is None or more:
             return more
         short = database.kv(f"relay_uuid_short_{uuid}") or short_id(uuid)
+        self._remote.poll(database, short, now)
         return self._gateway.poll(database, short, now, self._network)
 
     def _pause_ms(self, *, more: bool) -> int:
@@ -229,8 +245,8 @@ class Bridging:
             return (self._folder / DEVICE_ID).read_text().strip()[:64] or None
         return None
 
-    def _heard(self, topic: str, payload: bytes) -> None:
-        """What hcom publishes of itself is not needed: its database has all of it."""
+    def _tell(self, topic: str, payload: bytes) -> None:
+        self._endpoint.tell(topic, payload)
 
     # --- waking, and being woken ---------------------------------------------------------------------------
 

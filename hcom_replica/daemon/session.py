@@ -23,7 +23,7 @@ from hcom_replica.core.membership import Viewer
 from hcom_replica.core.settings import Settings
 from hcom_replica.daemon.bell import Bell
 from hcom_replica.daemon.bridge_keeper import BridgeKeeper
-from hcom_replica.daemon.bridging import Bridging, MachineNetwork
+from hcom_replica.daemon.bridging import Bridging, MachineNetwork, Who
 from hcom_replica.daemon.clock import SystemClock
 from hcom_replica.daemon.control import ControlServer, Later
 from hcom_replica.daemon.dialer import HOME_AFTER_MS, BrokerDialer
@@ -165,16 +165,10 @@ class Session:
         viewer = self._viewer
 
         def make(settings: BridgeSettings, selector: selectors.BaseSelector) -> Bridging:
-            return Bridging(
-                settings,
-                self._log,
-                MachineNetwork(self._machine, self._engine),
-                selector,
-                self._trace,
-                group=self._token.keys.group,
-                device=device_id(viewer.device.public),
-                name=self._name,
-            )
+            allowed = load_config(self._folder.config).hcom_allow
+            who = Who(self._token.keys.group, device_id(viewer.device.public), self._name, allowed)
+            network = MachineNetwork(self._machine, self._engine)
+            return Bridging(settings, self._log, network, selector, self._trace, who)
 
         self._bridge = BridgeKeeper(self._folder, self._loop.selector, make, self._trace)
         self._loop.add(self._bridge)

@@ -129,6 +129,30 @@ def test_reset_and_restored_databases_delete_nothing_anywhere(pair: tuple[Machin
     assert tuka.hcom.imported() == [*numbered(150), "after the reset"]
 
 
+def test_remote_control_reaches_the_other_hcom_when_it_is_allowed_and_is_refused_when_not(
+    pair: tuple[Machine, Machine],
+) -> None:
+    """B7.1, B7.3, B7.4"""
+    boxe, tuka = pair
+    tuka.hcom.send("rose", "only in the other database")
+    fetched = boxe.hcom.ok("events", "--remote-fetch", "--device", "TUKA", "--last", "5")
+    assert "only in the other database" in fetched
+    refused = boxe.hcom.run("config", "tag", "x", "--device", "TUKA")
+    assert refused.returncode != 0
+    said = [event["kind"] for event in boxe.events() if event["kind"].startswith("rpc_")]
+    assert set(said) >= {"rpc_request", "rpc_ask", "rpc_yes", "rpc_start", "rpc_answer"}
+
+
+def test_messages_from_a_script_reach_the_same_agents(pair: tuple[Machine, Machine]) -> None:
+    """B4.4, B4.6"""
+    boxe, tuka = pair
+    boxe.cli.ok("send", "@rose:TUKA", "@luna", "--from", "script", "--", "from a script")
+    tuka.hcom.wait_for_imported(1)
+    assert tuka.hcom.listen("rose") == ["from a script"]
+    boxe.hcom.wait_for_imported(1)
+    assert boxe.hcom.listen("luna") == ["from a script"]
+
+
 def test_message_too_large_for_hcom_is_whole_in_the_log_and_marked_in_hcom(pair: tuple[Machine, Machine]) -> None:
     """B4.9"""
     boxe, tuka = pair

@@ -15,13 +15,15 @@ from typing import Any
 
 from hcom_replica.bridge.directory import Directory
 from hcom_replica.bridge.endpoint import Endpoint
-from hcom_replica.bridge.envelope import unseal
+from hcom_replica.bridge.envelope import seal, unseal
 from hcom_replica.bridge.gateway import Gateway
 from hcom_replica.bridge.handover import Handover
 from hcom_replica.bridge.numbering import Numbering
+from hcom_replica.bridge.remote import Remote, Rules
 from hcom_replica.bridge.roster import Roster
 from hcom_replica.bridge.source import Source
 from hcom_replica.core.effects import Now, Trace
+from hcom_replica.folder.config import HCOM_ALLOWED
 from hcom_replica.ids import OriginId
 from hcom_replica.wire.event import Event, decode_event, is_system
 from hcom_replica.wire.signing import device_id
@@ -260,6 +262,8 @@ class Bridged:
         self.network = FakeNetwork(device)
         self.wire = Wire(self.hcom)
         self.traces: list[Trace] = []
+        self.allowed: tuple[str, ...] = HCOM_ALLOWED
+        self.done: list[dict[str, Any]] = []
         self.now = Now(NOW, 0)
         self._random = random.Random(device.name)
         self.boot()
@@ -276,7 +280,18 @@ class Bridged:
             Roster(log),
         )
         self.source = Source(log, self.directory, self.hcom.path, self._random.randbytes, self.traces.append)
-        self.handover = Handover(log, self.directory, self.numbering, self.roster, self.source)
+        rules = Rules(
+            KEY,
+            RELAY,
+            self.allowed,
+            self.told,
+            self._random.randbytes,
+            self.traces.append,
+        )
+        self.remote = Remote(log, self.directory, self.numbering, rules)
+        self.handover = Handover(
+            log, self.directory, self.numbering, self.roster, self.source, self.remote.wanted_answer
+        )
         self.gateway = Gateway(
             log,
             self.directory,
@@ -298,6 +313,7 @@ class Bridged:
         database = self.source.database
         if database is None:  # replaced: it is opened at the next look
             return True
+        self.remote.poll(database, self.hcom.short, self.now)
         return self.gateway.poll(database, self.hcom.short, self.now, self.network) or more
 
     def run(self, until: Callable[[], bool] | None = None, steps: int = 12) -> None:
@@ -313,6 +329,28 @@ class Bridged:
             if not self.wire.worker and steps < 0:
                 return
         raise AssertionError("it does not come to rest")
+
+    def told(self, topic: str, payload: bytes) -> None:
+        """hcom's worker does what it is told on the control topic, and writes what came of it."""
+        opened = unseal(KEY, topic, payload)
+        for event in json.loads(opened.plain)["events"]:
+            data = event["data"]
+            assert (event["type"], event["instance"], data["target_device"]) == ("control", "_control", self.hcom.short)
+            self.done.append(data)
+            result = {"request_id": data["request_id"], "action": data["action"], "ok": True, "result": {"n": 1}}
+            self.hcom.row("rpc_result", "_rpc", result)
+
+    def wish(self, action: str, device: str, request: str = "r1", **params: Any) -> None:
+        """A command of hcom asks another device for something."""
+        data = {"action": action, "target_device": device, "request_id": request, "params": params}
+        control = {"from_device": self.hcom.uuid, "events": [{"ts": 1.0, "type": "control", "data": data}]}
+        topic = f"{RELAY}/control"
+        self.remote.heard(topic, seal(KEY, topic, 1, json.dumps(control).encode(), self._random.randbytes(24)))
+
+    def results(self) -> list[dict[str, Any]]:
+        """What hcom was given of its wishes."""
+        found = self.hcom.db.execute("SELECT data FROM events WHERE type = 'rpc_result'")
+        return [data for (text,) in found if "_relay" in (data := json.loads(text))]
 
     def events(self) -> list[Event]:
         """Events of this device that came from hcom's rows, in order."""
