@@ -15,12 +15,11 @@ import msgspec
 from hcom_replica.bridge.database import HcomDatabase
 from hcom_replica.bridge.delivery import KINDS, Delivery, Inboxes, Place, deliver, result_row
 from hcom_replica.bridge.directory import Directory
-from hcom_replica.bridge.intervals import Intervals
-from hcom_replica.bridge.ledger import CURSOR, Arrived, BridgeLog, Key, Shelved
+from hcom_replica.bridge.ledger import CURSOR, Arrived, BridgeLog, Key, Shelved, u64
 from hcom_replica.bridge.numbering import Alias, Numbering
 from hcom_replica.bridge.remote import ANSWER
 from hcom_replica.bridge.roster import Roster
-from hcom_replica.bridge.rows import mark_of
+from hcom_replica.bridge.rows import Mark, mark_of
 from hcom_replica.bridge.snapshot import EVENTS_MAX, HcomEvent
 from hcom_replica.bridge.source import Source
 from hcom_replica.core.effects import Now
@@ -28,7 +27,7 @@ from hcom_replica.ids import EventId
 from hcom_replica.limits import KIB
 from hcom_replica.wire.event import Draft, Event, RedactedEvent, decode_event, is_system
 
-PAGE: Final = 256
+PAGE: Final = 128
 BATCH_BYTES_MAX: Final = 256 * KIB
 """Data in one snapshot, unless one event alone is larger."""
 
@@ -115,7 +114,6 @@ class Handover:
         self._source = source
         self._wanted = answer
         self._held_ms: int | None = None
-        self._taken: dict[tuple[bytes, str], Intervals] = {}
 
     def confirm(self, hcom: Hcom) -> list[bytes]:
         """Forget what is in by hcom's own cursor, and find what it has lost; return the devices it was lost of."""
@@ -178,10 +176,15 @@ class Handover:
         forgotten: list[Shelved] = []
         for device, _ in self._numbering.known():
             forgotten += self._numbering.forget(device, there)
-            forgotten += [(key, None) for key, _ in self._log.shelf.page(*Key.TAKEN.all(device), limit=1 << 16)]
+            forgotten += self._forgotten(device)
         self._log.append([], now.wall_ms, cursor=(CURSOR, 0), shelved=lambda _ids: forgotten)
         self.under_way.clear()
-        self._taken.clear()
+
+    def _forgotten(self, device: bytes) -> Iterable[Shelved]:
+        start, stop = Key.TAKEN.all(device)
+        while page := self._log.shelf.page(start, stop):
+            yield from ((key, None) for key, _ in page)
+            start = page[-1][0] + b"\0"
 
     # --- deciding ------------------------------------------------------------------------------------------
 
@@ -210,10 +213,13 @@ class Handover:
 
     def _give(self, page: Page, name: EventId, device: bytes, made: Delivery, hcom: Hcom, now: Now) -> None:
         alias = self._alias(device, hcom)
-        number = self._numbering.next_number(alias, hcom.database.kv_number(f"relay_events_{alias.uuid}"))
+        cursor = None
+        if device not in page.under_way:
+            cursor = hcom.database.kv_number(f"relay_events_{alias.uuid}")
+            self._numbering.move_time(alias, now, hcom.database)
+        number = self._numbering.next_number(alias, cursor)
         page.under_way.setdefault(device, []).append(made.numbered(number))
         page.notes.update(self._numbering.handed(device, number, name))
-        self._numbering.move_time(alias, now, hcom.database)
         page.notes.update([self._numbering.kept(device, alias)])
 
     def _made(self, name: EventId, event: Event, device: bytes, hcom: Hcom, page: Page) -> Delivery | None:
@@ -221,7 +227,7 @@ class Handover:
         if event.kind == ANSWER:
             wanted = self._wanted(event, device)
             return None if wanted is None else result_row(event, wanted, hcom.event_bytes_max)
-        if not self._is_news(name, event, device):
+        if not self._is_news(name, event, device, page.notes):
             return None
         made = self._delivery(name, event, device, hcom, page.notes)
         alias = self._alias(device, hcom)
@@ -229,15 +235,17 @@ class Handover:
             return None
         return made
 
-    def _is_news(self, name: EventId, event: Event, device: bytes) -> bool:
+    def _is_news(self, name: EventId, event: Event, device: bytes, fresh: Mapping[bytes, bytes | None]) -> bool:
         if event.kind not in KINDS or isinstance(event, RedactedEvent):
             return False
         mark = mark_of(event.body)
         if device == self._directory.own and (mark is not None or event.kind != "message" or event.agent == OUR_AGENT):
             return False
-        if mark is not None and mark.id in self._taken_of(device, mark.db):
-            return False
-        return self._numbering.number_of(name) is None
+        if mark is not None:
+            key = _taken(device, mark)
+            if key in fresh or self._log.shelf.get(key) is not None:
+                return False
+        return self._numbering.number_of(name, fresh) is None
 
     def _delivery(
         self, name: EventId, event: Event, device: bytes, hcom: Hcom, fresh: Mapping[bytes, bytes | None]
@@ -290,22 +298,12 @@ class Handover:
         }
         yield Draft("message", OUR_AGENT, None, msgspec.json.encode(body))
 
-    # --- what others have taken from which row -------------------------------------------------------------
-
-    def _taken_of(self, device: bytes, db: str) -> Intervals:
-        key = device, db
-        if key not in self._taken:
-            self._taken[key] = Intervals(self._log.shelf.get(Key.TAKEN.of(device, bytes.fromhex(db))))
-        return self._taken[key]
-
-    def _took(self, device: bytes, event: Event) -> Iterable[Shelved]:
+    @staticmethod
+    def _took(device: bytes, event: Event) -> Iterable[Shelved]:
         """A row of another device's database is in: the same row in another incarnation of that device is not news."""
-        mark = mark_of(event.body) if device != self._directory.own else None
-        if mark is None:
-            return
-        taken = self._taken_of(device, mark.db)
-        taken.add(mark.after, mark.id)
-        yield Key.TAKEN.of(device, bytes.fromhex(mark.db)), taken.encode()
+        mark = mark_of(event.body)
+        if mark is not None:
+            yield _taken(device, mark), b""
 
     # --- what hcom has lost --------------------------------------------------------------------------------
 
@@ -321,3 +319,8 @@ class Handover:
 
     def _alias(self, device: bytes, hcom: Hcom) -> Alias:
         return self._numbering.alias(device, self._directory.name(device), hcom.database, hcom.short)
+
+
+def _taken(device: bytes, mark: Mark) -> bytes:
+    """Key of a row of another device's database that is in."""
+    return Key.TAKEN.of(device, bytes.fromhex(mark.db), u64(mark.id), bytes.fromhex(mark.hash))

@@ -119,6 +119,7 @@ class Key(IntEnum):
     SOURCE = 1
     ROW = 2
     TAKEN = 3
+    OWN = 11
     AGENT = 4
     DEVICE = 5
     HANDED = 6

@@ -126,7 +126,7 @@ class Source:
             StoreError: nothing was appended.
         """
         database = self._opened()
-        if self._search_back():
+        if self._search_back(database):
             return True
         if self._must_wait(now, network):
             return False
@@ -192,7 +192,7 @@ class Source:
 
     def _load_taken(self) -> None:
         life, _ = self._place.line[-1]
-        self._taken = Intervals(self._log.shelf.get(Key.TAKEN.of(self._directory.own, bytes.fromhex(life))))
+        self._taken = Intervals(self._log.shelf.get(Key.OWN.of(bytes.fromhex(life))))
 
     def _begin_life(self, behind: int) -> None:
         """A database that was not seen before goes on behind a row of the one before it."""
@@ -241,7 +241,7 @@ class Source:
             Trace("hcom database replaced", (("file", str(self._path)), ("same_up_to_row", equal[0] if equal else 0)))
         )
 
-    def _search_back(self) -> bool:
+    def _search_back(self, database: HcomDatabase) -> bool:
         """Count own events that came from other devices as taken; tell whether there is more to search."""
         if self._place.back >= self._log.last_arrival():
             return False
@@ -255,20 +255,22 @@ class Source:
                 and event.origin != own.id
                 and self._directory.device(event.origin) == self._directory.own
             ):
-                notes += self._came_back(EventId(event.origin, event.seq), decode_event(event.record).body)
+                body = decode_event(event.record).body
+                notes += self._came_back(EventId(event.origin, event.seq), body, database)
         self._place.back = page[-1].number if page else self._place.back
         if notes:
             self._log.shelf.put([*notes, (Key.SOURCE.of(), _pack(self._place))])
         return self._place.back < self._log.last_arrival()
 
-    def _came_back(self, name: EventId, body: bytes) -> Iterable[Shelved]:
+    def _came_back(self, name: EventId, body: bytes, database: HcomDatabase) -> Iterable[Shelved]:
+        """An event of an own row; one of a row that is another one here was written by a copy of this machine."""
         mark = mark_of(body)
-        if mark is None:
+        if mark is None or not _is(database.row(mark.id), bytes.fromhex(mark.hash)):
             return
         db = bytes.fromhex(mark.db)
         if any(life == mark.db for life, _ in self._place.line):
             yield Key.ROW.of(db, u64(mark.id)), bytes.fromhex(mark.hash) + event_bytes(name)
-        key = Key.TAKEN.of(self._directory.own, db)
+        key = Key.OWN.of(db)
         current = self._place.line[-1][0] == mark.db
         taken = self._taken if current else Intervals(self._log.shelf.get(key))
         taken.add(mark.after, mark.id)
@@ -321,7 +323,7 @@ class Source:
         def notes(ids: list[EventId]) -> Iterable[Shelved]:
             for row, name in zip(taken, ids, strict=False):
                 yield Key.ROW.of(db, u64(row.id)), row.hash + event_bytes(name)
-            yield Key.TAKEN.of(self._directory.own, db), reached.encode()
+            yield Key.OWN.of(db), reached.encode()
             yield from (_agent_note(one.name, one.agent) for one in told)
 
         self._log.append(drafts, now.wall_ms, shelved=notes)

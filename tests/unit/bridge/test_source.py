@@ -187,6 +187,25 @@ def test_folder_restored_with_nobody_there_goes_on_after_a_while_and_doubles_not
     assert tuka.hcom.texts() == ["one", "two", "three"]
 
 
+def test_rows_taken_twice_that_come_together_are_handed_over_once(boxe: Bridged, tmp_path: Path) -> None:
+    """B2.5"""
+    tuka = Bridged(tmp_path / "tuka", Device("TUKA"))
+    boxe.run()
+    old = boxe.device.clone(99)
+    boxe.hcom.say("luna", "one")
+    boxe.run()
+    before = boxe.device
+    old.log.open_incarnation("rolled back", boxe.now.wall_ms)
+    boxe.source.close()
+    boxe.boot(old)
+    boxe.run()
+    send(boxe.device, tuka.device)
+    send(before, tuka.device)
+    assert tuka.logged() == ["one", "one"]
+    tuka.run()
+    assert tuka.hcom.texts() == ["one"]
+
+
 def test_later_incarnation_that_is_known_first_hides_nothing_of_the_one_before(boxe: Bridged, tmp_path: Path) -> None:
     """B2.5: an interval says what was taken, not how far."""
     tuka = Bridged(tmp_path / "tuka", Device("TUKA"))
@@ -209,6 +228,36 @@ def test_later_incarnation_that_is_known_first_hides_nothing_of_the_one_before(b
     send(before, tuka.device)
     tuka.run()
     assert tuka.hcom.texts() == ["one", "three", "two"]
+
+
+def test_copy_of_a_whole_machine_loses_nothing_of_either(boxe: Bridged, tmp_path: Path) -> None:
+    """B2.5: both go on from one database, under the same row ids."""
+    tuka = Bridged(tmp_path / "tuka", Device("TUKA"))
+    boxe.hcom.say("luna", "before")
+    boxe.run()
+    send(boxe.device, tuka.device)
+    boxe.hcom.backup()
+    copy = Bridged(tmp_path / "copy", boxe.device.clone(42))
+    (copy.hcom.folder / "backup.db").write_bytes((boxe.hcom.folder / "backup.db").read_bytes())
+    copy.hcom.restore()
+    copy.device.log.open_incarnation("copied", copy.now.wall_ms)
+    for number in range(3):
+        boxe.hcom.say("luna", f"here {number}")
+        copy.hcom.say("luna", f"there {number}")
+    boxe.run()
+    copy.run()
+    send(copy.device, boxe.device)
+    send(boxe.device, copy.device)
+    boxe.hcom.say("luna", "here at last")
+    copy.hcom.say("luna", "there at last")
+    boxe.run()
+    copy.run()
+    send(copy.device, tuka.device)
+    send(boxe.device, tuka.device)
+    tuka.run()
+    said = ["before", *(f"{place} {number}" for place in ("here", "there") for number in range(3))]
+    assert sorted(tuka.hcom.texts()) == sorted([*said, "here at last", "there at last"])
+    assert tuka.hcom.wiped == 0
 
 
 def test_reset_database_is_read_from_its_start_and_the_end_of_the_old_one_too(boxe: Bridged) -> None:
