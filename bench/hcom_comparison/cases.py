@@ -120,6 +120,27 @@ def resets(side: Side, scale: Scale) -> Outcome:
     return Outcome(text, {"before": kept[0], "restored": kept[1], "reset": kept[2], "deleted": lost})
 
 
+def cloned(side: Side, scale: Scale) -> Outcome:
+    """A's disk is copied to another machine; both go on: what B has of A's history, looked at for twenty seconds."""
+    a, b = side.pair()
+    old = _texts(scale.few)
+    a.write(old)
+    arrivals(b, old, 60)
+    a.off()
+    copy = side.clone(a)
+    a.on()
+    least = scale.few
+    for number in range(20):
+        a.write([f"here {number}"])
+        copy.write([f"there {number}"])
+        time.sleep(1)
+        least = min(least, len([text for text in b.hcom.imported() if text in set(old)]))
+    time.sleep(5)
+    new = sum(text.startswith(("here", "there")) for text in b.hcom.imported())
+    text = f"B had {least} of {scale.few} at the least; {new} of the 40 written since"
+    return Outcome(text, {"least": least, "of_old": scale.few, "new": new, "deleted": scale.few - least})
+
+
 def broker_killed(side: Side, scale: Scale) -> Outcome:
     """The broker is killed and restarted three times while 650 are written."""
     a, b = side.pair()
@@ -246,6 +267,7 @@ CASES: Final[dict[str, tuple[str, Case]]] = {
     "joins": ("a new device joins after {many:,}", joins),
     "skewed": ("A's clock two hours off, B away, {few}", skewed),
     "resets": ("A's database restored from a backup, then `hcom reset` on A", resets),
+    "cloned": ("A's folder cloned to another machine, both go on", cloned),
     "broker": ("broker killed and restarted three times while 650 are written", broker_killed),
     "large": ("message of 1.04 MB", large),
     "offline": ("`hcom send` to an agent of an offline device", to_away),

@@ -7,6 +7,7 @@ told (`hcom relay push`), as `hcom send` does.
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from abc import ABC, abstractmethod
 from datetime import timedelta
@@ -84,6 +85,10 @@ class Side(ABC):
     def add(self, name: str, clock_off_s: int = 0) -> Computer:
         """A machine joins the group, or makes it."""
 
+    @abstractmethod
+    def clone(self, computer: Computer) -> Computer:
+        """Copy a machine that is off to another one, as a disk image would, and switch the copy on."""
+
     def pair(self, clock_off_s: int = 0) -> tuple[Computer, Computer]:
         """Two machines that know each other; the first one's clock may be off."""
         first, second = self.add("boxa", clock_off_s), self.add("tuka")
@@ -150,6 +155,14 @@ class Alone(Side):
 
     title = "hcom alone"
 
+    def clone(self, computer: Computer) -> Computer:
+        """Copy hcom's folder."""
+        copy = self.add("copy")
+        copy.off()
+        _copy(computer.hcom.folder, copy.hcom.folder)
+        copy.hcom.ok("relay", "daemon", "start")
+        return copy
+
     def add(self, name: str, clock_off_s: int = 0) -> Computer:
         """A machine joins the group, or makes it."""
         self.computers.append(AloneComputer(self, name, clock_off_s))
@@ -206,6 +219,18 @@ class Bridged(Side):
 
     title = "with hcom-replica"
 
+    def clone(self, computer: Computer) -> Computer:
+        """Copy the folders of both programs; the copy's hcom is connected to the copy's daemon."""
+        copy = self.add("copy")
+        copy.off()
+        assert isinstance(copy, BridgedComputer)
+        assert isinstance(computer, BridgedComputer)
+        _copy(computer.hcom.folder, copy.hcom.folder)
+        _copy(computer.machine.folder, copy.machine.folder)
+        (copy.machine.folder / "bridge.json").unlink()
+        copy.machine.cli.ok("bridge", "hcom", "--setup", "--force")
+        return copy
+
     def add(self, name: str, clock_off_s: int = 0) -> Computer:
         """A machine joins the group, or makes it."""
         self.computers.append(BridgedComputer(self, name, clock_off_s))
@@ -226,6 +251,11 @@ def _program() -> str:
     program = hcom_path()
     assert program is not None, "hcom is not installed"
     return program
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.rmtree(target)
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.sock", "*.pid", "daemon.lock"))
 
 
 def arrivals(computer: Computer, texts: list[str], timeout_s: float) -> tuple[int, int, float]:
