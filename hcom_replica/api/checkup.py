@@ -227,6 +227,8 @@ def _hcom(folder: Folder) -> Iterator[Finding]:
         yield Finding("hcom", "note", "not on the path; it is not needed")
     elif not now.set_up:
         yield Finding("hcom", "note", f"hcom {now.hcom_version}, {now.hcom_dir}: not connected", "bridge hcom --setup")
+    for text in now.notes:
+        yield Finding("hcom", "note", text, "update hcom-replica when there is a newer one")
     for problem in now.problems if now.set_up else ():
         yield Finding("hcom", "problem", problem)
     if now.set_up and not now.problems:

@@ -38,6 +38,7 @@ from hcom_replica.folder.paths import Folder
 T = TypeVar("T")
 
 WORKER_S: Final = 15.0
+_UNTRIED: Final = "this hcom is newer than what was tried: what is known of its database is read"
 _LOOK_S: Final = 0.05
 
 
@@ -59,6 +60,7 @@ class BridgeStatus(msgspec.Struct, frozen=True):
         waiting_events: arrivals that hcom was not given yet.
         under_way_events: given to hcom, and not seen in its database yet.
         refused_connections: to the endpoint, turned away or cut off.
+        notes: what is worth knowing.
         problems: what is wrong, for people, each with what to do.
     """
 
@@ -76,6 +78,7 @@ class BridgeStatus(msgspec.Struct, frozen=True):
     waiting_events: int = 0
     under_way_events: int = 0
     refused_connections: int = 0
+    notes: list[str] = []
     problems: list[str] = []
 
 
@@ -124,10 +127,10 @@ def look(folder: Folder, hcom_dir: str | None = None) -> BridgeStatus:
     version = _tried(lambda: ".".join(map(str, program.version())), problems)
     database = _tried(program.database_version, problems)
     letters = _tried(program.letters, []) if database is not None else None
-    if version is not None and tuple(map(int, version.split("."))) > NEWEST and database not in KNOWN_VERSIONS:
-        problems.append(f"hcom {version} is newer than what was tried: its database is read, as far as it is known")
+    notes = [_UNTRIED] if _is_untried(version, database) else []
     if settings is None:
-        return BridgeStatus(set_up=False, device=_name(folder), hcom_dir=str(program.folder), hcom_version=version)
+        place = str(program.folder)
+        return BridgeStatus(set_up=False, device=_name(folder), hcom_dir=place, hcom_version=version, notes=notes)
     points = _tried(lambda: program.relay().get("id") == settings.relay_id and in_a_group(program.relay()), problems)
     if points is False:
         problems.append("hcom's relay does not lead here any more (bridge hcom --setup points it here again)")
@@ -150,6 +153,7 @@ def look(folder: Folder, hcom_dir: str | None = None) -> BridgeStatus:
         waiting_events=bridge.waiting_events if bridge is not None else 0,
         under_way_events=bridge.under_way_events if bridge is not None else 0,
         refused_connections=bridge.refused if bridge is not None else 0,
+        notes=notes,
         problems=problems,
     )
 
@@ -191,6 +195,12 @@ def found_unbridged(folder: Folder) -> bool:
     """Whether there is an hcom here, and no bridge to it yet: then it is worth telling of the bridge."""
     program = HcomProgram(None, os.environ)
     return program.path is not None and program.folder.is_dir() and not folder.bridge.exists()
+
+
+def _is_untried(version: str | None, database: int | None) -> bool:
+    """Whether this hcom is newer than any that was tried."""
+    newer = version is not None and tuple(map(int, version.split("."))) > NEWEST
+    return newer or (database is not None and database not in KNOWN_VERSIONS)
 
 
 # --- the steps ---------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from hcom_replica.cli.options import Opt
-from hcom_replica.cli.print import facts, json_line, line, warn
+from hcom_replica.cli.print import escape, facts, json_line, line, note, warn
 from hcom_replica.cli.session import Session
 from hcom_replica.errors import UsageError
 
@@ -64,6 +64,8 @@ def show(now: BridgeStatus) -> None:
             ("to hcom", _waiting(now)),
         ]
     )
+    for text in now.notes:
+        note(f"note: {escape(text)}")
     for problem in now.problems:
         warn(problem)
 

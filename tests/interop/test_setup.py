@@ -116,6 +116,18 @@ def test_hcom_whose_database_is_of_another_program_is_refused(alone: Machine) ->
     refused(done)
 
 
+def test_hcom_that_is_newer_than_any_that_was_tried_is_read_and_that_is_said(alone: Machine) -> None:
+    """B2.9"""
+    alone.bridge()
+    with alone.hcom.database() as db:
+        db.execute("PRAGMA user_version = 21")
+    alone.hcom.fill("luna", ["from the future"])
+    wait_until(lambda: "from the future" in alone.canonical(), 40, "the message in the log")
+    done = alone.cli.run("bridge", "hcom")
+    assert done.returncode == 0
+    assert "note: this hcom is newer than what was tried" in done.stderr
+
+
 def test_port_that_is_taken_and_database_that_is_gone_are_said_and_got_over(alone: Machine) -> None:
     """B3.1, B2.1"""
     port = int(alone.bridge()["endpoint"].rpartition(":")[2])
