@@ -263,7 +263,7 @@ class Handover:
 
     def _inboxes(self, name: EventId) -> Inboxes:
         origin = name.origin.hex()
-        agents = self._source.agents
+        agents = self._source.agents.by_name
         younger = {one for one, kept in agents.items() if kept.known is None or name.seq <= kept.known.get(origin, 0)}
         return Inboxes(frozenset(agents.keys() - younger), frozenset(younger))
 

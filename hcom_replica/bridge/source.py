@@ -9,19 +9,19 @@ have.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 import msgspec
 
+from hcom_replica.bridge.agents import LocalAgents, Told
 from hcom_replica.bridge.database import HcomDatabase, Row
 from hcom_replica.bridge.directory import Directory
 from hcom_replica.bridge.intervals import Intervals
 from hcom_replica.bridge.ledger import BridgeLog, Key, Network, Shelved, event_bytes, event_of, u64
-from hcom_replica.bridge.rows import agent_draft, body_of, draft_of, mark_of
+from hcom_replica.bridge.rows import body_of, draft_of, mark_of
 from hcom_replica.core.effects import Now, Trace
-from hcom_replica.ids import EventId, OriginId
+from hcom_replica.ids import EventId
 from hcom_replica.wire.event import Draft, decode_event
 
 ROWS_MAX: Final = 256
@@ -31,8 +31,6 @@ HOLD_MS: Final = 15_000
 """How long reading waits, in a folder that was restored, for what other devices have of it."""
 
 _DB_BYTES: Final = 4
-_STABLE: Final = ("parent", "directory", "transcript", "tag", "tool", "background", "created_at")
-"""Fields of an agent that no status event tells of."""
 
 
 class Place(msgspec.Struct):
@@ -46,29 +44,6 @@ class Place(msgspec.Struct):
 
     line: list[tuple[str, int]] = []
     back: int = 0
-
-
-class LocalAgent(msgspec.Struct):
-    """What is kept of an agent of this device.
-
-    Attributes:
-        stable: hash of what its last `agent` event told.
-        created: when hcom made it: another time is another agent of the same name.
-        known: origin, 16 hex digits, to the seq that was known when the agent was first seen; None while that is not
-            known: nothing that comes is of its time.
-    """
-
-    stable: str
-    created: float
-    known: dict[str, int] | None
-
-
-class Told(NamedTuple):
-    """An agent of which something is to be told; None when it is no more."""
-
-    name: str
-    draft: Draft
-    agent: LocalAgent | None
 
 
 _pack = msgspec.msgpack.encode
@@ -86,7 +61,7 @@ class Source:
 
     Attributes:
         database: open; None while it cannot be.
-        agents: of this device, by name.
+        agents: of this device.
     """
 
     def __init__(
@@ -108,10 +83,7 @@ class Source:
         stored = log.shelf.get(Key.SOURCE.of())
         self._place = msgspec.msgpack.decode(stored, type=Place) if stored else Place()
         self._taken = Intervals()
-        self.agents = {
-            key[1:].decode(): msgspec.msgpack.decode(value, type=LocalAgent)
-            for key, value in log.shelf.page(*Key.AGENT.all(), limit=1 << 16)
-        }
+        self.agents = LocalAgents(log.shelf)
 
     # --- the look ------------------------------------------------------------------------------------------
 
@@ -167,18 +139,6 @@ class Source:
         """The row, in the database as it is now, that an event of this device was."""
         mark = mark_of(body)
         return mark.id if mark is not None and self._life_of(mark.id) == mark.db else None
-
-    def settle(self, known: dict[OriginId, int]) -> None:
-        """It is known by now how far the others were: who was here before is older than what comes from now on."""
-        fresh = {name: agent for name, agent in self.agents.items() if agent.known is None}
-        for agent in fresh.values():
-            agent.known = _hex(known)
-        notes = [_agent_note(name, agent) for name, agent in fresh.items()]
-        self._log.shelf.put([*notes, (Key.SETTLED.of(), _pack(_hex(known)))])
-
-    def settled(self) -> bool:
-        """Whether it was ever known how far the others are."""
-        return self._log.shelf.get(Key.SETTLED.of()) is not None
 
     # --- where to go on ------------------------------------------------------------------------------------
 
@@ -299,7 +259,7 @@ class Source:
                 drafts.append(draft_of(row, life, last, self._answered(row, database)))
                 taken.append(row)
             last = row.id
-        told = self._tell_agents(database, network)
+        told = self.agents.news(database, network)
         more = len(rows) == ROWS_MAX
         if drafts or told:
             self._append(life, taken, [*drafts, *(one.draft for one in told)], told, now)
@@ -324,15 +284,11 @@ class Source:
             for row, name in zip(taken, ids, strict=False):
                 yield Key.ROW.of(db, u64(row.id)), row.hash + event_bytes(name)
             yield Key.OWN.of(db), reached.encode()
-            yield from (_agent_note(one.name, one.agent) for one in told)
+            yield from self.agents.kept(told)
 
         self._log.append(drafts, now.wall_ms, shelved=notes)
         self._taken = reached
-        for one in told:
-            if one.agent is None:
-                self.agents.pop(one.name, None)
-            else:
-                self.agents[one.name] = one.agent
+        self.agents.tell(told)
 
     def _answered(self, row: Row, database: HcomDatabase) -> str | None:
         """Our id of the event that a message answers; None when it answers none that is known."""
@@ -349,38 +305,6 @@ class Source:
         found = ours.get("id") if isinstance(ours, dict) else None
         return found if isinstance(found, str) else None
 
-    def _tell_agents(self, database: HcomDatabase, network: Network) -> list[Told]:
-        """What is to be told of agents that came, changed or went."""
-        present = database.agents()
-        told: list[Told] = []
-        known = _hex(network.known()) if self.settled() else None
-        for name, columns in present.items():
-            before = self.agents.get(name)
-            stable, created = _stable(columns), _created(columns)
-            if before is not None and before.stable == stable:
-                continue
-            of_then = before.known if before is not None and before.created == created else known
-            told.append(Told(name, agent_draft(name, columns), LocalAgent(stable, created, of_then)))
-        told += [Told(name, agent_draft(name, None), None) for name in self.agents if name not in present]
-        return told
-
 
 def _is(row: Row | None, hashed: bytes) -> bool:
     return row is not None and row.hash == hashed
-
-
-def _stable(columns: dict[str, Any]) -> str:
-    return blake2b(repr([columns[name] for name in _STABLE]).encode(), digest_size=8).hexdigest()
-
-
-def _created(columns: dict[str, Any]) -> float:
-    created = columns["created_at"]
-    return float(created) if isinstance(created, int | float) else 0.0
-
-
-def _hex(known: dict[OriginId, int]) -> dict[str, int]:
-    return {origin.hex(): seq for origin, seq in known.items()}
-
-
-def _agent_note(name: str, agent: LocalAgent | None) -> Shelved:
-    return Key.AGENT.of(name.encode()), None if agent is None else _pack(agent)

@@ -211,8 +211,8 @@ class Bridging:
     def _work(self, now: Now) -> bool:
         more = self._source.look(now, self._network)
         self._watched()
-        if not self._source.settled() and self._network.settled():
-            self._source.settle(self._network.known())
+        if not self._source.agents.settled() and self._network.settled():
+            self._source.agents.settle(self._network.known())
         listening = self._endpoint.listeners()
         if listening != self._listened:
             self._listened = listening

@@ -308,8 +308,8 @@ class Bridged:
         """One look at both sides, some time later."""
         self.now = Now(self.now.wall_ms + ms, self.now.mono_ms + ms)
         more = self.source.look(self.now, self.network)
-        if not self.source.settled() and self.network.settled():
-            self.source.settle(self.network.known())
+        if not self.source.agents.settled() and self.network.settled():
+            self.source.agents.settle(self.network.known())
         database = self.source.database
         if database is None:  # replaced: it is opened at the next look
             return True
