@@ -21,6 +21,7 @@ from hcom_replica.bridge.numbering import Numbering
 from hcom_replica.core.effects import Now, Trace
 from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import OriginId
+from hcom_replica.limits import KIB
 from hcom_replica.wire.event import BODY_BYTES_MAX, Draft, Event, RedactedEvent, decode_event
 
 ACTIONS: Final = (
@@ -52,6 +53,13 @@ CURSOR: Final = "hcom-rpc"
 PAGE: Final = 512
 HEARD_MAX: Final = 64
 """Requests of the own hcom that wait for a moment; more are dropped, and their callers told nothing, as by hcom."""
+
+HEARD_BYTES_MAX: Final = 256 * KIB
+WRITE_EVERY: Final = 4_096
+"""Arrivals after which it is written down how far they were looked at."""
+
+_KIND_WITHIN: Final = 32
+"""The kind of an event stands in the first bytes of its record."""
 
 WAITED_MS: Final = {"launch": 14_000, "resume": 29_000}
 WAITED_OTHERS_MS: Final = 9_000
@@ -140,17 +148,18 @@ class Remote:
         self._results_after = -1
         self._told_s = 0.0
         self._own_short = ""
+        self._reached = self._written = log.cursor(CURSOR)
         for key, value in log.shelf.page(*Key.REMOTE.all(), limit=1 << 16):
             if msgspec.msgpack.decode(value, type=Kept).stage == "started":
                 self._running[key[1:].decode()] = 0
 
     def heard(self, topic: str, payload: bytes) -> None:
         """Take what hcom publishes: only what it asks of other devices is of interest. Looked at by `poll`."""
-        if topic == self._control:
+        if topic == self._control and len(payload) <= HEARD_BYTES_MAX:
             self._heard.append(payload)
 
-    def poll(self, database: HcomDatabase, own_short: str, now: Now) -> None:
-        """Do what is due.
+    def poll(self, database: HcomDatabase, own_short: str, now: Now) -> bool:
+        """Do what is due; return whether there is more to do at once.
 
         Raises:
             BridgeError: hcom's database cannot be read now; nothing is lost.
@@ -160,8 +169,9 @@ class Remote:
             self._request(self._heard[0], now)
             self._heard.popleft()
         self._own_short = own_short
-        self._consume(now)
+        more = self._consume(now)
         self._collect(database, now)
+        return more
 
     def wanted_answer(self, event: Event, device: bytes) -> dict[str, Any] | None:
         """What hcom is given of an answer: as its own row of results; None when nobody waits for it."""
@@ -198,19 +208,26 @@ class Remote:
 
     # --- what comes ----------------------------------------------------------------------------------------
 
-    def _consume(self, now: Now) -> None:
-        cursor = self._log.cursor(CURSOR)
-        page = self._log.arrivals(cursor, PAGE)
-        if not page:
-            return
+    def _consume(self, now: Now) -> bool:
+        """Look at what has arrived, a page at a time; return whether there is more.
+
+        Where that goes on is written now and then only: a step that is looked at again is known by what is kept of it.
+        """
+        page = self._log.arrivals(self._reached, PAGE)
+        taken = False
         for arrived in page:
-            if b"rpc_" in arrived.event.record[:64]:
+            if b"rpc_" in arrived.event.record[:_KIND_WITHIN]:
                 event = decode_event(arrived.event.record)
                 device = self._directory.device(arrived.event.origin)
                 wish = _read(event)
                 if wish is not None and device != self._directory.own:
+                    taken = True
                     self._take(event.kind, wish, device, (arrived.event.origin, arrived.event.seq), now)
-        self._log.append([], now.wall_ms, cursor=(CURSOR, page[-1].number))
+            self._reached = arrived.number
+        if taken or self._reached - self._written >= WRITE_EVERY:
+            self._log.append([], now.wall_ms, cursor=(CURSOR, self._reached))
+            self._written = self._reached
+        return len(page) == PAGE
 
     def _take(self, kind: str, wish: Wish, device: bytes, place: tuple[OriginId, int], now: Now) -> None:
         kept = self._kept(wish.request)

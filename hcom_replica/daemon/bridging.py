@@ -222,8 +222,8 @@ class Bridging:
         if database is None or uuid is None or more:
             return more
         short = database.kv(f"relay_uuid_short_{uuid}") or short_id(uuid)
-        self._remote.poll(database, short, now)
-        return self._gateway.poll(database, short, now, self._network)
+        more = self._remote.poll(database, short, now)
+        return self._gateway.poll(database, short, now, self._network) or more
 
     def _pause_ms(self, *, more: bool) -> int:
         if more:

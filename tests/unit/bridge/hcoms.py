@@ -313,7 +313,7 @@ class Bridged:
         database = self.source.database
         if database is None:  # replaced: it is opened at the next look
             return True
-        self.remote.poll(database, self.hcom.short, self.now)
+        more = self.remote.poll(database, self.hcom.short, self.now) or more
         return self.gateway.poll(database, self.hcom.short, self.now, self.network) or more
 
     def run(self, until: Callable[[], bool] | None = None, steps: int = 12) -> None:
