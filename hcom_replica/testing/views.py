@@ -202,7 +202,6 @@ def _given(device: Device) -> StatusInput:
         notes=[*device.log.peers()],
         now_ms=device.now.wall_ms,
         events=device.log.event_count(),
-        own_tip=device.log.own_tip(),
         daemon=DaemonStatus(device.running, None),
         broker_url=None,
         live=live,

@@ -22,6 +22,7 @@ from hcom_replica.testing.epochschedule import EpochSchedule
 from hcom_replica.testing.faults import Kind
 from hcom_replica.testing.schedule import ACTS, Schedule
 from hcom_replica.testing.shared import shared_checks
+from hcom_replica.testing.stableschedule import StableSchedule
 
 STEPS_MIN: Final = 200
 KINDS_MIN: Final = 3
@@ -66,6 +67,7 @@ KINDS: Final[dict[str, Callable[[int], Schedule]]] = {
     "full": Schedule,
     "redact": Schedule.redacting,
     "epoch": EpochSchedule.brief,
+    "stable": StableSchedule.brief,
 }
 
 
@@ -112,6 +114,13 @@ def main(arguments: list[str]) -> int:
         const="epoch",
         dest="kind",
         help="schedules in which devices are revoked and the key is changed",
+    )
+    parser.add_argument(
+        "--stable",
+        action="store_const",
+        const="stable",
+        dest="kind",
+        help="schedules in which devices are retired, and read the stable stream",
     )
     parser.set_defaults(kind="short")
     options = parser.parse_args(arguments)
