@@ -15,6 +15,7 @@ GROUPS: Final = {
     ("relay",): "this device's group: make, join, leave, sync",
     ("relay", "daemon"): "the daemon that syncs this folder",
     ("devices",): "the devices of the group",
+    ("audit",): "prove that the history is what was signed, and that others hold the same",
 }
 
 COMMANDS: Final = {
@@ -26,6 +27,9 @@ COMMANDS: Final = {
     ("wait",): "waiting:wait",
     ("events",): "read:events",
     ("status",): "status:status",
+    ("audit",): "audit:verify",
+    ("audit", "verify"): "audit:verify",
+    ("audit", "diff"): "audit:diff",
     ("devices",): "devices:devices",
     ("devices", "retire"): "devices:retire",
     ("devices", "rename"): "devices:rename",

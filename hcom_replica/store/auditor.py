@@ -1,7 +1,7 @@
 """The process that walks a log for an audit: what is damaged can take the process with it that reads it.
 
-Reads standard input for nothing; writes one JSON array a line: ["step", events, where], ["finding", ...], ["origin",
-...], and ["done"] when it has seen everything. A caller that sees no "done" knows where it stopped.
+Writes one JSON array a line: ["total", events], ["step", events, where], ["finding", ...], ["origin", ...], and at last
+["done"]. A caller that sees no "done" knows where it stopped.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import msgspec
 from hcom_replica.errors import StoreError
 from hcom_replica.store.audit import LogAudit
 from hcom_replica.store.audit_origin import Finding
+from hcom_replica.store.kv import Table
 from hcom_replica.store.lmdb_kv import LmdbKv
 
 MODULE: Final = "hcom_replica.store.auditor"
@@ -31,6 +32,7 @@ def walk(folder: str, group: bytes, say: Say) -> None:
         return
     try:
         with kv.read() as txn:
+            say(("total", txn.count(Table.LOG)))
             audit = LogAudit(txn, group, lambda done, where: say(("step", done, where)))
             for finding in audit.findings():
                 say(("finding", finding))
