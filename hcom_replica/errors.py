@@ -86,6 +86,20 @@ class DaemonError(ReplicaError):
     exit_code = 2
 
 
+class BundleError(ReplicaError):
+    """A bundle is cut, forged, of another group, or of a key epoch that is not known here. Nothing of it was stored."""
+
+    kind = "bundle"
+    exit_code = 2
+
+
+class OutputError(ReplicaError):
+    """A file that was asked for cannot be written. What was there before stands."""
+
+    kind = "output"
+    exit_code = 2
+
+
 class BrokerError(ReplicaError):
     """The broker cannot be reached or refused us. Nothing is lost: syncing goes on when it answers."""
 

@@ -25,6 +25,7 @@ from hcom_replica.limits import COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX
 from hcom_replica.store.marker import STRIDE_BYTES, newest, pack_mark
 from hcom_replica.store.schema import pack_commit, pack_home, pack_peer, seq_key, u64
 from hcom_replica.wire.batch import Batch, Commit, Descriptor, ForkPoint, encode_batch
+from hcom_replica.wire.bundle import HEAD_BYTES, BundleHead, Manifest, Sealer
 from hcom_replica.wire.codec import encode
 from hcom_replica.wire.epoch import EpochRecord, Notice, certify, encode_notice, make_record
 from hcom_replica.wire.event import Draft, Event, decode_event, encode_event
@@ -501,6 +502,45 @@ def _message(kind: Kind, topic: str, payload: bytes, retained: bool) -> Json:
     }
 
 
+def bundle() -> Json:
+    """A sealed bundle, frame by frame, and what is none."""
+    head = BundleHead(KEYS.group, KEYS.epoch, KEYS.check, bytes(range(16)))
+    sealer = Sealer(KEYS, head)
+    manifest = Manifest(DEVICE.public, STATE.incarnation, NOW_MS, "BOXE")
+    frames = [sealer.manifest(manifest, NONCE), sealer.batch(PAYLOAD, NONCE)]
+    frames.append(sealer.end(DEVICE, STATE.seq, NONCE))
+    whole = head.encode() + b"".join(frames)
+    foreign = Sealer(KEYS, head)
+    other = [foreign.manifest(manifest, NONCE), foreign.batch(PAYLOAD, NONCE), foreign.end(STRANGER, STATE.seq, NONCE)]
+    return {
+        "group": KEYS.group.hex(),
+        "secret": KEYS.secret.hex(),
+        "id": head.id.hex(),
+        "key": DEVICE.public.hex(),
+        "incarnation": STATE.incarnation.hex(),
+        "wall_ms": NOW_MS,
+        "name": "BOXE",
+        "batches": [PAYLOAD.hex()],
+        "events": STATE.seq,
+        "valid": [{"what": "one origin", "data": whole.hex()}],
+        "invalid": [
+            {"what": "no bundle", "data": b"hcrbundle".hex() + "00" * 60, "reason": "format"},
+            {"what": "version 2", "data": (whole[:7] + b"\x02" + whole[8:]).hex(), "reason": "version"},
+            {"what": "a bit changed", "data": _flipped(whole, HEAD_BYTES + 90).hex(), "reason": "seal"},
+            {"what": "begins with a batch", "data": (head.encode() + frames[1]).hex(), "reason": "seal"},
+            {"what": "signed by another", "data": (head.encode() + b"".join(other)).hex(), "reason": "signature"},
+            {"what": "counts wrongly", "data": (head.encode() + b"".join(_miscounted(head, manifest))).hex(),
+             "reason": "order"},
+        ],
+    }  # fmt: skip
+
+
+def _miscounted(head: BundleHead, manifest: Manifest) -> list[bytes]:
+    sealer = Sealer(KEYS, head)
+    frames = [sealer.manifest(manifest, NONCE), sealer.batch(PAYLOAD, NONCE)]
+    return [*frames, sealer.end(DEVICE, STATE.seq + 1, NONCE)]
+
+
 def _bad_frames(head: Head) -> list[Json]:
     topic = TOPICS.head(STATE.id)
     author = DEVICE.public + STATE.incarnation
@@ -841,6 +881,7 @@ FILES: Final[dict[str, Callable[[], Json]]] = {
     "storage": storage,
     "marker": marker,
     "redactions": redactions,
+    "bundle": bundle,
 }
 
 

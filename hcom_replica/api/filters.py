@@ -6,7 +6,8 @@ one event after the other. Both ends are included.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 from hcom_replica.api.body import decoded
@@ -18,6 +19,7 @@ from hcom_replica.ids import EventId, order_key, parse_event_id
 from hcom_replica.wire.event import HLC_MAX, is_system
 
 _COUNTER_MAX = 0xFFFF
+_ID_OR_TIME = "write a time like 2026-01-31T09:30:00Z, a span before now like 10m or 2h, or the id of an event"
 
 
 class Query(NamedTuple):
@@ -70,8 +72,10 @@ class Filter:
 
     def __init__(self, query: Query, names: Names, finds: Finds, now_ms: int) -> None:
         self._names = names
-        self.start = _start(query.since, finds, now_ms)
-        self.stop = _stop(query.until, finds, now_ms)
+        with _named("--since", query.since):
+            self.start = _start(query.since, finds, now_ms)
+        with _named("--until", query.until):
+            self.stop = _stop(query.until, finds, now_ms)
         self._tests = _tests(query, names, now_ms)
 
     def accepts(self, event: Event) -> bool:
@@ -80,6 +84,16 @@ class Filter:
         if key < self.start or (self.stop is not None and key >= self.stop):
             return False
         return all(test(event) for test in self._tests)
+
+
+@contextmanager
+def _named(option: str, text: str | None) -> Iterator[None]:
+    """Say of which filter an error speaks."""
+    try:
+        yield
+    except UsageError as error:
+        expected = _ID_OR_TIME if option in ("--since", "--until") and "no event" not in error.message else ""
+        raise UsageError(f"{option} {text}: {error.message}", hint=expected or error.hint) from None
 
 
 def _start(text: str | None, finds: Finds, now_ms: int) -> bytes:
@@ -155,10 +169,12 @@ def _agent(text: str, names: Names) -> Test:
 def _claimed(query: Query, now_ms: int) -> list[Test]:
     tests: list[Test] = []
     if query.claimed_since is not None:
-        since = read_when_us(query.claimed_since, now_ms)
+        with _named("--claimed-since", query.claimed_since):
+            since = read_when_us(query.claimed_since, now_ms)
         tests.append(lambda event: event.time_us >= since)
     if query.claimed_until is not None:
-        until = read_when_us(query.claimed_until, now_ms)
+        with _named("--claimed-until", query.claimed_until):
+            until = read_when_us(query.claimed_until, now_ms)
         tests.append(lambda event: event.time_us <= until)
     return tests
 

@@ -18,6 +18,7 @@ Term = Callable[[Scope], Any]
 
 NAMES: Final = ("id", "origin", "device", "seq", "hlc", "order", "time", "kind", "agent", "name", "data")
 EXPRESSION_CHARS_MAX: Final = 4_096
+_SHOWN_CHARS: Final = 20
 _WORDS: Final = {"true": True, "false": False, "null": None}
 _HINT: Final = 'write like: data.status == "blocked" and kind != "life"'
 
@@ -46,15 +47,30 @@ def compile_where(text: str) -> Callable[[Scope], bool]:
     """
     if len(text) > EXPRESSION_CHARS_MAX:
         raise UsageError(f"--where has {len(text)} characters, at most {EXPRESSION_CHARS_MAX} are taken")
+    bare = text.strip()
     try:
-        tree = ast.parse(text.strip(), mode="eval")
-        term = _term(tree.body)
+        term = _term(ast.parse(bare, mode="eval").body)
     except SyntaxError as error:
         hint = "compare with ==" if _has_single_equals(text) else _HINT
-        raise UsageError(f"--where is not an expression: {text!r} ({error.msg})", hint=hint) from None
+        at = _characters(bare, error.lineno or 1) + error.offset - 1 if error.offset else len(bare)
+        raise UsageError(f"--where is not an expression, {_place(bare, at)}: {error.msg}", hint=hint) from None
+    except _Unknown as error:
+        line = bare.split("\n")[error.line - 1].encode()[: error.offset_bytes]
+        place = _place(bare, _characters(bare, error.line) + len(line.decode()))
+        raise UsageError(f"--where, {place}: {error}", hint=error.hint) from None
     except (ValueError, RecursionError, MemoryError):
         raise UsageError(f"--where is not an expression: {text[:80]!r}", hint=_HINT) from None
     return lambda scope: bool(term(scope))
+
+
+def _characters(text: str, line: int) -> int:
+    """How many characters stand before a line, counted from 1."""
+    return sum(len(before) + 1 for before in text.split("\n")[: line - 1])
+
+
+def _place(text: str, at: int) -> str:
+    rest = text[at : at + _SHOWN_CHARS]
+    return f"at character {at + 1} ({rest!r})" if rest else "at its end"
 
 
 def _has_single_equals(text: str) -> bool:
@@ -67,14 +83,34 @@ def _has_single_equals(text: str) -> bool:
 def _term(node: ast.expr) -> Term:
     build = _TERMS.get(type(node))
     if build is None:
-        raise UsageError(f"--where cannot do this: {ast.unparse(node)!r}", hint=_HINT)
+        raise _cannot(node)
     return build(node)
+
+
+class _Unknown(Exception):
+    """A part of an expression that is not of the language.
+
+    Args:
+        node: the part.
+        what: what is wrong with it.
+        hint: how it is written.
+    """
+
+    def __init__(self, node: ast.expr, what: str, hint: str) -> None:
+        super().__init__(what)
+        self.line = node.lineno
+        self.offset_bytes = node.col_offset
+        self.hint = hint
+
+
+def _cannot(node: ast.expr) -> _Unknown:
+    return _Unknown(node, f"it cannot do {ast.unparse(node)!r}", _HINT)
 
 
 def _constant(node: ast.Constant) -> Term:
     value = node.value
     if value is not None and not isinstance(value, str | int | float):
-        raise UsageError(f"--where cannot do this: {ast.unparse(node)!r}", hint=_HINT)
+        raise _cannot(node)
     return lambda _: value
 
 
@@ -84,9 +120,8 @@ def _name(node: ast.Name) -> Term:
         value = _WORDS[name]
         return lambda _: value
     if name not in NAMES:
-        raise UsageError(
-            f"--where knows no {name!r}", hint=f'use {", ".join(NAMES)}; text goes in quotes: "{name}"; data.{name}'
-        )
+        hint = f'use {", ".join(NAMES)}; text goes in quotes: "{name}"; data.{name}'
+        raise _Unknown(node, f"there is no {name!r}", hint)
     return lambda scope: scope[name]
 
 
@@ -153,7 +188,7 @@ def _unary(node: ast.UnaryOp) -> Term:
     ):
         value = -node.operand.value
         return lambda _: value
-    raise UsageError(f"--where cannot do this: {ast.unparse(node)!r}", hint=_HINT)
+    raise _cannot(node)
 
 
 _TERMS: Final[dict[type[ast.expr], Callable[[Any], Term]]] = {

@@ -26,6 +26,9 @@ COMMANDS: Final = {
     ("flush",): "waiting:flush",
     ("wait",): "waiting:wait",
     ("events",): "read:events",
+    ("replay",): "replay:replay",
+    ("export",): "export:export",
+    ("import-bundle",): "export:import_bundle",
     ("status",): "status:status",
     ("audit",): "audit:verify",
     ("audit", "verify"): "audit:verify",
@@ -49,11 +52,13 @@ COMMANDS: Final = {
     ("relay", "daemon", "restart"): "daemon:restart",
     ("relay", "daemon", "status"): "daemon:status",
     ("relay", "daemon", "logs"): "daemon:logs",
+    ("relay", "daemon", "install"): "daemon:install",
     ("run",): "daemon:run",
     ("broker",): "broker:broker",
     ("config",): "config:config",
     ("doctor",): "doctor:doctor",
     ("demo",): "demo:demo",
+    ("bench",): "bench:bench",
     ("simulate",): "simulate:simulate",
 }
 """Words of the command -> module of this package and function. A group that is listed runs on its own, too."""

@@ -7,29 +7,16 @@ Owns stdout and stderr. Text that came from peers never reaches a terminal unesc
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-_UNSAFE: Final = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
-)
-_SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+from hcom_replica.api.escaping import escape as escape  # noqa: PLC0414 - handed on to all commands
+
+_TINTS: Final = (33, 35, 208, 170, 142, 37, 203, 99, 71, 178, 67, 131)
+"""Colours of the terminal's 256 that stand out on a dark and on a light ground, and from each other."""
+
 _CODES: Final = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
-
-
-def escape(text: str) -> str:
-    """Make text from elsewhere safe for a terminal and a single line: controls and invisible marks are spelled out."""
-    return _UNSAFE.sub(_escaped, text)
-
-
-def _escaped(match: re.Match[str]) -> str:
-    char = match[0]
-    code = ord(char)
-    if char in _SHORT:
-        return _SHORT[char]
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def line(text: str = "") -> None:
@@ -76,10 +63,17 @@ def failure(kind: str, message: str, hint: str = "") -> None:
 
 def paint(text: str, colour: str, stream: Any = None) -> str:
     """Colour text, if the stream (stdout by default) is a terminal and NO_COLOR is not set."""
+    return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if _has_colour(stream) else text
+
+
+def tint(text: str, number: int) -> str:
+    """Give text on stdout the colour of a number, from 0, on a terminal as `paint` does."""
+    return f"\x1b[38;5;{_TINTS[number % len(_TINTS)]}m{text}\x1b[0m" if _has_colour(None) else text
+
+
+def _has_colour(stream: Any) -> bool:
     stream = sys.stdout if stream is None else stream
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty():
-        return text
-    return f"\x1b[{_CODES[colour]}m{text}\x1b[0m"
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and bool(stream.isatty())
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -6,8 +6,21 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
 from hcom_replica.api.event import Event
+from hcom_replica.cli.filters import (
+    Agents,
+    ClaimedSince,
+    ClaimedUntil,
+    Devices,
+    Grep,
+    Kinds,
+    Since,
+    System,
+    Until,
+    Where,
+    warn_unknown,
+)
 from hcom_replica.cli.options import Opt
-from hcom_replica.cli.print import escape, flush, line, paint, raw, warn
+from hcom_replica.cli.print import escape, flush, line, paint, raw
 from hcom_replica.cli.session import Session
 from hcom_replica.errors import UsageError
 
@@ -17,28 +30,25 @@ if TYPE_CHECKING:
 
 def events(
     session: Session,
-    kind: Annotated[list[str], Opt("--kind", metavar="KIND", help="of this kind; may be repeated")] = (),  # type: ignore[assignment]
-    agent: Annotated[list[str], Opt("--agent", metavar="AGENT", help="luna, or luna:BOXE; may be repeated")] = (),  # type: ignore[assignment]
-    device: Annotated[list[str], Opt("--device", metavar="NAME", help="written by it; may be repeated")] = (),  # type: ignore[assignment]
-    since: Annotated[
-        str | None, Opt("--since", metavar="WHEN", help="from then on: ISO time, 10m, 2h, event id")
-    ] = None,
-    until: Annotated[str | None, Opt("--until", metavar="WHEN", help="up to then, included")] = None,
-    claimed_since: Annotated[
-        str | None, Opt("--claimed-since", metavar="WHEN", help="as --since, of the time shown")
-    ] = None,
-    claimed_until: Annotated[
-        str | None, Opt("--claimed-until", metavar="WHEN", help="as --until, of the time shown")
-    ] = None,
-    grep: Annotated[str | None, Opt("--grep", metavar="TEXT", help="with this text in kind, agent or data")] = None,
-    where: Annotated[str | None, Opt("--where", metavar="EXPR", help="""like 'data.status == "blocked"'""")] = None,
+    kind: Kinds = (),  # type: ignore[assignment]
+    agent: Agents = (),  # type: ignore[assignment]
+    device: Devices = (),  # type: ignore[assignment]
+    since: Since = None,
+    until: Until = None,
+    claimed_since: ClaimedSince = None,
+    claimed_until: ClaimedUntil = None,
+    grep: Grep = None,
+    where: Where = None,
     newest: Annotated[str, Opt("-n", "--newest", metavar="N", help="the newest N, or all")] = "20",
     follow: Annotated[bool, Opt("--follow", "-f", help="go on with what arrives")] = False,
     cursor: Annotated[
         str | None, Opt("--cursor", metavar="NAME", help="with --follow: go on where a follower of this name stopped")
     ] = None,
+    as_of: Annotated[
+        str | None, Opt("--as-of", metavar="WHEN", help="what had arrived here by then, or before an event id came")
+    ] = None,
     order: Annotated[str, Opt("--order", metavar="ORDER", help="canonical or arrival")] = "canonical",
-    system: Annotated[bool, Opt("--system", help="also system events")] = False,
+    system: System = False,
     json: Annotated[bool, Opt("--json", help="print one object a line")] = False,
 ) -> int | None:
     """Print the newest events, oldest first."""
@@ -49,16 +59,16 @@ def events(
     query = Query(kind, agent, device, since, until, claimed_since, claimed_until, grep, where, system)
     if cursor is not None and not follow:
         raise UsageError("--cursor goes with --follow")
+    if as_of is not None and follow:
+        raise UsageError("--as-of shows what was, and --follow what comes: give one of them")
     with Replica.in_folder(session.folder) as replica:
-        for name in device:
-            if not replica.names.known(name):
-                warn(f"no device {name} is known here yet")
+        warn_unknown(device, replica.names)
         printer = _Printer(None if json else replica.device, order=_order(order))
         begin: int | None = None
         seen: set[object] = set()
         if cursor is None:
             begin = replica.log.last_arrival()
-            seen = printer.page(replica.find(query, order=printer.order, newest=limit), keep=follow)
+            seen = printer.page(replica.find(query, order=printer.order, newest=limit, as_of=as_of), keep=follow)
             flush()
         if follow:
             for event in replica.follow(cursor, after=begin, query=query):

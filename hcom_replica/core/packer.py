@@ -64,7 +64,7 @@ def bundle(log: LogReader, state: OriginState, first: int, room: int, exactly_to
         run = log.read_run(state.id, first, raw)
         if run is None:
             return None
-        run = run if exactly_to is None else _cut(run, first, exactly_to)
+        run = run if exactly_to is None else cut_run(run, first, exactly_to)
         batch = as_batch(state, run)
         packed = pack(batch)
         if len(packed.data) <= room:
@@ -97,7 +97,7 @@ def bundle_behind(log: LogReader, held: OriginState, room: int) -> Bundle | None
     return Bundle(cut.first, cut.last, cut.raw_bytes, packed) if len(packed.data) <= room else None
 
 
-def _cut(run: StoredRun, first: int, last: int) -> StoredRun:
+def cut_run(run: StoredRun, first: int, last: int) -> StoredRun:
     """Leave out what stands before `first`, and the commits behind the one that covers `last`."""
     commits = run.commits[: 1 + sum(1 for row in run.commits[:-1] if row.seq < last)]
     known = max(first - run.first, 0)

@@ -6,12 +6,12 @@ once all the same, because keys and arrival numbers do not change (but for forks
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from hcom_replica.ids import EventId, OriginId
 from hcom_replica.store.kv import Kv, ReadTxn, Table
-from hcom_replica.store.schema import Arrival, StoredEvent, arrival, seq_key, stored_event, u64
+from hcom_replica.store.schema import Arrival, Received, StoredEvent, arrival, received, seq_key, stored_event, u64
 
 PAGE_EVENTS = 1000
 
@@ -37,6 +37,27 @@ def arrivals(txn: ReadTxn, after: int, limit: int) -> list[Arrival]:
         return []
     values = txn.get_many(Table.LOG, [value[:16] for _, value in rows])
     return [arrival(key, place, value) for (key, place), value in zip(rows, values, strict=True)]
+
+
+def received_all(kv: Kv, page: int = PAGE_EVENTS) -> Iterator[Received]:
+    """Yield how all events came here, in order of arrival; a transaction for each `page` of them."""
+    after = 0
+    while True:
+        with kv.read() as txn:
+            rows = list(islice(txn.scan(Table.ARRIVALS, u64(after + 1)), page))
+        for key, place in rows:
+            yield received(key, place)
+        if len(rows) < page:
+            return
+        after += len(rows)
+
+
+def events_at(kv: Kv, places: Sequence[bytes], page: int = PAGE_EVENTS) -> Iterator[StoredEvent]:
+    """Yield the events at some places, in that order; those that a fork has moved since are left out."""
+    for first in range(0, len(places), page):
+        with kv.read() as txn:
+            values = [(key, txn.get(Table.LOG, key)) for key in places[first : first + page]]
+        yield from (stored_event(key, value) for key, value in values if value is not None)
 
 
 def event(txn: ReadTxn, name: EventId) -> StoredEvent | None:

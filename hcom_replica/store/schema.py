@@ -78,6 +78,22 @@ class Arrival(NamedTuple):
     event: StoredEvent
 
 
+class Received(NamedTuple):
+    """How an event came here, without the event.
+
+    Attributes:
+        number: dense, from 1, in the order of arrival.
+        key: hlc || origin, 16 bytes.
+        late: as in `Arrival`.
+        received_ms: as in `Arrival`.
+    """
+
+    number: int
+    key: bytes
+    late: bool
+    received_ms: int
+
+
 PeerNote = tuple[int, OriginId, int, int, bytes]
 """(kind u8, author origin, page u16, received at wall ms, what the core keeps of the message)."""
 
@@ -110,6 +126,11 @@ def stored_event(key: bytes, value: bytes) -> StoredEvent:
 def arrival(key: bytes, place: bytes, value: bytes) -> Arrival:
     """A row of `arrivals`, with the value of the row of `log` that it names."""
     return Arrival(number(key), place[16:17] == LATE, number(place[17:]), stored_event(place[:16], value))
+
+
+def received(key: bytes, place: bytes) -> Received:
+    """A row of `arrivals`, alone."""
+    return Received(number(key), place[:16], place[16:17] == LATE, number(place[17:]))
 
 
 def pack_commit(row: CommitRow) -> bytes:

@@ -16,9 +16,9 @@ from hcom_replica.core.verify import verify_batch
 from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import OriginId
 from hcom_replica.limits import INFLATED_BYTES_MAX, MIB
-from hcom_replica.wire import messages
+from hcom_replica.wire import bundle, messages
 from hcom_replica.wire.batch import Batch, Commit, Descriptor, decode_batch, encode_batch
-from hcom_replica.wire.codec import decoder
+from hcom_replica.wire.codec import decoder, encode
 from hcom_replica.wire.epoch import decode_notice, decode_record, open_record
 from hcom_replica.wire.event import check_event, decode_event
 from hcom_replica.wire.frame import Kind, Packed, close_frame, open_frame, pack, unpack
@@ -140,6 +140,25 @@ def _read_system(body: bytes) -> None:
     check_hello("_hello", body, DEVICE.public, STATE.incarnation)
 
 
+def _read_bundle_head(given: bytes) -> None:
+    bundle.decode_head(given)
+
+
+def _read_bundle_frame(given: bytes) -> None:
+    """A member seals anything: the first byte says whether it stands first or behind a manifest."""
+    head = bundle.BundleHead(KEYS.group, 1, KEYS.check, bytes(16))
+    opener = bundle.Opener(KEYS, head)
+    number = given[0] & 1 if given else 0
+    if number:
+        manifest = bundle.Manifest(DEVICE.public, STATE.incarnation, 0, "BOXE")
+        opener.open(bundle.Sealer(KEYS, head).manifest(manifest, _NONCE)[bundle.LENGTH_BYTES :], 0)
+    opener.open(seal(KEYS, f"bundle/{head.id.hex()}/{number}", given[1:], _NONCE), 0)
+
+
+_BUNDLE_HEAD: Final = bytes.fromhex(vectors("bundle")["valid"][0]["data"])[: bundle.HEAD_BYTES]
+_MANIFEST: Final = encode(bundle.Manifest(DEVICE.public, STATE.incarnation, 7, "BOXE"))
+
+
 def _assembling() -> Run:
     """Parts on their way to a batch; the same assembler for all."""
     assembler = Assembler()
@@ -220,6 +239,11 @@ TARGETS: Final = (
            (bytes.fromhex(vectors("epochs")["record"]["encoded"]), *data("epochs", group="invalid")), _REFUSED),
     Target("notice", stateless(_read_notice), (bytes.fromhex(vectors("epochs")["notice"]),), _REFUSED),
     _message("REKEY", messages.decode_rekey),
+    Target("head of a bundle", stateless(_read_bundle_head), (_BUNDLE_HEAD,), _REFUSED, prefix=60),
+    Target("frame of a bundle", stateless(_read_bundle_frame),
+           (b"\x00\x01\x00" + _MANIFEST, b"\x01\x02\x00" + PAYLOAD, b"\x01\x02\x01" + pack(PAYLOAD * 4).data,
+            b"\x01\x03\x00" + encode(bundle.End(1, 0, bytes(64)))),
+           _REFUSED, prefix=3, peak_bytes=INFLATING_PEAK_BYTES),
     Target("system event", stateless(_read_system), _system_bodies(), _REFUSED, words=JSON_WORDS),
     Target("topic", stateless(_split_topic), tuple(one["topic"].encode() for one in vectors("messages")["valid"]),
            _REFUSED, words=(b"/", b"+", b"#", b"$SYS", b"\x00", b"..", "\u0663".encode(), b"-1", b"99999"),

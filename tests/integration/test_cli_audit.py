@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from hcom_replica import Replica
-from tests.harness.brokers import PrivateBroker
+from hcom_replica.testing.real.brokers import PrivateBroker
+from hcom_replica.testing.real.processes import Cli
+from hcom_replica.testing.real.waiting import wait_until
 from tests.harness.group import WAIT_S, Group
-from tests.harness.processes import Cli
-from tests.harness.waiting import wait_until
 
 EVENTS = 600
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hcom_replica import Replica
-from tests.harness.processes import Cli
+from hcom_replica.testing.real.processes import Cli
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,9 @@ def test_events_with_claimed_filters_use_the_time_shown(filled: Cli) -> None:
     ("arguments", "hint"),
     [
         (["--where", "data.x = 1"], "compare with =="),
-        (["--since", "soon"], "10m"),
+        (["--since", "soon"], "--since soon: not a time"),
+        (["--until", "zz:1"], "or the id of an event"),
+        (["--claimed-since", "soon"], "--claimed-since soon: not a time"),
         (["--since", "0123456789abcdef:1"], "may not have arrived"),
         (["-n", "some"], ""),
         (["--order", "random"], "arrival"),

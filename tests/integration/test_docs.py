@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 import shutil
+import sqlite3
 import subprocess
 from pathlib import Path
 
+import duckdb
 import pytest
 
-from tests.harness.brokers import HOST, PrivateBroker, free_port, mosquitto_path
+from hcom_replica.testing.real.brokers import HOST, PrivateBroker, free_port, mosquitto_path
+from hcom_replica.testing.real.processes import Cli
+from hcom_replica.testing.real.waiting import wait_until
 from tests.harness.console import Command, Console, commands_of, shows
-from tests.harness.processes import Cli
-from tests.harness.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "specs").rglob("*.md")])
@@ -49,13 +51,32 @@ def test_tutorial_typed_on_one_machine_works(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["move-events-from-a-file", "follow-from-a-script", "take-back-a-secret"])
+@pytest.mark.parametrize(
+    "name", ["move-events-from-a-file", "follow-from-a-script", "take-back-a-secret", "carry-events-by-hand"]
+)
 def test_howto_typed_in_a_new_folder_prints_what_it_shows(tmp_path: Path, name: str) -> None:
     commands = commands_of(page(f"docs/howto/{name}.md"))
     assert commands
     with Console(tmp_path / "c", {}) as console:
         for command in commands:
             console.enter(command)
+
+
+@pytest.mark.slow
+def test_queries_of_the_howto_give_what_it_shows(tmp_path: Path) -> None:
+    text = page("docs/howto/query-with-sql.md")
+    with Console(tmp_path / "c", {}) as console:
+        for command in commands_of(text):
+            console.enter(command)
+    shown = blocks(text, "text", {})
+    (query,) = blocks(text, "sqlite", {})
+    db = sqlite3.connect(tmp_path / "c" / "history.sqlite")
+    assert "".join("|".join(row) + "\n" for row in db.execute(query)) == shown[0]
+    db.close()
+    (query,) = blocks(text, "sql", {"'history": f"'{tmp_path / 'c' / 'history'}"})
+    assert [line.split() for line in str(duckdb.sql(query)).splitlines() if line] == [
+        line.split() for line in shown[1].splitlines()
+    ]
 
 
 @pytest.mark.slow

@@ -92,3 +92,19 @@ def test_where_beyond_its_language_is_refused_with_a_hint(text: str, hint: str) 
         compile_where(text)
     assert hint in caught.value.hint
     assert "--where" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('data.status = "x"', "at character 13 ('= \"x\"')"),
+        ("kind ==", "at its end"),
+        ('"ü" == foo', "at character 8 ('foo')"),
+        ('kind == "a" and (\n "ü" == foo)', "at character 27 ('foo)')"),
+        ("data.n == f(2)", "at character 11 ('f(2)')"),
+    ],
+)
+def test_where_that_is_refused_says_the_place(text: str, place: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        compile_where(text)
+    assert place in caught.value.message

@@ -7,9 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from hcom_replica.api.bundles import BundleTaken, Exported
 from hcom_replica.api.checkup import Finding
 from hcom_replica.api.devices import DeviceRow
 from hcom_replica.api.event import Arrival, Event
+from hcom_replica.api.exports.driver import RowsExported
 from hcom_replica.api.relay import Joined, PeerRow, RelayStatus
 from hcom_replica.cli.commands import COMMANDS, load
 from hcom_replica.cli.options import Arg, params_of
@@ -75,6 +77,9 @@ def test_exit_codes_page_has_every_kind(kind: str, code: int) -> None:
         PeerRow,
         Finding,
         Report,
+        Exported,
+        BundleTaken,
+        RowsExported,
     ],
 )
 def test_json_page_has_every_key_of(shape: type[msgspec.Struct]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import msgspec
 import pytest
 
@@ -218,5 +216,5 @@ def test_device_that_was_not_let_in_yet_has_no_frontier_and_names_the_founder(as
 def test_what_only_a_running_machine_notices_is_warned_of(asking: Asking, change: dict[str, int], warning: str) -> None:
     well = LiveInfo(True, WALL, {}, 0.0, (), {}, 0, 0, None)
     assert asking.status(live=well).warnings == []
-    (said,) = asking.status(live=replace(well, **change)).warnings  # type: ignore[arg-type]
+    (said,) = asking.status(live=msgspec.structs.replace(well, **change)).warnings
     assert said.startswith(warning)

@@ -22,6 +22,8 @@ from hcom_replica.core.verify import verify_batch
 from hcom_replica.errors import ProtocolError, TokenError
 from hcom_replica.ids import OriginId
 from hcom_replica.wire.batch import Descriptor, decode_batch, encode_batch
+from hcom_replica.wire.bundle import HEAD_BYTES, LENGTH_BYTES, Opener
+from hcom_replica.wire.bundle import decode_head as decode_head_of_bundle
 from hcom_replica.wire.codec import decoder, encode
 from hcom_replica.wire.epoch import (
     Certificate,
@@ -32,7 +34,7 @@ from hcom_replica.wire.epoch import (
     open_record,
 )
 from hcom_replica.wire.event import Draft, RedactedEvent, check_event, decode_event, encode_event
-from hcom_replica.wire.frame import Kind, Packed, Signer, close_frame, open_frame
+from hcom_replica.wire.frame import Kind, Packed, Signer, close_frame, open_frame, unpack
 from hcom_replica.wire.keys import GroupKeys
 from hcom_replica.wire.messages import (
     decode_ask,
@@ -463,3 +465,58 @@ def test_token_that_is_none_says_what_is_wrong(case: Json) -> None:
     with pytest.raises(TokenError, match=case["says"]) as error:
         decode_token(case["token"])
     assert error.value.hint
+
+
+# --- bundles -------------------------------------------------------------------------------------------------------
+
+
+def test_bundle_is_what_the_specification_says() -> None:
+    """P14.1 to P14.3"""
+    case = load("bundle")
+    data, keys = unhex(case["valid"][0]["data"]), keys_of(case, 1)
+    assert data[:8] == b"hcrbndl\x01"
+    assert (data[8:24], data[24:28], data[28:44]) == (keys.group, b"\x00\x00\x00\x01", keys.check)
+    assert data[44:60].hex() == case["id"]
+    at, plains, digest = 60, list[bytes](), h(data[:60])
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        envelope, at = data[at + 4 : at + 4 + size], at + 4 + size
+        place = f"bundle/{case['id']}/{len(plains)}"
+        associated = b"hcr1" + keys.group + place.encode()
+        plains.append(crypto_aead_xchacha20poly1305_ietf_decrypt(envelope[25:], associated, envelope[1:25], keys.seal))
+    for plain in plains[:-1]:
+        digest = h(digest, h(plain))
+    assert [plain[0] for plain in plains] == [1, 2, 3]
+    manifest = [unhex(case["key"]), unhex(case["incarnation"]), case["wall_ms"], case["name"]]
+    assert msgspec.msgpack.decode(unpack(Packed(plains[0][1], plains[0][2:]))) == manifest
+    assert [unpack(Packed(plains[1][1], plains[1][2:])).hex()] == case["batches"]
+    frames, events, signature = msgspec.msgpack.decode(unpack(Packed(plains[2][1], plains[2][2:])))
+    assert (frames, events) == (2, case["events"])
+    signed = h(digest, events.to_bytes(8, "big"))
+    VerifyKey(unhex(case["key"])).verify(b"hcr1 bundle\x00" + signed, signature)
+
+
+def read_bundle(data: bytes, keys: GroupKeys) -> list[bytes]:
+    """The batches of a bundle, read by this program."""
+    opener, at, batches = Opener(keys, decode_head_of_bundle(data[:HEAD_BYTES])), HEAD_BYTES, list[bytes]()
+    while not opener.ended:
+        size = int.from_bytes(data[at : at + LENGTH_BYTES], "big")
+        events = sum(len(decode_batch(batch).records) for batch in batches)
+        batch = opener.open(data[at + LENGTH_BYTES : at + LENGTH_BYTES + size], events)
+        batches += [] if batch is None else [batch]
+        at += LENGTH_BYTES + size
+    return batches
+
+
+def test_bundle_reads() -> None:
+    """P14.2"""
+    case = load("bundle")
+    assert [batch.hex() for batch in read_bundle(unhex(case["valid"][0]["data"]), keys_of(case, 1))] == case["batches"]
+
+
+@pytest.mark.parametrize("case", cases("bundle", "invalid"))
+def test_bundle_that_is_none_is_refused(case: Json) -> None:
+    """P14.5"""
+    with pytest.raises(ProtocolError) as error:
+        read_bundle(unhex(case["data"]), keys_of(load("bundle"), 1))
+    assert error.value.reason == case["reason"]

@@ -1,0 +1,134 @@
+"""`replay`: the unified stream, in canonical order."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, NamedTuple
+
+from hcom_replica.cli.filters import (
+    Agents,
+    ClaimedSince,
+    ClaimedUntil,
+    Devices,
+    Grep,
+    Kinds,
+    Since,
+    System,
+    Until,
+    Where,
+    warn_unknown,
+)
+from hcom_replica.cli.options import Opt
+from hcom_replica.cli.print import note
+from hcom_replica.cli.session import Session
+from hcom_replica.errors import UsageError
+
+if TYPE_CHECKING:
+    from hcom_replica.api.event import Event
+    from hcom_replica.api.filters import Query
+    from hcom_replica.api.replica import Replica
+
+FORMATS = ("text", "jsonl", "csv", "cloudevents")
+
+
+def replay(
+    session: Session,
+    kind: Kinds = (),  # type: ignore[assignment]
+    agent: Agents = (),  # type: ignore[assignment]
+    device: Devices = (),  # type: ignore[assignment]
+    since: Since = None,
+    until: Until = None,
+    claimed_since: ClaimedSince = None,
+    claimed_until: ClaimedUntil = None,
+    grep: Grep = None,
+    where: Where = None,
+    system: System = False,
+    stable: Annotated[
+        bool, Opt("--stable", help="only what is final: the same bytes on every device, now and later")
+    ] = False,
+    speed: Annotated[str, Opt("--speed", metavar="SPEED", help="1x, the real pace; 10x; max")] = "max",
+    gap: Annotated[str, Opt("--gap", metavar="SPAN", help="wait no longer than this between two events")] = "5s",
+    form: Annotated[str, Opt("--format", metavar="FORMAT", help="text, jsonl, csv or cloudevents")] = "text",
+    output: Annotated[str | None, Opt("-o", "--output", metavar="FILE", help="write a file")] = None,
+    force: Annotated[bool, Opt("--force", help="replace the file if it is there")] = False,
+) -> int | None:
+    """Print the whole history in the one order that all devices share."""
+    from hcom_replica.api.filters import Query
+    from hcom_replica.api.output import check_free, written
+    from hcom_replica.api.replaying import Pace, read_gap_ms, read_speed
+    from hcom_replica.api.replica import Replica
+
+    if form not in FORMATS:
+        raise UsageError(f"--format {form}: no such format", hint=f"the formats are {', '.join(FORMATS)}")
+    pace = Pace(read_speed(speed), read_gap_ms(gap), _say_shortened)
+    query = Query(kind, agent, device, since, until, claimed_since, claimed_until, grep, where, system)
+    if output is not None:
+        check_free(Path(output), force=force)
+    with Replica.in_folder(session.folder) as replica, ExitStack() as stack:
+        warn_unknown(device, replica.names)
+        late: dict[bytes, str] = {}
+        found = _stable(replica, query, late) if stable else replica.find(query)
+        if form == "text" and not stable:
+            late |= _late_here(replica)
+        lines = _lines(
+            replica, pace.paced(found), form, Style(None if stable else replica.device, late, output is None)
+        )
+        into: Any = sys.stdout.buffer if output is None else stack.enter_context(written(Path(output), force=force))
+        _write(into, lines, each=pace.speed is not None)
+    return 0
+
+
+class Style(NamedTuple):
+    """How a story is told.
+
+    Attributes:
+        own: this device's name, whose agents are told without it; None tells every agent in full.
+        late: key in the canonical order -> how an event is marked that came late.
+        coloured: where the terminal takes it.
+    """
+
+    own: str | None
+    late: Mapping[bytes, str]
+    coloured: bool
+
+
+def _lines(replica: Replica, events: Iterator[Event], form: str, style: Style) -> Iterator[bytes]:
+    from hcom_replica.api.formats import FORMATS as KNOWN
+
+    if form in KNOWN:
+        return KNOWN[form](events, replica.group)
+    from hcom_replica.cli.story import Story
+
+    return Story(replica.names, style.own, style.late, coloured=style.coloured).lines(events)
+
+
+def _stable(replica: Replica, query: Query, late: dict[bytes, str]) -> Iterator[Event]:
+    """What is final, in stable order; marks of what came late are noted on the way."""
+    if replica.stable_frontier().key is None:
+        note("nothing is final here yet: a member that is online has to let this device in")
+    for found in replica.stable_events(query):
+        if found.late:
+            late[bytes.fromhex(found.event.order)] = "late"
+        yield found.event
+
+
+def _late_here(replica: Replica) -> dict[bytes, str]:
+    from hcom_replica.api.replaying import late_arrivals, told_span
+
+    return {key: f"late by {told_span(late_ms)}" for key, late_ms in late_arrivals(replica.log).items()}
+
+
+def _write(into: BinaryIO, lines: Iterable[bytes], *, each: bool) -> None:
+    for text in lines:
+        into.write(text)
+        if each:
+            into.flush()
+
+
+def _say_shortened(gap_ms: int, wait_ms: int) -> None:
+    from hcom_replica.api.replaying import told_span
+
+    note(f"nothing for {told_span(gap_ms)}, shortened to {told_span(wait_ms)}")

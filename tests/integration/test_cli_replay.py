@@ -1,0 +1,118 @@
+"""`replay` in real processes, with no daemon and no network."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from hcom_replica import Replica
+from hcom_replica.testing.real.processes import Cli
+
+STORY = """\
+──── Sunday, 2020-10-04 ────
+23:59:28.000  luna          life     created by cli
+23:59:58.500  luna          status   active: Edit src/a.rs
+──── Monday, 2020-10-05 ────
+00:00:55.000  nova          message  → luna: done\\x1b[31m
+──── beyond the calendar ────
+-             -             k        "far"
+"""
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Cli:
+    """A replica with some events, only to be read."""
+    cli = Cli(tmp_path_factory.mktemp("replay") / "replica")
+    with Replica.open(cli.folder, name="BOXE") as replica:
+        replica.append("life", {"action": "created", "by": "cli"}, agent="luna", time="2020-10-04T23:59:28Z")
+        status = {"status": "active", "context": "tool:Edit", "detail": "src/a.rs"}
+        replica.append("status", status, agent="luna", time="2020-10-04T23:59:58.5Z")
+        message = {"from": "nova", "scope": "mentions", "mentions": ["luna"], "text": "done\x1b[31m"}
+        replica.append("message", message, agent="nova", time="2020-10-05T00:00:55Z")
+        replica.append("k", "far", time=1 << 60)
+    return cli
+
+
+def test_replay_tells_a_story_with_its_days(filled: Cli) -> None:
+    assert filled.ok("replay") == STORY
+
+
+@pytest.mark.parametrize(
+    ("filters", "kinds"),
+    [
+        (["--kind", "life", "--kind", "k"], ["life", "k"]),
+        (["--agent", "luna", "--grep", "src/"], ["status"]),
+        (["--where", 'data.scope == "mentions"', "--device", "BOXE"], ["message"]),
+        (["--claimed-until", "2020-10-05"], ["life", "status"]),
+        (["--system", "--kind", "_hello"], ["_hello"]),
+        (["--until", "10m"], []),
+    ],
+)
+def test_replay_takes_every_filter(filled: Cli, filters: list[str], kinds: list[str]) -> None:
+    lines = filled.ok("replay", "--format", "jsonl", *filters).splitlines()
+    assert [json.loads(line)["kind"] for line in lines] == kinds
+
+
+def test_replay_as_json_lines_is_what_events_prints(filled: Cli) -> None:
+    assert filled.ok("replay", "--format", "jsonl") == filled.ok("events", "-n", "all", "--json")
+
+
+def test_replay_as_csv_and_cloudevents_tells_every_event(filled: Cli) -> None:
+    rows = list(csv.DictReader(io.StringIO(filled.ok("replay", "--format", "csv"), newline="")))
+    assert [row["kind"] for row in rows] == ["life", "status", "message", "k"]
+    types = [json.loads(line)["type"] for line in filled.ok("replay", "--format", "cloudevents").splitlines()]
+    assert types == ["hcom.life", "hcom.status", "hcom.message", "hcom.k"]
+
+
+def test_replay_into_a_file_writes_what_it_prints_and_replaces_nothing_unasked(filled: Cli, tmp_path: Path) -> None:
+    out = str(tmp_path / "story.txt")
+    assert filled.ok("replay", "-o", out) == ""
+    assert (tmp_path / "story.txt").read_text() == filled.ok("replay")
+    done = filled.run("replay", "-o", out, "--format", "csv")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error[usage]: ")
+    assert "--force" in done.stderr
+    assert filled.ok("replay", "--force", "-o", out, "--format", "csv") == ""
+    assert (tmp_path / "story.txt").read_text() == filled.ok("replay", "--format", "csv")
+
+
+def test_replay_at_a_pace_shortens_long_gaps_and_says_so(filled: Cli) -> None:
+    done = filled.run("replay", "--speed", "1000x", "--gap", "10ms", "--kind", "life", "--kind", "message")
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 4
+    assert done.stderr == "nothing for 1 min 27 s, shortened to 10 ms\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--speed", "fast"], "10x"),
+        (["--gap", "long"], "500ms"),
+        (["--format", "xml"], "cloudevents"),
+        (["--where", "kind = 1"], "at character 6"),
+        (["--since", "soon"], "--since soon"),
+        (["-o", "/missing/folder/file"], "cannot write /missing/folder/file"),
+    ],
+)
+def test_replay_wrongly_asked_exits_2_with_a_hint(filled: Cli, arguments: list[str], said: str) -> None:
+    done = filled.run("replay", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error[")
+    assert said in done.stderr
+
+
+def test_replay_of_what_is_stable_names_every_agent_in_full(filled: Cli) -> None:
+    assert filled.ok("replay", "--stable", "--format", "jsonl") == filled.ok("replay", "--format", "jsonl")
+    assert filled.ok("replay", "--stable", "--kind", "life").splitlines()[1] == (
+        "23:59:28.000  luna:BOXE     life     created by cli"
+    )
+
+
+def test_replay_in_python_yields_the_same(filled: Cli) -> None:
+    with Replica.open(filled.folder) as replica:
+        lines = [event.json().decode() for event in replica.replay(kind="life")]
+    assert lines == filled.ok("replay", "--format", "jsonl", "--kind", "life").splitlines()
