@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
@@ -46,6 +46,12 @@ class Reader:
             return filter(accept.accepts, self._scan(accept, backwards=False))
         found = list(islice(filter(accept.accepts, self._scan(accept, backwards=True)), newest))
         return reversed(found)
+
+    def as_of(self, places: Sequence[bytes], accept: Filter, newest: int | None = None) -> Iterator[Event]:
+        """Yield the accepted events at some places, which are sorted; only the newest so many with a number."""
+        rows = self._log.events_at(places if newest is None else places[::-1])
+        found = filter(accept.accepts, (self._event(row, decode_event(row.record)) for row in rows))
+        return found if newest is None else reversed(list(islice(found, newest)))
 
     def one(self, name: EventId) -> Event | None:
         """Return one event; None when it is not held."""

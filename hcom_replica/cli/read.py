@@ -44,6 +44,9 @@ def events(
     cursor: Annotated[
         str | None, Opt("--cursor", metavar="NAME", help="with --follow: go on where a follower of this name stopped")
     ] = None,
+    as_of: Annotated[
+        str | None, Opt("--as-of", metavar="WHEN", help="what had arrived here by then, or before an event id came")
+    ] = None,
     order: Annotated[str, Opt("--order", metavar="ORDER", help="canonical or arrival")] = "canonical",
     system: System = False,
     json: Annotated[bool, Opt("--json", help="print one object a line")] = False,
@@ -56,6 +59,8 @@ def events(
     query = Query(kind, agent, device, since, until, claimed_since, claimed_until, grep, where, system)
     if cursor is not None and not follow:
         raise UsageError("--cursor goes with --follow")
+    if as_of is not None and follow:
+        raise UsageError("--as-of shows what was, and --follow what comes: give one of them")
     with Replica.in_folder(session.folder) as replica:
         warn_unknown(device, replica.names)
         printer = _Printer(None if json else replica.device, order=_order(order))
@@ -63,7 +68,7 @@ def events(
         seen: set[object] = set()
         if cursor is None:
             begin = replica.log.last_arrival()
-            seen = printer.page(replica.find(query, order=printer.order, newest=limit), keep=follow)
+            seen = printer.page(replica.find(query, order=printer.order, newest=limit, as_of=as_of), keep=follow)
             flush()
         if follow:
             for event in replica.follow(cursor, after=begin, query=query):
