@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from hcom_replica.api.filters import Query
     from hcom_replica.api.replica import Replica
 
-FORMATS = ("text", "jsonl", "csv", "cloudevents")
+FORMATS = ("text", "jsonl", "csv", "cloudevents", "html")
 
 
 def replay(
@@ -51,7 +51,7 @@ def replay(
     ] = False,
     speed: Annotated[str, Opt("--speed", metavar="SPEED", help="1x, the real pace; 10x; max")] = "max",
     gap: Annotated[str, Opt("--gap", metavar="SPAN", help="wait no longer than this between two events")] = "5s",
-    form: Annotated[str, Opt("--format", metavar="FORMAT", help="text, jsonl, csv or cloudevents")] = "text",
+    form: Annotated[str, Opt("--format", metavar="FORMAT", help="text, jsonl, csv, cloudevents or html")] = "text",
     output: Annotated[str | None, Opt("-o", "--output", metavar="FILE", help="write a file")] = None,
     force: Annotated[bool, Opt("--force", help="replace the file if it is there")] = False,
 ) -> int | None:
@@ -69,6 +69,10 @@ def replay(
         check_free(Path(output), force=force)
     with Replica.in_folder(session.folder) as replica, ExitStack() as stack:
         warn_unknown(device, replica.names)
+        into: Any = sys.stdout.buffer if output is None else stack.enter_context(written(Path(output), force=force))
+        if form == "html":
+            into.write(_page(replica, query, stable=stable))
+            return 0
         late: dict[bytes, str] = {}
         found = _stable(replica, query, late) if stable else replica.find(query)
         if form == "text" and not stable:
@@ -76,7 +80,6 @@ def replay(
         lines = _lines(
             replica, pace.paced(found), form, Style(None if stable else replica.device, late, output is None)
         )
-        into: Any = sys.stdout.buffer if output is None else stack.enter_context(written(Path(output), force=force))
         _write(into, lines, each=pace.speed is not None)
     return 0
 
@@ -103,6 +106,12 @@ def _lines(replica: Replica, events: Iterator[Event], form: str, style: Style) -
     from hcom_replica.cli.story import Story
 
     return Story(replica.names, style.own, style.late, coloured=style.coloured).lines(events)
+
+
+def _page(replica: Replica, query: Query, *, stable: bool) -> bytes:
+    from hcom_replica.api.page.sources import history_page, stable_page
+
+    return stable_page(replica, query) if stable else history_page(replica, query)
 
 
 def _stable(replica: Replica, query: Query, late: dict[bytes, str]) -> Iterator[Event]:

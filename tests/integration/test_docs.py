@@ -52,7 +52,14 @@ def test_tutorial_typed_on_one_machine_works(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["move-events-from-a-file", "follow-from-a-script", "take-back-a-secret", "carry-events-by-hand"]
+    "name",
+    [
+        "move-events-from-a-file",
+        "follow-from-a-script",
+        "take-back-a-secret",
+        "carry-events-by-hand",
+        "replay-the-history",
+    ],
 )
 def test_howto_typed_in_a_new_folder_prints_what_it_shows(tmp_path: Path, name: str) -> None:
     commands = commands_of(page(f"docs/howto/{name}.md"))
