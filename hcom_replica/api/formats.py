@@ -35,6 +35,7 @@ CSV_COLUMNS: Final = (
     "hlc",
     "order",
     "name",
+    "late",
 )
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """How a cell begins that spreadsheets take for a formula."""
@@ -81,6 +82,7 @@ def _row(event: Event) -> tuple[object, ...]:
         event.hlc,
         event.order,
         _cell(event.name),
+        "true" if event.late else "false",
     )
 
 
@@ -104,6 +106,7 @@ def cloudevents(events: Iterable[Event], group: str) -> Iterator[bytes]:
             "device": event.device,
             **({} if event.time is None else {"time": event.time}),
             **({} if event.name is None else {"subject": escape(event.name)}),
+            **({"late": True} if event.late else {}),
         }
         yield _json(head)[:-1] + _carried(event) + b"}\n"
 

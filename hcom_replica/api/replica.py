@@ -237,18 +237,27 @@ class Replica:
         reader, accept = Reader(self.log, self.names), self._filter(query)
         return reader.canonical(accept, newest) if order == "canonical" else reader.arrived(accept, newest)
 
-    def replay(self, *, pace: Pace | None = None, query: Query | None = None, **filters: Any) -> Iterator[Event]:
+    def replay(
+        self, *, pace: Pace | None = None, stable: bool = False, query: Query | None = None, **filters: Any
+    ) -> Iterator[Event]:
         """Yield the unified stream in canonical order, at a pace.
 
         Args:
             pace: how fast, see `replaying.Pace`; None does not wait.
+            stable: only what is final, in stable order: the same on every device.
             query: filters, or
             **filters: the same, by name: kind, agent, device, since, until, grep, where, system ...
 
         Raises:
             UsageError: a filter cannot be read.
         """
-        found = self.find(query or _query(filters))
+        asked = query or _query(filters)
+        if stable:
+            from hcom_replica.api.final import FinalReader  # noqa: PLC0415 - see stable_frontier
+
+            found = FinalReader(self, asked).read()
+        else:
+            found = self.find(asked)
         return found if pace is None else pace.paced(found)
 
     def follow(

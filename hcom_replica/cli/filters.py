@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 from hcom_replica.cli.options import Opt
-from hcom_replica.cli.print import warn
+from hcom_replica.cli.print import note, warn
 
 if TYPE_CHECKING:
     from hcom_replica.api.names import Names
+    from hcom_replica.api.replica import Replica
 
 Kinds = Annotated[list[str], Opt("--kind", metavar="KIND", help="of this kind; may be repeated")]
 Agents = Annotated[list[str], Opt("--agent", metavar="AGENT", help="luna, or luna:BOXE; may be repeated")]
@@ -20,6 +21,7 @@ ClaimedSince = Annotated[str | None, Opt("--claimed-since", metavar="WHEN", help
 ClaimedUntil = Annotated[str | None, Opt("--claimed-until", metavar="WHEN", help="as --until, of the time shown")]
 Grep = Annotated[str | None, Opt("--grep", metavar="TEXT", help="with this text in kind, agent or data")]
 Where = Annotated[str | None, Opt("--where", metavar="EXPR", help="""like 'data.status == "blocked"'""")]
+Stable = Annotated[bool, Opt("--stable", help="only what is final: the same bytes on every device, now and later")]
 System = Annotated[bool, Opt("--system", help="also system events")]
 
 
@@ -28,3 +30,9 @@ def warn_unknown(devices: Iterable[str], names: Names) -> None:
     for name in devices:
         if not names.known(name):
             warn(f"no device {name} is known here yet")
+
+
+def warn_nothing_final(replica: Replica) -> None:
+    """Say why the stable stream is empty, if it is."""
+    if replica.stable_frontier().key is None:
+        note("nothing is final here yet: a member that is online has to let this device in")

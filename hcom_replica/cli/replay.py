@@ -16,9 +16,11 @@ from hcom_replica.cli.filters import (
     Grep,
     Kinds,
     Since,
+    Stable,
     System,
     Until,
     Where,
+    warn_nothing_final,
     warn_unknown,
 )
 from hcom_replica.cli.options import Opt
@@ -46,9 +48,7 @@ def replay(
     grep: Grep = None,
     where: Where = None,
     system: System = False,
-    stable: Annotated[
-        bool, Opt("--stable", help="only what is final: the same bytes on every device, now and later")
-    ] = False,
+    stable: Stable = False,
     speed: Annotated[str, Opt("--speed", metavar="SPEED", help="1x, the real pace; 10x; max")] = "max",
     gap: Annotated[str, Opt("--gap", metavar="SPAN", help="wait no longer than this between two events")] = "5s",
     form: Annotated[str, Opt("--format", metavar="FORMAT", help="text, jsonl, csv, cloudevents or html")] = "text",
@@ -69,17 +69,15 @@ def replay(
         check_free(Path(output), force=force)
     with Replica.in_folder(session.folder) as replica, ExitStack() as stack:
         warn_unknown(device, replica.names)
+        if stable:
+            warn_nothing_final(replica)
         into: Any = sys.stdout.buffer if output is None else stack.enter_context(written(Path(output), force=force))
         if form == "html":
             into.write(_page(replica, query, stable=stable))
             return 0
-        late: dict[bytes, str] = {}
-        found = _stable(replica, query, late) if stable else replica.find(query)
-        if form == "text" and not stable:
-            late |= _late_here(replica)
-        lines = _lines(
-            replica, pace.paced(found), form, Style(None if stable else replica.device, late, output is None)
-        )
+        found = replica.replay(pace=pace, stable=stable, query=query)
+        late = _late_here(replica) if form == "text" and not stable else {}
+        lines = _lines(replica, found, form, Style(None if stable else replica.device, late, output is None))
         _write(into, lines, each=pace.speed is not None)
     return 0
 
@@ -112,16 +110,6 @@ def _page(replica: Replica, query: Query, *, stable: bool) -> bytes:
     from hcom_replica.api.page.sources import history_page, stable_page
 
     return stable_page(replica, query) if stable else history_page(replica, query)
-
-
-def _stable(replica: Replica, query: Query, late: dict[bytes, str]) -> Iterator[Event]:
-    """What is final, in stable order; marks of what came late are noted on the way."""
-    if replica.stable_frontier().key is None:
-        note("nothing is final here yet: a member that is online has to let this device in")
-    for found in replica.stable_events(query):
-        if found.late:
-            late[bytes.fromhex(found.event.order)] = "late"
-        yield found.event
 
 
 def _late_here(replica: Replica) -> dict[bytes, str]:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from hcom_replica import Replica
+from hcom_replica.api.filters import Query
+from hcom_replica.api.final import FinalReader
 from tests.harness.processes import Cli
 
 STORY = """\
@@ -116,3 +118,34 @@ def test_replay_in_python_yields_the_same(filled: Cli) -> None:
     with Replica.open(filled.folder) as replica:
         lines = [event.json().decode() for event in replica.replay(kind="life")]
     assert lines == filled.ok("replay", "--format", "jsonl", "--kind", "life").splitlines()
+
+
+def test_events_that_are_stable_are_the_newest_of_the_stream(filled: Cli) -> None:
+    assert filled.ok("events", "--stable", "--json", "-n", "all") == filled.ok(
+        "replay", "--stable", "--format", "jsonl"
+    )
+    assert [line["kind"] for line in filled.json_lines("events", "--stable", "-n", "2")] == ["message", "k"]
+    assert "luna:BOXE" in filled.ok("events", "--stable")
+    for wrong in (["--order", "arrival"], ["--follow", "--cursor", "x"]):
+        assert filled.run("events", "--stable", *wrong).returncode == 2
+
+
+def test_follow_of_what_is_stable_prints_what_becomes_final(tmp_path: Path) -> None:
+    cli = Cli(tmp_path / "replica")
+    cli.ok("emit", "k", "--data", "1")
+    running = cli.spawn("events", "--stable", "--follow", "--json")
+    running.wait_for_output('"data":1}')
+    cli.ok("emit", "other", "--data", "2")
+    running.wait_for_output('"data":2}')
+    running.interrupt()
+    assert running.wait() == 130
+    assert [json.loads(line)["data"] for line in running.output.splitlines()] == [1, 2]
+
+
+def test_follow_of_what_is_stable_in_python_ends_when_nothing_comes(filled: Cli) -> None:
+    with Replica.open(filled.folder) as replica:
+        reader = FinalReader(replica, Query(kinds=("life", "k")))
+        assert [event.kind for event in reader.read()] == ["life", "k"]
+        assert list(reader.follow(timeout_s=0.2)) == []
+        again = FinalReader(replica, Query(), reader.place)
+        assert list(again.read()) == []

@@ -45,10 +45,10 @@ def stable_page(replica: Replica, query: Query) -> bytes:
     late: dict[bytes, int | None] = {}
 
     def final() -> Iterator[Event]:
-        for found in replica.stable_events(query):
-            if found.late:
-                late[bytes.fromhex(found.event.order)] = None
-            yield found.event
+        for event in replica.replay(stable=True, query=query):
+            if event.late:
+                late[bytes.fromhex(event.order)] = None
+            yield event
 
     return build_page(final(), Page("History", about, late=late))
 
