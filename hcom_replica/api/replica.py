@@ -57,6 +57,7 @@ class Replica:
         folder: the paths in the data folder.
         config: its settings.
         control: syncing: the daemon of this folder.
+        damaged: events that were to be read and cannot be any more; all others were read. `audit` tells more.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -65,6 +66,7 @@ class Replica:
         self.config = parts.config
         self.log = parts.log
         self.control = Control(parts)
+        self.damaged: dict[EventId, None] = {}
         self._names: Names | None = None
 
     @classmethod
@@ -234,7 +236,7 @@ class Replica:
 
     def find(self, query: Query, *, order: Order = "canonical", newest: int | None = None) -> Iterator[Event]:
         """Yield what a query asks for; see `events`."""
-        reader, accept = Reader(self.log, self.names), self._filter(query)
+        reader, accept = Reader(self.log, self.names, self.note_damaged), self._filter(query)
         return reader.canonical(accept, newest) if order == "canonical" else reader.arrived(accept, newest)
 
     def replay(
@@ -294,7 +296,7 @@ class Replica:
                 self.log.set_cursor(cursor, arrival)
 
         quiet = clock.monotonic()
-        for event in Reader(self.log, self.names).follow(begin, accept, consumed):
+        for event in Reader(self.log, self.names, self.note_damaged).follow(begin, accept, consumed):
             if event is not None:
                 yield event
                 quiet = clock.monotonic()
@@ -325,13 +327,17 @@ class Replica:
         return StableStream(self.parts, self.names).events(self._filter(query or _query(filters)), after)
 
     def event(self, name: EventId) -> Event | None:
-        """One event, of the system too; None when it is not held."""
-        return Reader(self.log, self.names).one(name)
+        """One event, of the system too; None when it is not held, or damaged."""
+        return Reader(self.log, self.names, self.note_damaged).one(name)
 
     def order_of(self, name: EventId) -> bytes | None:
         """16-byte key of an event in the canonical order; None when it is not held."""
         row = self.log.event(name)
         return None if row is None else row.key
+
+    def note_damaged(self, name: EventId) -> None:
+        """Note an event that is stored and cannot be read any more."""
+        self.damaged[name] = None
 
     def _filter(self, query: Query) -> Filter:
         return Filter(query, self.names, self, wall_ms())

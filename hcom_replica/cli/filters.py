@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Final
 
 from hcom_replica.cli.options import Opt
 from hcom_replica.cli.print import note, warn
@@ -11,6 +12,8 @@ from hcom_replica.cli.print import note, warn
 if TYPE_CHECKING:
     from hcom_replica.api.names import Names
     from hcom_replica.api.replica import Replica
+
+_LISTED: Final = 5
 
 Kinds = Annotated[list[str], Opt("--kind", metavar="KIND", help="of this kind; may be repeated")]
 Agents = Annotated[list[str], Opt("--agent", metavar="AGENT", help="luna, or luna:BOXE; may be repeated")]
@@ -36,3 +39,11 @@ def warn_nothing_final(replica: Replica) -> None:
     """Say why the stable stream is empty, if it is."""
     if replica.stable_frontier().key is None:
         note("nothing is final here yet: a member that is online has to let this device in")
+
+
+def warn_damaged(replica: Replica) -> None:
+    """Say which events could not be read, if any; all others were."""
+    if replica.damaged:
+        listed = ", ".join(str(name) for name in islice(replica.damaged, _LISTED))
+        more = f" and {len(replica.damaged) - _LISTED:,} more" if len(replica.damaged) > _LISTED else ""
+        warn(f"damaged on this disk and left out: {listed}{more}; the disk may be failing")

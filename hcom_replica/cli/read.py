@@ -18,6 +18,7 @@ from hcom_replica.cli.filters import (
     System,
     Until,
     Where,
+    warn_damaged,
     warn_nothing_final,
     warn_unknown,
 )
@@ -74,6 +75,7 @@ def events(
             begin = replica.log.last_arrival()
             seen = printer.page(replica.find(query, order=printer.order, newest=limit), keep=follow)
             flush()
+            warn_damaged(replica)
         if follow:
             for event in replica.follow(cursor, after=begin, query=query):
                 if event.id not in seen:

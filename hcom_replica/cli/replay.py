@@ -20,6 +20,7 @@ from hcom_replica.cli.filters import (
     System,
     Until,
     Where,
+    warn_damaged,
     warn_nothing_final,
     warn_unknown,
 )
@@ -74,11 +75,13 @@ def replay(
         into: Any = sys.stdout.buffer if output is None else stack.enter_context(written(Path(output), force=force))
         if form == "html":
             into.write(_page(replica, query, stable=stable))
+            warn_damaged(replica)
             return 0
         found = replica.replay(pace=pace, stable=stable, query=query)
         late = _late_here(replica) if form == "text" and not stable else {}
         lines = _lines(replica, found, form, Style(None if stable else replica.device, late, output is None))
         _write(into, lines, each=pace.speed is not None)
+        warn_damaged(replica)
     return 0
 
 

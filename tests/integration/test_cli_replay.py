@@ -12,6 +12,7 @@ import pytest
 from hcom_replica import Replica
 from hcom_replica.api.filters import Query
 from hcom_replica.api.final import FinalReader
+from hcom_replica.store.kv import Table
 from tests.harness.processes import Cli
 
 STORY = """\
@@ -149,3 +150,26 @@ def test_follow_of_what_is_stable_in_python_ends_when_nothing_comes(filled: Cli)
         assert list(reader.follow(timeout_s=0.2)) == []
         again = FinalReader(replica, Query(), reader.place)
         assert list(again.read()) == []
+
+
+def test_damaged_event_is_named_and_the_rest_is_told(tmp_path: Path) -> None:
+    cli = Cli(tmp_path / "replica")
+    with Replica.open(cli.folder) as replica:
+        ids = replica.append_many([("k", number) for number in range(5)])
+        row = replica.log.event(ids[2])
+        assert row is not None
+        with replica.parts._kv.write() as txn:
+            txn.put(Table.LOG, row.key, row.seq.to_bytes(8, "big") + b"\x00" + row.record[1:])
+    for arguments in (
+        ["replay", "--format", "jsonl"],
+        ["events", "--json"],
+        ["events", "--json", "--order", "arrival"],
+    ):
+        done = cli.run(*arguments)
+        assert done.returncode == 0
+        assert [json.loads(line)["data"] for line in done.stdout.splitlines()] == [0, 1, 3, 4]
+        assert f"damaged on this disk and left out: {ids[2]}" in done.stderr
+    done = cli.run("export", str(tmp_path / "out"), "--format", "jsonl")
+    assert done.stdout.startswith("exported 4 events")
+    assert str(ids[2]) in done.stderr
+    assert cli.run("replay", "--format", "html", "-o", str(tmp_path / "x.html")).returncode == 0
