@@ -21,7 +21,7 @@ from hcom_replica.wire.event import is_system
 from hcom_replica.wire.signing import short
 
 FORMATS: Final = ("sqlite", "jsonl", "parquet")
-PAGE_EVENTS: Final = 65_536
+PAGE_EVENTS: Final = 32_768
 PAGE_BYTES: Final = 64 * MIB
 _READ_EVENTS: Final = 1_000
 
