@@ -72,7 +72,7 @@ coverage: venv ## run the tests of the core, and fail when one of its branches w
 
 .PHONY: bench
 bench: venv ## measure throughput, catch-up, latency and bytes beside raw LMDB and raw MQTT
-	@$(BIN)/python -m bench $(ARGS)
+	@$(BIN)/hcom-replica bench $(ARGS)
 
 .PHONY: model
 model: ## check the protocol's formal models and their mutants with spin; QUICK=1 for the small sizes

@@ -8,8 +8,8 @@ from tempfile import gettempdir
 
 import pytest
 
-from bench.corpus import Corpus, load
-from bench.machine import scratch
+from hcom_replica.bench.corpus import Corpus, load
+from hcom_replica.bench.machine import scratch
 
 
 @pytest.fixture(scope="session")

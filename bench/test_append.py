@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.corpus import Corpus
-from bench.device import Device, assert_holds, device
-from bench.floors import BATCH_EVENTS, RawLmdb, raw_lmdb, rows
-from bench.parts import raw_fill
 from bench.rounds import measure
+from hcom_replica.bench.corpus import Corpus
+from hcom_replica.bench.device import Device, assert_holds, device
+from hcom_replica.bench.floors import BATCH_EVENTS, RawLmdb, raw_lmdb, rows
+from hcom_replica.bench.parts import raw_fill
 
 EVENTS = 10_000
 

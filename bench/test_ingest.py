@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.corpus import Corpus
-from bench.device import KEYS, TOPIC, Receiver, device, digest
-from bench.floors import BATCH_EVENTS
 from bench.rounds import measure
+from hcom_replica.bench.corpus import Corpus
+from hcom_replica.bench.device import KEYS, TOPIC, Receiver, device, digest
+from hcom_replica.bench.floors import BATCH_EVENTS
 from hcom_replica.wire.batch import decode_batch
 from hcom_replica.wire.frame import open_frame
 

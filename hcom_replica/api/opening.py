@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from hcom_replica.core.append import Writer
-from hcom_replica.core.membership import Viewer
 from hcom_replica.errors import ConfigError
 from hcom_replica.folder import keys
 from hcom_replica.folder.config import Config, load_config
@@ -31,6 +30,9 @@ from hcom_replica.wire.keys import GroupKeys
 from hcom_replica.wire.names import name_of
 from hcom_replica.wire.signing import DeviceKey, device_id
 from hcom_replica.wire.token import JoinToken
+
+if TYPE_CHECKING:
+    from hcom_replica.core.membership import Viewer
 
 
 @dataclass
@@ -61,6 +63,8 @@ class Parts:
     @property
     def viewer(self) -> Viewer:
         """On whose behalf members and key epochs are judged."""
+        from hcom_replica.core.membership import Viewer
+
         return Viewer(self.device, self.token.keys, self.token.founder, self.earlier)
 
     def close(self) -> None:
@@ -119,7 +123,7 @@ def continuity(folder: Folder) -> Continuity:
 
 
 def _named(folder: Folder, name: str) -> Config:
-    from hcom_replica.folder.config_edit import change_config  # noqa: PLC0415 - rare, and slow to load
+    from hcom_replica.folder.config_edit import change_config
 
     return change_config(folder.config, {"device.name": name})
 
@@ -160,7 +164,7 @@ def finish_joining(folder: Folder) -> None:
         if token is not None and (read_text(joining_mark(folder)) or "").strip() == token.keys.group.hex():
             take_joined_log(folder)
         else:
-            from shutil import rmtree  # noqa: PLC0415 - rare, and slow to load
+            from shutil import rmtree
 
             rmtree(folder.log_joining, ignore_errors=True)
 

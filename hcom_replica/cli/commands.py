@@ -53,6 +53,7 @@ COMMANDS: Final = {
     ("config",): "config:config",
     ("doctor",): "doctor:doctor",
     ("demo",): "demo:demo",
+    ("bench",): "bench:bench",
     ("simulate",): "simulate:simulate",
 }
 """Words of the command -> module of this package and function. A group that is listed runs on its own, too."""

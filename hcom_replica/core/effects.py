@@ -8,8 +8,9 @@ a state that the next start recovers from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from hcom_replica.core.verify import Run
 from hcom_replica.ids import OriginId
@@ -23,8 +24,7 @@ class Now(NamedTuple):
     mono_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Subscribe:
+class Subscribe(msgspec.Struct, frozen=True):
     """Subscribe the link to filters. `no_local` and `fresh` as in ports.Link.subscribe."""
 
     filters: tuple[str, ...]
@@ -32,15 +32,13 @@ class Subscribe:
     fresh: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Unsubscribe:
+class Unsubscribe(msgspec.Struct, frozen=True):
     """End subscriptions of the link."""
 
     filters: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Publish:
+class Publish(msgspec.Struct, frozen=True):
     """Hand a message to the link at QoS 1. `Machine.published(token)` follows when the broker has taken it."""
 
     token: int
@@ -49,8 +47,7 @@ class Publish:
     retain: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Ingest:
+class Ingest(msgspec.Struct, frozen=True):
     """Store verified runs of remote events in one transaction; `Machine.ingested` follows with the store's report.
 
     On a store error `Machine.ingest_failed` follows instead and nothing was stored.
@@ -59,27 +56,23 @@ class Ingest:
     runs: tuple[Run, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Promise:
+class Promise(msgspec.Struct, frozen=True):
     """Raise the high water to a promise, durably; `Machine.promised` follows with the own tip of that transaction."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpenIncarnation:
+class OpenIncarnation(msgspec.Struct, frozen=True):
     """Append a hello of a new incarnation, durably; `Machine.log_moved` follows."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class AppendSystem:
+class AppendSystem(msgspec.Struct, frozen=True):
     """Append system events to the own log, durably, as one append; `Machine.log_moved` follows."""
 
     drafts: tuple[Draft, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class NotePeers:
+class NotePeers(msgspec.Struct, frozen=True):
     """Keep slot messages of others in table `peers`, so that status answers with no network.
 
     Not urgent: several may be kept at once.
@@ -89,15 +82,13 @@ class NotePeers:
     items: tuple[tuple[int, OriginId, int, int, bytes], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Disconnect:
+class Disconnect(msgspec.Struct, frozen=True):
     """End this connection; a new one is made as after any other end of a link."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(msgspec.Struct, frozen=True):
     """Something worth a line in the log. `fields` are plain values, without secrets."""
 
     event: str

@@ -20,11 +20,13 @@ class Hunt:
         back: what is asked for begins behind this seq.
         differs: the claimed history is another one at this seq already.
         agreed: device, or writer of a ring -> the seq up to which it was found to hold what is held here.
+        cleared: devices that were found to hold nothing else, whatever they claim.
     """
 
     back: int
     differs: int
     agreed: dict[OriginId, int] = field(default_factory=dict)
+    cleared: set[OriginId] = field(default_factory=set)
 
     def compared(self, source: OriginId, held: int) -> None:
         """A source has brought what is held here, up to a seq; 0 when something of it is not."""

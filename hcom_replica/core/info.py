@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from hcom_replica.ids import OriginId
 
 
-@dataclass(frozen=True, slots=True)
-class WaitResult:
+class WaitResult(msgspec.Struct, frozen=True):
     """Whether anything known is missing here.
 
     Attributes:
@@ -20,8 +19,7 @@ class WaitResult:
     missing_events: int
 
 
-@dataclass(frozen=True, slots=True)
-class LiveInfo:
+class LiveInfo(msgspec.Struct, frozen=True):
     """What only a running machine knows, for status.
 
     Attributes:

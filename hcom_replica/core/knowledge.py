@@ -6,7 +6,7 @@ vector of somebody else is a hint, which may be asked for and is never shown as 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from hcom_replica.core.effects import Now
 from hcom_replica.core.members import Members, read_members
@@ -200,6 +200,20 @@ class Knowledge:
             return True
         held = [name for name in (state, *branches) if name.base < ack.seq <= name.seq]
         return any(self.tip(name, ack.seq).startswith(ack.digest) for name in held)
+
+    def agrees(self, peer: Peer, origin: OriginId) -> bool:
+        """Whether what a peer's vector says of an origin is held here, by that name or as a branch of it."""
+        ack, state = peer.acks.get(origin), self.states.get(origin)
+        return ack is not None and state is not None and self.holds(state, ack)
+
+    def is_disputed(self, origin: OriginId, cleared: Collection[OriginId]) -> bool:
+        """Whether a current device, other than those `cleared`, claims of what is held that it is something else."""
+        state = self.states.get(origin)
+        claims = ((p, p.acks[origin]) for p in self.peers.current(self.own) if origin in p.acks)
+        return state is not None and any(
+            peer.origin not in cleared and state.base < ack.seq <= state.seq and not self.holds(state, ack)
+            for peer, ack in claims
+        )
 
     def is_forked(self, origin: OriginId) -> bool:
         """Whether branches of an origin are held: what others call by its name may be one of them."""

@@ -321,6 +321,9 @@ class Puller:
         """Try the best source there is; a device is asked in one want for all that is due and that it has."""
         pace, first = self._paces[origin], self._first(origin)
         hunt = self._hunts.get(origin)
+        if hunt is not None and hunt.cleared and not knowledge.is_disputed(origin, hunt.cleared):
+            del self._hunts[origin]
+            return
         slots = self._sources.slots(now, knowledge, pace.failures, origin, first, hunt)
         holder = None
         if not slots:
@@ -468,8 +471,9 @@ class Puller:
         hunt, have = self._hunts.get(origin), self._intake.have(origin)
         asked = hunt is not None and pull.flight.want and not pull.news
         agreed = hunt.agreed.get(pull.sources[0][0], 0) if hunt is not None and asked else 0
-        if agreed and agreed >= min(pull.claimed, have):
-            del self._hunts[origin]  # whoever claimed something else has nothing else
+        if hunt is not None and agreed and agreed >= min(pull.claimed, have):
+            hunt.cleared.add(pull.sources[0][0])  # whoever claimed something else has nothing else
+            pace.fail(now, pull.sources)
         elif (have if hunt is None else agreed) < pull.first:
             pace.fail(now, pull.sources)
         else:

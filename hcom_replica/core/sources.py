@@ -112,7 +112,7 @@ class Sources:
 
         def order(peer: Peer) -> tuple[bool, int, bytes]:
             """Whoever failed longest ago; in a hunt, those first who hold something else than we do."""
-            same = hunting and knowledge.acked(peer, origin) > 0
+            same = hunting and knowledge.agrees(peer, origin)
             return same, failures.times.get((peer.origin, -1), 0), _rank(peer, origin, first)
 
         return min(holders, key=order, default=None)

@@ -2,35 +2,37 @@
 
 Owns the boundaries of transactions (storage-v1 section 5): what is appended or ingested together, and that it is
 durable before a method returns (unless the store was opened without sync). Processes use it over `LmdbKv`, the
-simulator over `MemoryKv`: the very same code.
+simulator over `MemoryKv`: the very same code. What an append does not need is imported where it is needed: commands
+that append one event are run many times a minute.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from hcom_replica.core.append import Appended, Writer
 from hcom_replica.core.continuity import Doubt
 from hcom_replica.core.hlc import pack
 from hcom_replica.core.origin import CommitRow, OriginState
-from hcom_replica.core.reader import OwnTip, StoredRun
-from hcom_replica.core.report import IngestReport
-from hcom_replica.core.verify import Run
+from hcom_replica.core.reader import OwnTip
 from hcom_replica.errors import StoreCorrupt, StoreError
 from hcom_replica.ids import EventId, OriginId
-from hcom_replica.store import cursors, meta, pages, peers, promises, serve
+from hcom_replica.store import cursors, meta, pages, peers
 from hcom_replica.store.commits import commit_below, point_at
 from hcom_replica.store.continuity import Continuity, Finding
 from hcom_replica.store.drafts import check_drafts
-from hcom_replica.store.ingest import Ingest
 from hcom_replica.store.kv import Kv, ReadTxn, WriteTxn
 from hcom_replica.store.ledger import Ledger
-from hcom_replica.store.redactions import redacted_places, redacting_draft, redaction_count
 from hcom_replica.store.schema import Arrival, Meta, PeerNote, Received, StoredEvent
 from hcom_replica.store.writer import append_drafts, open_incarnation
 from hcom_replica.wire.event import Draft, Event, decode_event
+
+if TYPE_CHECKING:
+    from hcom_replica.core.reader import StoredRun
+    from hcom_replica.core.report import IngestReport
+    from hcom_replica.core.verify import Run
 
 
 class ImportMark(NamedTuple):
@@ -149,6 +151,8 @@ class Log:
             UsageError: the event is not held, another device has written it, or it is a system event.
             StoreError: as `append`. In either case nothing was changed.
         """
+        from hcom_replica.store.redactions import redacting_draft
+
         writer, nonce = self._need_writer(), self._entropy(8)
         with self._kv.write() as txn:
             draft = redacting_draft(txn, writer, name)
@@ -161,6 +165,8 @@ class Log:
 
     def is_to_redact(self, name: EventId) -> bool:
         """Whether `redact` would change something; raises what it would raise."""
+        from hcom_replica.store.redactions import redacting_draft
+
         writer = self._need_writer()
         with self._kv.read() as txn:
             return redacting_draft(txn, writer, name) is not None
@@ -171,6 +177,8 @@ class Log:
         Raises:
             StoreError: nothing was stored.
         """
+        from hcom_replica.store.ingest import Ingest
+
         with self._kv.write() as txn:
             ingest = Ingest(txn, self._group, now_ms)
             for run in runs:
@@ -244,6 +252,8 @@ class Log:
 
     def note_peers(self, notes: Iterable[PeerNote]) -> None:
         """Keep the newest slot messages of others."""
+        from hcom_replica.store import promises
+
         given = list(notes)
         with self._kv.write() as txn:
             promises.keep(txn, given)
@@ -283,6 +293,8 @@ class Log:
 
     def read_run(self, origin: OriginId, first: int, raw_bytes_max: int) -> StoredRun | None:
         """Whole commits from the kept commit at or below first - 1 on; see `core.reader`."""
+        from hcom_replica.store import serve
+
         with self._kv.read() as txn:
             return serve.read_run(txn, origin, first, raw_bytes_max)
 
@@ -311,6 +323,8 @@ class Log:
 
     def promises(self) -> dict[OriginId, int]:
         """Origin -> nothing of it behind what is held has an hlc at or below that; the own one included."""
+        from hcom_replica.store import promises
+
         with self._kv.read() as txn:
             found, own = promises.promises(txn), meta.own_origin(txn)
             if own is not None:
@@ -319,11 +333,15 @@ class Log:
 
     def redaction_count(self) -> int:
         """How many redactions are known; never less than before."""
+        from hcom_replica.store.redactions import redaction_count
+
         with self._kv.read() as txn:
             return redaction_count(txn)
 
     def redacted_places(self) -> set[tuple[OriginId, int]]:
         """(origin that is not derived, seq) of all redactions known, whether their events are held or not."""
+        from hcom_replica.store.redactions import redacted_places
+
         with self._kv.read() as txn:
             return redacted_places(txn)
 

@@ -92,6 +92,7 @@ class Checkers:
     Attributes:
         disks: device name -> its present disk.
         twinned: keys of devices that were cloned or restored: only these may fork, or take back a word.
+        liars: keys of members who take back a head: what it said is not held against those who heard it.
         redactions: body of each `_redact` that was ever made -> the event it means.
     """
 
@@ -99,6 +100,7 @@ class Checkers:
         self._group = group
         self.disks: dict[str, DiskWatch] = {}
         self.twinned: set[bytes] = set()
+        self.liars: set[bytes] = set()
         self.redactions: dict[bytes, bytes] = {}
         self._copies: Counter[bytes] = Counter()
         self._contents: dict[Place, bytes] = {}

@@ -17,6 +17,7 @@ from hcom_replica.core.effects import Effect, Now, Trace
 from hcom_replica.core.machine import Machine
 from hcom_replica.core.membership import Viewer
 from hcom_replica.core.settings import Settings
+from hcom_replica.core.status import DaemonStatus, Status, StatusInput, build_status
 from hcom_replica.daemon.engine import Engine
 from hcom_replica.errors import StoreFull, UsageError
 from hcom_replica.ids import EventId
@@ -324,6 +325,26 @@ class Device:
         self._poke(poke=poke)
         return said
 
+    def status(self) -> Status:
+        """What `status` shows on this device; its times are seconds since the world began."""
+        given = StatusInput(
+            viewer=self.viewer,
+            name=self.name,
+            notes=[*self.log.peers()],
+            now_ms=self.now.wall_ms,
+            events=self.log.event_count(),
+            own_tip=self.log.own_tip(),
+            daemon=DaemonStatus(self.running, None),
+            broker_url=None,
+            live=self.machine.live_info() if self.running else None,
+            iso=_seconds,
+        )
+        return build_status(self.log, given)
+
     def _poke(self, *, poke: bool) -> None:
         if self.running:
             self._plan(self.world.scheduler.now_ms + (0 if poke else LOOK_MS))
+
+
+def _seconds(ms: int) -> str:
+    return f"{(ms - EPOCH_MS) // 1_000} s"

@@ -12,14 +12,28 @@ from hcom_replica.core.append import Writer, WriterState, append
 from hcom_replica.core.origin import OriginState
 from hcom_replica.errors import UsageError
 from hcom_replica.ids import OriginId
+from hcom_replica.store.log import Log
 from hcom_replica.testing.device import EPOCH_MS
 from hcom_replica.testing.script import Words, parse_point
 from hcom_replica.testing.stage import Stage
 from hcom_replica.wire.batch import Batch, Commit, Descriptor, ForkPoint, encode_batch
 from hcom_replica.wire.codec import encode
 from hcom_replica.wire.event import Draft, decode_event
-from hcom_replica.wire.frame import Kind, Packed, Signer, close_frame, pack
-from hcom_replica.wire.messages import Ack, Head, VectorPage, pack_entries
+from hcom_replica.wire.frame import Author, Kind, Packed, Signer, close_frame, pack
+from hcom_replica.wire.messages import (
+    WINDOW_BYTES_MAX,
+    Ack,
+    Head,
+    Index,
+    Payload,
+    Presence,
+    Segment,
+    Standing,
+    VectorPage,
+    Want,
+    WantItem,
+    pack_entries,
+)
 from hcom_replica.wire.redaction import REDACT, Redaction, redacted, sign_redaction, statement
 from hcom_replica.wire.seal import NONCE_BYTES
 from hcom_replica.wire.signing import COMMIT, DeviceKey, commit_digest, fork_hash, root_hash, short
@@ -46,6 +60,11 @@ class Forger:
         self._signer = Signer(self._key, incarnation, short(self._root))
         self._counter = _COUNTER
 
+    @property
+    def key(self) -> bytes:
+        """Its public key."""
+        return self._key.public
+
     def topic(self, places: list[str]) -> str:
         """The topic that `head A`, `segment A 3` or `live` stands for.
 
@@ -69,25 +88,52 @@ class Forger:
         Raises:
             UsageError: it does not know how.
         """
-        verb = words.place(0)
-        if verb == "claims":
-            point = parse_point(words.place(1))
-            if "as" in words.options:
-                self._claim_as(*point, words.options["as"])
-            else:
-                self._claim(*point, in_slot_of=words.options.get("in"))
-        elif verb == "announces":
-            self._announce(*parse_point(words.place(1)))
+        verb, options = words.place(0), words.options
+        if verb in ("claims", "announces", "redacts", "blanks"):
+            self._speak_of(verb, *parse_point(words.place(1)), options)
         elif verb == "poisons":
-            self._poison(words.place(1), int(words.options["from"]))
+            self._poison(words.place(1), int(options["from"]))
         elif verb == "splits":
-            self._split(words.place(1), int(words.options["at"]))
-        elif verb == "redacts":
-            self._redact(*parse_point(words.place(1)))
-        elif verb == "blanks":
-            self._blank(*parse_point(words.place(1)))
+            self._split(words.place(1), int(options["at"]))
+        elif verb == "says":
+            self._say(words.place(1), self._stage.origin_of(words.place(2)), int(words.place(3)))
         else:
             raise UsageError(f"a member cannot {verb}")
+
+    def _speak_of(self, verb: str, name: str, seq: int, options: dict[str, str]) -> None:
+        """Lie about one event of somebody."""
+        if verb == "announces":
+            self._announce(name, seq)
+        elif verb == "redacts":
+            self._redact(name, seq)
+        elif verb == "blanks":
+            self._blank(name, seq)
+        elif "as" in options:
+            self._claim_as(name, seq, options["as"])
+        else:
+            self._claim(name, seq, in_slot_of=options.get("in"))
+
+    def _say(self, kind: str, origin: OriginId, seq: int) -> None:
+        """Say in its own name what is well formed and untrue.
+
+        Args:
+            kind: a kind of message that a member has a right to send: `head`, `index`, `standing`, `presence`, `want`.
+            origin: of whom it speaks.
+            seq: how far.
+        """
+        counter, wall_ms, own = self._next(), self._now_ms(), self._signer.origin
+        item = WantItem(origin, max(1, seq), 0)
+        said: dict[str, Payload] = {
+            "head": self._head(seq),
+            "index": Index(counter, wall_ms, 32, [Segment(3, origin, 1, seq, bytes(8), 0, 1, 99)]),
+            "standing": Standing(counter, wall_ms, [item]),
+            "presence": Presence(counter, wall_ms, online=seq > 0),
+            "want": Want(counter, origin, WINDOW_BYTES_MAX, [item]),
+        }
+        if kind not in said:
+            raise UsageError(f"a member does not say: {kind}")
+        topic = self._topics.want if kind == "want" else str(getattr(self._topics, kind)(own))
+        self._publish(topic, Kind[kind.upper()], pack(encode(said[kind])), retain=kind != "want")
 
     def _claim(self, name: str, seq: int, *, in_slot_of: str | None) -> None:
         """Say in a vector that its author holds an origin up to `seq`, with 8 bytes that are made up."""
@@ -99,7 +145,7 @@ class Forger:
     def _claim_as(self, name: str, seq: int, victim: str) -> None:
         """Say truly what stands at `seq`, in the name of a device that lacks it: only the signature is wrong."""
         origin, author = self._stage.origin_of(name), self._stage.origin_of(victim)
-        log = next(d.log for d in self._stage.devices.values() if d.log.origin_state(origin))
+        log = max((d.log for d in self._stage.devices.values()), key=lambda log: _held(log, origin))
         state = next(s for d in self._stage.devices.values() if (s := d.log.origin_state(author)))
         mask = DeviceKey(b"a member without any scruples...")
         mask.public = state.key
@@ -110,11 +156,14 @@ class Forger:
 
     def _announce(self, name: str, seq: int) -> None:
         """Say in somebody's head slot that its origin has come to `seq`."""
-        origin, tip = self._stage.origin_of(name), b"t" * 32
-        hlc = self._now_ms() << 16
+        origin = self._stage.origin_of(name)
+        self._publish(self._topics.head(origin), Kind.HEAD, pack(encode(self._head(seq))), retain=True)
+
+    def _head(self, seq: int) -> Head:
+        """Its own, of events that it has never written."""
+        tip, hlc = b"t" * 32, self._now_ms() << 16
         signature = self._key.sign(COMMIT, commit_digest(self._root, seq, hlc, seq, tip))
-        head = Head(self._next(), self._now_ms(), "LIAR", seq, hlc, tip, signature, seq, 1, hlc)
-        self._publish(self._topics.head(origin), Kind.HEAD, pack(encode(head)), retain=True)
+        return Head(self._next(), self._now_ms(), "LIAR", seq, hlc, tip, signature, seq, min(1, seq), hlc)
 
     def _poison(self, name: str, first: int) -> None:
         """Send a run of somebody's events, with one byte of one event changed."""
@@ -175,6 +224,8 @@ class Forger:
 
     def _publish(self, topic: str, kind: Kind, packed: Packed, *, retain: bool, signer: Signer | None = None) -> None:
         signer = None if kind is Kind.LIVE else signer or self._signer
+        if signer is self._signer:  # a member like others: mail is kept for it
+            self._stage.tap.passing[signer.origin] = Author(signer.device.public, signer.incarnation, signer.origin)
         nonce = self._stage.scheduler.random.randbytes(NONCE_BYTES)
         payload = close_frame(self._stage.world.keys, topic, kind, signer, packed, nonce)
         self._stage.broker.inject(topic, payload, retain=retain)
@@ -185,3 +236,8 @@ class Forger:
 
     def _now_ms(self) -> int:
         return EPOCH_MS + self._stage.now_ms
+
+
+def _held(log: Log, origin: OriginId) -> int:
+    state = log.origin_state(origin)
+    return state.seq if state is not None else 0

@@ -6,7 +6,7 @@ written, `A~61` for the branch that leaves A with event 61.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import count
 from typing import Final
 
@@ -237,20 +237,33 @@ class Stage(Cluster):
         Does nothing when it does not run.
 
         Raises:
-            Violation: S7 or P4.5.
+            Violation: S6, S7 or P4.5.
         """
         device = self[name]
         if not device.running:
             return
         self.look()
         held = self.checkers.disks[name].states
-        said = self._announced(name).items()
+        said = self._announced(name, discounted=self.checkers.liars).items()
         lacking = sum(max(0, seq - (held[origin].seq if origin in held else 0)) for origin, seq in said)
         claimed = device.machine.wait_result().missing_events
         if claimed < lacking:
             raise Violation("S7", f"{name} says that {claimed} events are missing, and has heard of {lacking}")
         if device.machine.buffered_bytes > BUFFERED_BYTES_MAX:
             raise Violation("P4.5", f"{name} keeps {device.machine.buffered_bytes} bytes in memory")
+        self._check_acknowledgements(device)
+
+    def _check_acknowledgements(self, device: Device) -> None:
+        """What it believes that others hold of its origin they have held; copies of disks, which may part, aside."""
+        own = device.log.own_origin()
+        if own is None or own.key in self.checkers.twinned:
+            return
+        honest = {self.own(name).id for name, other in self.devices.items() if other.log.own_origin()}
+        for row in device.status().devices:
+            origin = OriginId(bytes.fromhex(row.origin))
+            held = self.checkers.ever_held(origin, own.id)
+            if origin in honest and row.acked_seq is not None and row.acked_seq > held:
+                raise Violation("S6", f"{device.name} believes that {row.device} has {row.acked_seq} of its {held}")
 
     def missing(self, name: str) -> int:
         """How many seqs a running device says are missing, those left out that no disk holds any more."""
@@ -261,22 +274,22 @@ class Stage(Cluster):
             lost += max(0, seq - max(have, self.checkers.highest(origin)))
         return self[name].machine.wait_result().missing_events - lost
 
-    def _announced(self, name: str) -> dict[OriginId, int]:
+    def _announced(self, name: str, discounted: Collection[bytes] = ()) -> dict[OriginId, int]:
         """Origin -> the highest seq that signed words on a device's disk speak of: heads of others, and links.
 
-        A head of a branch that has another name by now counts no more.
+        A head of a branch that has another name by now counts no more, nor do those of the keys `discounted`.
         """
         log, known = self[name].log, dict[OriginId, int]()
         said = list[tuple[OriginId, int, bytes]]()
-        membership = self.membership(self[name])
+        discounted = {*self.membership(self[name]).revoked, *discounted}
         for kind, author, _, _, data in log.peers():
-            if kind == Kind.HEAD and data[:32] not in membership.revoked:
+            if kind == Kind.HEAD and data[:32] not in discounted:
                 head = decode_head(data[_AUTHOR_BYTES:])
                 said.append((author, head.seq, head.tip))
         for _, _, event in log.system_events():
             stated = read_system(event.kind, event.body)
             if isinstance(stated, Hello) and stated.link is not None:
-                if bytes.fromhex(stated.key) in membership.revoked:
+                if bytes.fromhex(stated.key) in discounted:
                     continue
                 link = stated.link
                 said.append((OriginId(bytes.fromhex(link.origin)), link.seq, bytes.fromhex(link.c)))

@@ -10,10 +10,9 @@ from typing import Final
 
 from hcom_replica.core.parts import Assembler
 from hcom_replica.core.ring import runs_of
-from hcom_replica.core.status import DaemonStatus, OriginRow, Status, StatusInput, build_status
+from hcom_replica.core.status import OriginRow
 from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import EventId, OriginId
-from hcom_replica.testing.device import EPOCH_MS, Device
 from hcom_replica.testing.script import Words, parse_point
 from hcom_replica.testing.stage import Stage
 from hcom_replica.wire.batch import Batch, decode_batch
@@ -45,7 +44,7 @@ class Views:
     def do_lag(self, words: Words) -> Iterator[str]:
         """`lag [A B ...]`: what they say they miss, and who has it."""
         for name in words.places or [n for n, device in self._stage.devices.items() if device.running]:
-            rows = [row for row in self._status(name).devices if row.missing is not None]
+            rows = [row for row in self._stage[name].status().devices if row.missing is not None]
             for row in sorted(rows, key=self._row_name):
                 yield f"{name} misses {self._missing(row)}, {self._held_by(row)}"
             if not rows:
@@ -54,13 +53,13 @@ class Views:
     def do_acks(self, words: Words) -> Iterator[str]:
         """`acks A`: what A believes that the others hold of its origin."""
         name = words.place(0)
-        for row in sorted(self._status(name).devices, key=self._row_name):
+        for row in sorted(self._stage[name].status().devices, key=self._row_name):
             if row.acked_seq is not None and "superseded" not in row.flags:
                 yield f"{name} believes that {self._row_name(row)} has {self._own(name)}:{row.acked_seq}"
 
     def do_status(self, words: Words) -> Iterator[str]:
         """`status A`: what is odd about the devices it knows, and who holds its frontier."""
-        status = self._status(words.place(0))
+        status = self._stage[words.place(0)].status()
         for row in sorted(status.devices, key=self._row_name):
             lost = [f"{row.lost_events} lost"] if row.lost_events else []
             if odd := [*row.flags, *lost]:
@@ -106,7 +105,7 @@ class Views:
 
     def do_sees(self, words: Words) -> Iterator[str]:
         """`sees A`: which devices A takes to be online."""
-        rows = [row for row in self._status(words.place(0)).devices if row.online]
+        rows = [row for row in self._stage[words.place(0)].status().devices if row.online]
         yield f"{words.place(0)} sees {' '.join(sorted(map(self._row_name, rows))) or 'nobody'}"
 
     def do_standing(self, words: Words) -> Iterator[str]:  # noqa: ARG002
@@ -144,10 +143,6 @@ class Views:
                 yield f"{name} {trace.event}" + (f": {fields}" if fields else "")
 
     # --- small things ------------------------------------------------------------------------------------------
-
-    def _status(self, name: str) -> Status:
-        device = self._stage[name]
-        return build_status(device.log, _given(device))
 
     def _row_name(self, row: OriginRow) -> str:
         return self._stage.name_of(OriginId(bytes.fromhex(row.origin)))
@@ -192,24 +187,3 @@ class Views:
         if isinstance(value, str) and len(value) == 16:
             return self._stage.name_of(OriginId(bytes.fromhex(value)))
         return str(value)
-
-
-def _given(device: Device) -> StatusInput:
-    live = device.machine.live_info() if device.running else None
-    return StatusInput(
-        viewer=device.viewer,
-        name=device.name,
-        notes=[*device.log.peers()],
-        now_ms=device.now.wall_ms,
-        events=device.log.event_count(),
-        own_tip=device.log.own_tip(),
-        daemon=DaemonStatus(device.running, None),
-        broker_url=None,
-        live=live,
-        iso=_seconds,
-    )
-
-
-def _seconds(ms: int) -> str:
-    """Seconds since the world began."""
-    return f"{(ms - EPOCH_MS) // 1_000} s"

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from tests.harness.processes import clean_environment
+from hcom_replica.testing.real.processes import clean_environment
 
 _SITE: Final = """
 import time

@@ -20,8 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
-from tests.harness.processes import clean_environment
-from tests.harness.waiting import wait_until
+from hcom_replica.testing.real.processes import clean_environment
+from hcom_replica.testing.real.waiting import wait_until
 
 _RUN_S: Final = 60.0
 _BLOCK: Final = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)

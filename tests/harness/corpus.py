@@ -1,7 +1,7 @@
 """Events to import: the two recorded histories of hcom when they are at hand, else generated ones of the same shape.
 
-Where the recorded ones are looked for, and how the others are made, is `bench.corpus`'s to say. Files of JSON lines are
-written where a test wants them.
+Recorded ones are looked for in the folder that $HCOM_REPLICA_CORPUS names, or in `../shared/data`. Files of JSON lines
+are written where a test wants them.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from bench import corpus
+from hcom_replica.bench import corpus
 
+_BESIDE: Final = Path(__file__).resolve().parents[3] / "shared" / "data"
 ATUIN: Final = "atuin"
 AUTOMERGE: Final = "automerge"
 COUNTS: Final = {ATUIN: 14_376, AUTOMERGE: 12_454}
@@ -26,7 +27,7 @@ COUNTS: Final = {ATUIN: 14_376, AUTOMERGE: 12_454}
 
 def history_lines(name: str) -> list[bytes]:
     """All lines of a history, oldest first."""
-    folder = Path(os.environ.get("HCOM_REPLICA_CORPUS", corpus._BESIDE))
+    folder = Path(os.environ.get("HCOM_REPLICA_CORPUS", _BESIDE))
     path = folder / f"history-{name}.jsonl.gz"
     if not path.exists():
         return corpus.generated(COUNTS[name], seed=COUNTS[name]).lines

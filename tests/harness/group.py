@@ -18,10 +18,10 @@ import msgspec
 
 from hcom_replica import Replica
 from hcom_replica.api.status import Status
-from tests.harness.brokers import PrivateBroker
-from tests.harness.processes import Cli, is_alive
-from tests.harness.proxy import ChaosProxy
-from tests.harness.waiting import wait_until
+from hcom_replica.testing.real.brokers import PrivateBroker
+from hcom_replica.testing.real.processes import Cli, is_alive
+from hcom_replica.testing.real.proxy import ChaosProxy
+from hcom_replica.testing.real.waiting import wait_until
 
 WAIT_S: Final = 40.0
 """How long a test waits for what takes a second or two on an idle machine."""

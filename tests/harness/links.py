@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from hcom_replica.ports import Delivered, LinkDown, LinkEvent, LinkUp, Published, Subscribed, Will
+from hcom_replica.testing.real.waiting import wait_until
 from hcom_replica.transport.link import LinkSettings, PahoLink
 from hcom_replica.transport.url import BrokerAddress
-from tests.harness.waiting import wait_until
 
 E = TypeVar("E", LinkUp, LinkDown, Delivered, Subscribed, Published)
 WAIT_S = 20.0

@@ -9,12 +9,12 @@ from hcom_replica.core.peers import SlotMessage, decode_slot
 from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import OriginId
 from hcom_replica.ports import Delivered
+from hcom_replica.testing.real.brokers import PrivateBroker
 from hcom_replica.wire.frame import open_frame
 from hcom_replica.wire.messages import Head, Index, Presence
 from hcom_replica.wire.signing import hash32
 from hcom_replica.wire.token import decode_token
 from hcom_replica.wire.topics import Topics
-from tests.harness.brokers import PrivateBroker
 from tests.harness.links import LinkOwner
 
 

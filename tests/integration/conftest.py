@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.brokers import MosquittoBroker, PrivateBroker, any_broker, mosquitto_path
-from tests.harness.proxy import ChaosProxy
+from hcom_replica.testing.real.brokers import MosquittoBroker, PrivateBroker, any_broker, mosquitto_path
+from hcom_replica.testing.real.proxy import ChaosProxy
 
 
 @pytest.fixture(scope="session")

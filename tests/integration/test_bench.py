@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.harness.processes import clean_environment
-
-ROOT = Path(__file__).resolve().parents[2]
+from hcom_replica.bench.peers import PEERS
+from hcom_replica.testing.real.processes import Cli
 
 
 def bench(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the runner on the generated corpus."""
-    environment = clean_environment(tmp_path / "unused", {"HCOM_REPLICA_CORPUS": str(tmp_path)})
-    command = [sys.executable, "-m", "bench", "--dir", str(tmp_path), *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    """Run the command on the generated corpus."""
+    with Cli(tmp_path / "unused", {"HCOM_REPLICA_CORPUS": str(tmp_path)}) as cli:
+        return cli.run("bench", "--disk", str(tmp_path), *arguments, timeout_s=100)
 
 
 @pytest.mark.slow
@@ -40,6 +37,17 @@ def test_quick_bench_runs_every_part_and_judges_none(tmp_path: Path) -> None:
         "one event a second",
     ):
         assert part in names
+
+
+@pytest.mark.slow
+def test_bench_beside_peers_measures_those_that_are_installed_and_names_the_others(tmp_path: Path) -> None:
+    done = bench(tmp_path, "--quick", "--json", *PEERS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads(done.stdout)
+    assert told["left_out"].keys() == {name for name, peer in PEERS.items() if peer.missing()}
+    catch_ups = [figure for figure in told["figures"] if "catch-up" in figure["name"]]
+    assert len(catch_ups) == len(PEERS) - len(told["left_out"])
+    assert all(figure["value"] > 0 for figure in catch_ups)
 
 
 def test_bench_of_an_unknown_part_is_a_usage_error(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.brokers import MosquittoBroker, mosquitto_path
-from tests.harness.certificates import Certificates, make_certificates
-from tests.harness.processes import Cli
+from hcom_replica.testing.real.brokers import MosquittoBroker, mosquitto_path
+from hcom_replica.testing.real.certificates import Certificates, make_certificates
+from hcom_replica.testing.real.processes import Cli
 
 pytestmark = [
     pytest.mark.mosquitto,

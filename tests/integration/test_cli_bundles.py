@@ -19,6 +19,7 @@ from hcom_replica.api.bundles import export_bundle, import_bundle
 from hcom_replica.core.packer import as_batch
 from hcom_replica.errors import BundleError
 from hcom_replica.folder import keys
+from hcom_replica.testing.real.processes import Cli
 from hcom_replica.wire.batch import decode_batch, encode_batch
 from hcom_replica.wire.bundle import HEAD_BYTES, LENGTH_BYTES, BundleHead, Manifest, Sealer, decode_head
 from hcom_replica.wire.frame import Packed, unpack
@@ -27,7 +28,6 @@ from hcom_replica.wire.seal import unseal
 from hcom_replica.wire.signing import DeviceKey
 from hcom_replica.wire.token import JoinToken
 from tests.harness.folders import device_folder, new_token
-from tests.harness.processes import Cli
 from tests.unit.core.builders import Device, draft
 
 EVENTS = 700

@@ -18,8 +18,8 @@ from pyarrow import parquet
 
 from hcom_replica import Replica
 from hcom_replica.api.exports.driver import export_rows
+from hcom_replica.testing.real.processes import Cli, clean_environment
 from tests.harness.folders import device_folder, new_token
-from tests.harness.processes import Cli, clean_environment
 
 FORMATS = ("sqlite", "jsonl", "parquet")
 EVENTS = 230

@@ -21,12 +21,12 @@ from hcom_replica.core.peers import Peers
 from hcom_replica.daemon.journal import Journal
 from hcom_replica.daemon.messages import DaemonInfo
 from hcom_replica.errors import BrokerError
+from hcom_replica.testing.real.processes import clean_environment
 from hcom_replica.wire.codec import encode
 from hcom_replica.wire.event import Draft
 from hcom_replica.wire.frame import Kind
 from hcom_replica.wire.token import JoinToken
 from tests.harness.folders import device_folder
-from tests.harness.processes import clean_environment
 from tests.unit.core.builders import KEYS, WALL, Device, at
 
 ESCAPES = "\x1b[2J\x1b]0;owned\x07\u009b31m\x7f\x00\r"
@@ -65,7 +65,7 @@ READING: dict[tuple[str, ...], list[list[str]]] = {
 OTHERS = {
     ("relay", "new"), ("relay", "on"), ("relay", "off"), ("relay", "forget"), ("relay", "token"), ("run",),
     ("relay", "daemon", "start"), ("relay", "daemon", "stop"), ("relay", "daemon", "restart"), ("broker",), ("demo",),
-    ("simulate",), ("redact",),
+    ("simulate",), ("redact",), ("bench",),
 }  # fmt: skip
 """Print numbers, paths and what this device itself made."""
 

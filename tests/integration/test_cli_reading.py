@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hcom_replica import Replica
-from tests.harness.processes import Cli
+from hcom_replica.testing.real.processes import Cli
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ from hcom_replica import Replica
 from hcom_replica.api.groups import join
 from hcom_replica.folder.paths import Folder
 from hcom_replica.ids import parse_event_id
+from hcom_replica.testing.real.processes import Cli, clean_environment
 from hcom_replica.wire.keys import GroupKeys
 from hcom_replica.wire.token import JoinToken
-from tests.harness.processes import Cli, clean_environment
 
 SECRET = "the password is hunter2"
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.harness.brokers import PrivateBroker
-from tests.harness.processes import Cli, is_alive
-from tests.harness.waiting import wait_until
+from hcom_replica.testing.real.brokers import PrivateBroker
+from hcom_replica.testing.real.processes import Cli, is_alive
+from hcom_replica.testing.real.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ from hcom_replica import Replica
 from hcom_replica.api.filters import Query
 from hcom_replica.api.final import FinalReader
 from hcom_replica.store.kv import Table
-from tests.harness.processes import Cli
+from hcom_replica.testing.real.processes import Cli
 
 STORY = """\
 ──── Sunday, 2020-10-04 ────

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.harness.processes import Cli
-from tests.harness.waiting import wait_until
+from hcom_replica.testing.real.processes import Cli
+from hcom_replica.testing.real.waiting import wait_until
 
 
 @pytest.fixture

@@ -24,11 +24,11 @@ from hcom_replica.folder.config_edit import change_config
 from hcom_replica.folder.paths import Folder
 from hcom_replica.folder.state import STATE_VARIABLE
 from hcom_replica.ids import EventId
+from hcom_replica.testing.real.brokers import PrivateBroker
+from hcom_replica.testing.real.processes import clean_environment, is_alive
+from hcom_replica.testing.real.waiting import wait_until
 from hcom_replica.wire.event import Draft
-from tests.harness.brokers import PrivateBroker
 from tests.harness.folders import device_folder, new_token
-from tests.harness.processes import clean_environment, is_alive
-from tests.harness.waiting import wait_until
 
 WAIT_S = 30.0
 

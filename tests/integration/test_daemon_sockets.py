@@ -21,7 +21,7 @@ from hcom_replica.daemon.messages import MESSAGE_BYTES_MAX, Inbox, Request, pack
 from hcom_replica.daemon.sockets import CONTROL, WAKE, address
 from hcom_replica.daemon.wake import WakeEar, wake
 from hcom_replica.errors import ConfigError, DaemonError
-from tests.harness.waiting import wait_until
+from hcom_replica.testing.real.waiting import wait_until
 
 WAIT_S = 10.0
 

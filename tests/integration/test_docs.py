@@ -11,10 +11,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.harness.brokers import HOST, PrivateBroker, free_port, mosquitto_path
+from hcom_replica.testing.real.brokers import HOST, PrivateBroker, free_port, mosquitto_path
+from hcom_replica.testing.real.processes import Cli
+from hcom_replica.testing.real.waiting import wait_until
 from tests.harness.console import Command, Console, commands_of, shows
-from tests.harness.processes import Cli
-from tests.harness.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "specs").rglob("*.md")])

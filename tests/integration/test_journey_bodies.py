@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.brokers import PrivateBroker
+from hcom_replica.testing.real.brokers import PrivateBroker
 from tests.harness.corpus import noise, write_lines
 from tests.harness.group import Group, assert_equal_histories
 

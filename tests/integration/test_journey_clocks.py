@@ -9,7 +9,7 @@ import pytest
 
 from hcom_replica.api.status import Status
 from hcom_replica.limits import DRIFT_MS_MAX
-from tests.harness.brokers import PrivateBroker
+from hcom_replica.testing.real.brokers import PrivateBroker
 from tests.harness.clocks import WrongClock
 from tests.harness.group import Group, Laptop, Row, assert_equal_histories
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.brokers import PrivateBroker
+from hcom_replica.testing.real.brokers import PrivateBroker
 from tests.harness.corpus import ATUIN, AUTOMERGE, COUNTS, write_history
 from tests.harness.group import Group, assert_equal_histories
 

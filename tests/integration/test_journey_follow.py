@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.brokers import PrivateBroker
+from hcom_replica.testing.real.brokers import PrivateBroker
+from hcom_replica.testing.real.processes import Running
+from hcom_replica.testing.real.waiting import wait_until
 from tests.harness.group import Group
-from tests.harness.processes import Running
-from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 

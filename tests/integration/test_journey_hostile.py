@@ -12,14 +12,14 @@ import zstandard
 from hcom_replica.daemon.client import DaemonClient
 from hcom_replica.ids import OriginId
 from hcom_replica.ports import Published
+from hcom_replica.testing.real.brokers import PrivateBroker
+from hcom_replica.testing.real.waiting import wait_until
 from hcom_replica.wire.frame import Kind, Packed, Signer, close_frame
 from hcom_replica.wire.seal import seal
 from hcom_replica.wire.signing import DeviceKey, root_hash, short
-from tests.harness.brokers import PrivateBroker
 from tests.harness.corpus import noise, write_lines
 from tests.harness.group import Group, Laptop, assert_equal_histories
 from tests.harness.links import LinkOwner
-from tests.harness.waiting import wait_until
 from tests.harness.witness import Witness
 
 pytestmark = pytest.mark.slow

@@ -11,11 +11,11 @@ from subprocess import PIPE, Popen, TimeoutExpired
 
 import pytest
 
-from tests.harness.brokers import PrivateBroker
+from hcom_replica.testing.real.brokers import PrivateBroker
+from hcom_replica.testing.real.processes import Cli, clean_environment
+from hcom_replica.testing.real.waiting import wait_until
 from tests.harness.corpus import ATUIN, COUNTS, write_history
 from tests.harness.group import Group, Laptop, Row, assert_equal_histories
-from tests.harness.processes import Cli, clean_environment
-from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 

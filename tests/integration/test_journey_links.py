@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from hcom_replica.ids import OriginId
-from tests.harness.brokers import MosquittoBroker, PrivateBroker, mosquitto_path
+from hcom_replica.testing.real.brokers import MosquittoBroker, PrivateBroker, mosquitto_path
+from hcom_replica.testing.real.proxy import ChaosProxy
+from hcom_replica.testing.real.waiting import wait_until
 from tests.harness.corpus import noise, write_lines
 from tests.harness.group import Group, assert_equal_histories
-from tests.harness.proxy import ChaosProxy
-from tests.harness.waiting import wait_until
 from tests.harness.witness import Witness
 
 pytestmark = pytest.mark.slow

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.brokers import PrivateBroker
+from hcom_replica.testing.real.brokers import PrivateBroker
+from hcom_replica.testing.real.waiting import wait_until
 from tests.harness.corpus import noise, write_lines
 from tests.harness.group import Group, Laptop, assert_equal_histories
-from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 KIB = 1024

@@ -15,11 +15,11 @@ from hcom_replica.folder.paths import Folder
 from hcom_replica.store.kv import Table
 from hcom_replica.store.lmdb_kv import LmdbKv
 from hcom_replica.store.schema import FORMAT, Meta
+from hcom_replica.testing.real.brokers import MosquittoBroker, PrivateBroker, free_port, mosquitto_path
+from hcom_replica.testing.real.processes import Cli
 from hcom_replica.wire.keys import GroupKeys
 from hcom_replica.wire.token import JoinToken
-from tests.harness.brokers import MosquittoBroker, PrivateBroker, free_port, mosquitto_path
 from tests.harness.group import Group
-from tests.harness.processes import Cli
 
 TOKEN = JoinToken(GroupKeys(bytes(16), bytes(32), 1), ("mqtt://127.0.0.1:1",), bytes(32)).encode()
 

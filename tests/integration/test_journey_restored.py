@@ -24,10 +24,10 @@ from hcom_replica.store.lmdb_kv import LmdbKv
 from hcom_replica.store.marker import MarkerFolder
 from hcom_replica.store.place import place_of
 from hcom_replica.store.schema import Meta
-from tests.harness.brokers import PrivateBroker
+from hcom_replica.testing.real.brokers import PrivateBroker
+from hcom_replica.testing.real.processes import Cli, clean_environment, is_alive
+from hcom_replica.testing.real.waiting import wait_until
 from tests.harness.group import WAIT_S, Group, Laptop, Row, assert_equal_histories
-from tests.harness.processes import Cli, clean_environment, is_alive
-from tests.harness.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 

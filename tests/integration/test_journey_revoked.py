@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.brokers import PrivateBroker
+from hcom_replica.testing.real.brokers import PrivateBroker
 from tests.harness.group import Group, Laptop, assert_equal_histories
 
 pytestmark = pytest.mark.slow

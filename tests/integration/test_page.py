@@ -13,10 +13,10 @@ from hcom_replica import Replica
 from hcom_replica.api.event import Event
 from hcom_replica.api.page.build import Absence, Page, Report, Table, build_page
 from hcom_replica.ids import EventId, OriginId
+from hcom_replica.testing.real.processes import Cli
 from hcom_replica.wire import event as wire
 from tests.harness.browser import Window, browser, chromium_path, window
 from tests.harness.histories import two_devices
-from tests.harness.processes import Cli
 
 pytestmark = pytest.mark.skipif(
     chromium_path() is None, reason="no Chromium is installed (Debian: apt install chromium)"

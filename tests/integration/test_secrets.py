@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from hcom_replica.testing.real.brokers import PrivateBroker
+from hcom_replica.testing.real.processes import Cli
 from hcom_replica.wire.token import decode_token
-from tests.harness.brokers import PrivateBroker
-from tests.harness.processes import Cli
 
 pytestmark = pytest.mark.slow
 PASSWORD = "canary-of-a-password"

@@ -19,9 +19,9 @@ from hcom_replica.errors import StoreError
 from hcom_replica.store.kv import Table
 from hcom_replica.store.lmdb_kv import LmdbKv
 from hcom_replica.store.log import Log
+from hcom_replica.testing.real.waiting import wait_until
 from hcom_replica.wire.event import Draft, decode_event, is_system
 from hcom_replica.wire.signing import DeviceKey
-from tests.harness.waiting import wait_until
 from tests.unit.store.devices import GROUP, NOW, Device, check_log
 
 ROOT = Path(__file__).resolve().parents[2]

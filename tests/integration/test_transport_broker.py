@@ -11,11 +11,11 @@ import pytest
 
 from hcom_replica.errors import BrokerError
 from hcom_replica.ports import Delivered, LinkDown, LinkUp, Published, Will
+from hcom_replica.testing.real.brokers import EmbeddedTestBroker
+from hcom_replica.testing.real.proxy import ChaosProxy
+from hcom_replica.testing.real.waiting import wait_until
 from hcom_replica.transport.broker import EmbeddedBroker
-from tests.harness.brokers import EmbeddedTestBroker
 from tests.harness.links import LinkOwner
-from tests.harness.proxy import ChaosProxy
-from tests.harness.waiting import wait_until
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from amqtt.session import Session  # type: ignore[import-untyped]
 from hcom_replica.errors import BrokerError
 from hcom_replica.limits import MESSAGE_BYTES_MAX
 from hcom_replica.ports import Delivered
+from hcom_replica.testing.real.brokers import MosquittoBroker, PrivateBroker, free_port, mosquitto_path
+from hcom_replica.testing.real.certificates import make_certificates
 from hcom_replica.transport.broker import EmbeddedBroker
 from hcom_replica.transport.canary import probe, reachable
 from hcom_replica.transport.url import BrokerAddress, Credentials
-from tests.harness.brokers import MosquittoBroker, PrivateBroker, free_port, mosquitto_path
-from tests.harness.certificates import make_certificates
 from tests.harness.links import LinkOwner
 
 needs_mosquitto = pytest.mark.skipif(mosquitto_path() is None, reason="mosquitto is not installed")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from hcom_replica.ports import Delivered, Will
-from tests.harness.brokers import EmbeddedTestBroker
+from hcom_replica.testing.real.brokers import EmbeddedTestBroker
+from hcom_replica.testing.real.proxy import ChaosProxy
 from tests.harness.links import LinkOwner
-from tests.harness.proxy import ChaosProxy
 
 
 def test_close_with_answers_on_their_way_leaves_no_will(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ from contextlib import closing, contextmanager
 import pytest
 
 from hcom_replica.ports import Delivered, LinkDown, LinkUp, Published, Will
+from hcom_replica.testing.real.brokers import PrivateBroker
+from hcom_replica.testing.real.proxy import ChaosProxy
+from hcom_replica.testing.real.waiting import wait_until
 from hcom_replica.transport.url import BrokerAddress
-from tests.harness.brokers import PrivateBroker
 from tests.harness.links import LinkOwner
-from tests.harness.proxy import ChaosProxy
-from tests.harness.waiting import wait_until
 
 
 def test_broker_killed_gives_one_link_down_last(own_broker: PrivateBroker) -> None:

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from hcom_replica.ports import LinkDown
-from tests.harness.brokers import PrivateBroker
+from hcom_replica.testing.real.brokers import PrivateBroker
+from hcom_replica.testing.real.processes import Cli, clean_environment
+from hcom_replica.testing.real.proxy import ChaosProxy
+from hcom_replica.testing.real.waiting import stays, wait_until
 from tests.harness.links import LinkOwner
-from tests.harness.processes import Cli, clean_environment
-from tests.harness.proxy import ChaosProxy
-from tests.harness.waiting import stays, wait_until
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from hcom_replica.ports import Delivered, LinkDown, LinkUp, Published, Subscribed, Will
+from hcom_replica.testing.real.brokers import MosquittoBroker, PrivateBroker, free_port, mosquitto_path
+from hcom_replica.testing.real.certificates import make_certificates
+from hcom_replica.testing.real.waiting import wait_until
 from hcom_replica.transport.link import LinkSettings, PahoLink
 from hcom_replica.transport.url import BrokerAddress
-from tests.harness.brokers import MosquittoBroker, PrivateBroker, free_port, mosquitto_path
-from tests.harness.certificates import make_certificates
 from tests.harness.links import LinkOwner
-from tests.harness.waiting import wait_until
 
 needs_mosquitto = pytest.mark.skipif(mosquitto_path() is None, reason="mosquitto is not installed")
 

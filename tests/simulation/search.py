@@ -20,6 +20,7 @@ from typing import Final
 from hcom_replica.testing.checkers import Violation
 from hcom_replica.testing.epochschedule import EpochSchedule
 from hcom_replica.testing.faults import Kind
+from hcom_replica.testing.forgingschedule import ForgingSchedule
 from hcom_replica.testing.schedule import ACTS, Schedule
 from hcom_replica.testing.shared import shared_checks
 
@@ -66,6 +67,7 @@ KINDS: Final[dict[str, Callable[[int], Schedule]]] = {
     "full": Schedule,
     "redact": Schedule.redacting,
     "epoch": EpochSchedule.brief,
+    "forge": ForgingSchedule.brief,
 }
 
 
@@ -112,6 +114,13 @@ def main(arguments: list[str]) -> int:
         const="epoch",
         dest="kind",
         help="schedules in which devices are revoked and the key is changed",
+    )
+    parser.add_argument(
+        "--forgers",
+        action="store_const",
+        const="forge",
+        dest="kind",
+        help="schedules with a member who lies and an outsider who writes to any topic",
     )
     parser.set_defaults(kind="short")
     options = parser.parse_args(arguments)

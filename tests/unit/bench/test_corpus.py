@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from statistics import mean, median
 
-from bench.corpus import generated
+from hcom_replica.bench.corpus import generated
 
 COUNT = 4_000
 

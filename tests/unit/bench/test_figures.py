@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.figures import Figure, Target, table
+from hcom_replica.bench.figures import Figure, Target, table
 
 
 @pytest.mark.parametrize(

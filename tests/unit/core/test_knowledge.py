@@ -149,6 +149,18 @@ def test_acknowledgement_of_what_a_fork_has_moved_counts_no_more() -> None:
         assert parts.knowledge.acked(peer, origin) == (seq if held == ours else 0)
 
 
+def test_claim_of_what_has_another_name_by_now_is_no_other_history(parts: Parts, nova: Device) -> None:
+    """P4.9: whoever says it did not know of the fork; another at the same seq is in dispute"""
+    _, kept, derived = forked(parts)
+    for ack, agrees in ((Ack(derived.seq, derived.tip[:8]), True), (Ack(kept.seq, b"another!"), False)):
+        parts.hear(nova, Kind.VECTOR, nova.vector(entries={kept.id: ack}))
+        peer = parts.peers.get(nova.own.id)
+        assert peer is not None
+        assert parts.knowledge.agrees(peer, kept.id) is agrees
+        assert parts.knowledge.is_disputed(kept.id, ()) is not agrees
+    assert not parts.knowledge.is_disputed(kept.id, {nova.own.id})
+
+
 def test_head_of_a_branch_that_has_another_name_by_now_is_no_lag(parts: Parts) -> None:
     """P4.6: a clone goes on saying the head it wrote before both branches were known."""
     boxe = parts.device

@@ -489,6 +489,25 @@ def test_hunt_goes_on_behind_what_a_holder_has_too_as_far_as_it_claims(boxe: Pul
     assert boxe.run(3, 60_000) == [], "all that is claimed is held: the claim was false"
 
 
+def test_holder_whose_claim_was_false_does_not_end_the_hunt_for_what_another_claims(boxe: Pulling) -> None:
+    """P4.9: a liar, or an incarnation whose words are out of date, would hide a branch for ever"""
+    nova, luna, sora = device("NOVA", events=9), device("LUNA"), device("SORA")
+    nova.send_to(boxe.device)
+    origin = nova.own.id
+    by_origin = {peer.own.id: peer for peer in (luna, sora)}
+    for peer in by_origin.values():
+        boxe.online(peer, {origin: Ack(8, b"another!")})
+    boxe.puller.misfit(at(0), boxe.parts.knowledge, origin, 8)
+    asked = []
+    for ms in (0, 1):
+        (want,) = [want for want in boxe.tick(ms) if want.items[0].hash[:8] == origin]
+        asked.append(OriginId(want.to or b""))
+        holder, topic = by_origin[asked[-1]], TOPICS.fill(origin, want.items[0].first)
+        boxe.puller.fill(at(ms), topic, origin, holder.author, want.id, last=True, held=8)
+    assert sorted(asked) == sorted(by_origin)
+    assert [want for _, want in boxe.run(2, 10_000) if want.items[0].hash[:8] == origin] == [], "nobody else claims it"
+
+
 def test_hunt_begins_anew_when_what_comes_does_not_fit_behind_what_a_holder_had_too(boxe: Pulling) -> None:
     """P4.8: it may hold another branch by now"""
     nova = device("NOVA", events=9)

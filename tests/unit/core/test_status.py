@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import msgspec
 import pytest
 
@@ -205,5 +203,5 @@ def test_promise_about_events_that_are_not_held_moves_nothing(asking: Asking, no
 def test_what_only_a_running_machine_notices_is_warned_of(asking: Asking, change: dict[str, int], warning: str) -> None:
     well = LiveInfo(True, WALL, {}, 0.0, (), {}, 0, 0, None)
     assert asking.status(live=well).warnings == []
-    (said,) = asking.status(live=replace(well, **change)).warnings  # type: ignore[arg-type]
+    (said,) = asking.status(live=msgspec.structs.replace(well, **change)).warnings
     assert said.startswith(warning)

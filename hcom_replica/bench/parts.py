@@ -18,11 +18,11 @@ from typing import Final
 import msgspec
 import zstandard
 
-from bench.corpus import Corpus
-from bench.device import KEYS, TOPIC, Device, Receiver, assert_holds, device, digest
-from bench.figures import Figure, Target
-from bench.floors import BATCH_EVENTS, RawLmdb, all_rows, in_batches, raw_lmdb, rows, seconds
-from bench.machine import rss_anon_mib
+from hcom_replica.bench.corpus import Corpus
+from hcom_replica.bench.device import KEYS, TOPIC, Device, Receiver, assert_holds, device, digest
+from hcom_replica.bench.figures import Figure, Target
+from hcom_replica.bench.floors import BATCH_EVENTS, RawLmdb, all_rows, in_batches, raw_lmdb, rows, seconds
+from hcom_replica.bench.machine import rss_anon_mib
 from hcom_replica.store.kv import Item
 from hcom_replica.wire.batch import decode_batch
 from hcom_replica.wire.event import Draft, decode_event
@@ -43,16 +43,39 @@ class Scale:
         singles: durable commits of one event.
         trickle_s: virtual seconds of the trickle.
         live_events: live events whose latency is taken.
+        peer_events: events that peers carry.
+        large_events: of a large log.
+        commands: runs of a whole command.
+        reconnects: gaps that are closed.
+        line_bytes_s: what a slow line carries.
+        idle_s: how long nothing is done.
     """
 
     events: int = 100_000
     singles: int = 1_000
     trickle_s: int = 3_600
     live_events: int = 300
+    peer_events: int = 100_000
+    large_events: int = 1_000_000
+    commands: int = 25
+    reconnects: int = 9
+    line_bytes_s: int = 125_000
+    idle_s: int = 150
 
 
 FULL: Final = Scale()
-QUICK: Final = Scale(events=3_000, singles=20, trickle_s=60, live_events=10)
+QUICK: Final = Scale(
+    events=3_000,
+    singles=20,
+    trickle_s=60,
+    live_events=10,
+    peer_events=2_000,
+    large_events=3_000,
+    commands=2,
+    reconnects=1,
+    line_bytes_s=1_000_000,
+    idle_s=1,
+)
 
 
 def fresh(folder: Path, name: str) -> Path:

@@ -1,7 +1,7 @@
 """What is written in the benchmarks: recorded histories of hcom when they are at hand, else generated ones.
 
-Owns no data: recorded histories lie outside of the project, in the folder that $HCOM_REPLICA_CORPUS names or in
-`../shared/data` beside it. The generator makes events of the same shape, sizes and repetitiveness from a fixed seed.
+Owns no data: recorded histories lie in the folder that $HCOM_REPLICA_CORPUS names. The generator makes events of the
+same shape, sizes and repetitiveness from a fixed seed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import msgspec
 from hcom_replica.wire.event import Draft
 
 PATTERN: Final = "history-*.jsonl.gz"
-_BESIDE: Final = Path(__file__).resolve().parents[2] / "shared" / "data"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SEED: Final = 20_260_101
 _GENERATED_EVENTS: Final = 27_000
@@ -67,7 +66,8 @@ class Corpus:
 
 def load() -> Corpus:
     """The recorded histories, else generated ones."""
-    files = sorted(Path(os.environ.get("HCOM_REPLICA_CORPUS", _BESIDE)).glob(PATTERN))
+    folder = os.environ.get("HCOM_REPLICA_CORPUS")
+    files = sorted(Path(folder).glob(PATTERN)) if folder else []
     if not files:
         return generated()
     return _corpus(f"{len(files)} recorded histories", chain.from_iterable(map(_read, files)))

@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from bench.corpus import Corpus
-from bench.figures import Figure, Target
-from bench.parts import Scale
+from hcom_replica.bench.corpus import Corpus
+from hcom_replica.bench.figures import Figure, Target
+from hcom_replica.bench.parts import Scale
 from hcom_replica.testing.cluster import Cluster
 from hcom_replica.testing.traffic import Tally
 

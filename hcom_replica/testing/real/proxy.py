@@ -224,7 +224,7 @@ class ChaosProxy:
 
     async def _dial(self) -> socket.socket:
         sock = socket.socket()
-        sock.setblocking(False)
+        sock.setblocking(False)  # noqa: FBT003 - it takes no name
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SOCKET_BUFFER_BYTES)
         try:
             await self._loop.sock_connect(sock, (HOST, self._target_port))
@@ -256,7 +256,7 @@ def _listen() -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SOCKET_BUFFER_BYTES)
     listener.bind((HOST, 0))
     listener.listen(64)
-    listener.setblocking(False)
+    listener.setblocking(False)  # noqa: FBT003 - it takes no name
     return listener
 
 

@@ -17,17 +17,17 @@ from typing import Final, Self
 
 import zstandard
 
-from bench.corpus import Corpus
-from bench.device import device
-from bench.figures import Figure, Target
-from bench.floors import BATCH_EVENTS, raw_lmdb, seconds
-from bench.pair import WAIT_S, Member, MemoryWatch, Pair, pair
-from bench.parts import Scale, fresh
-from bench.raw_mqtt import raw_mqtt
+from hcom_replica.bench.corpus import Corpus
+from hcom_replica.bench.device import device
+from hcom_replica.bench.figures import Figure, Target
+from hcom_replica.bench.floors import BATCH_EVENTS, raw_lmdb, seconds
+from hcom_replica.bench.pair import WAIT_S, Member, MemoryWatch, Pair, pair
+from hcom_replica.bench.parts import Scale, fresh
+from hcom_replica.bench.raw_mqtt import raw_mqtt
+from hcom_replica.testing.real.brokers import PrivateBroker
+from hcom_replica.testing.real.proxy import ChaosProxy
+from hcom_replica.testing.real.waiting import wait_until
 from hcom_replica.wire.event import Draft
-from tests.harness.brokers import PrivateBroker
-from tests.harness.proxy import ChaosProxy
-from tests.harness.waiting import wait_until
 
 _MEMORY_MIB: Final = 150
 _GAP_S: Final = (0.02, 0.06)
@@ -215,6 +215,11 @@ class CountingRoute:
         """Open the way; give the URL at which clients connect."""
         self._proxy = ChaosProxy(broker.port).start()
         return self._proxy.url
+
+    def limit(self, bytes_s: int | None) -> None:
+        """Carry no more than so many bytes a second each way; None is no limit."""
+        assert self._proxy is not None
+        self._proxy.limit(up_bytes_s=bytes_s, down_bytes_s=bytes_s)
 
     def down_up(self) -> tuple[int, int]:
         """Bytes passed so far to the client and from it."""

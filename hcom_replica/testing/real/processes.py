@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.harness.waiting import wait_until
+from hcom_replica.testing.real.waiting import wait_until
 
 _RUN_S = 60.0
 _STOP_S = 15.0
@@ -26,7 +26,8 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 def clean_environment(folder: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """An environment that leads to `folder` and to no other replica, hcom or home of the user's."""
-    dropped = ("HCOM_", "XDG_STATE_HOME")  # so that markers go to the HOME given here
+    # XDG_STATE_HOME: markers go to the HOME given here; the last: an installed program has its bytecode, too
+    dropped = ("HCOM_", "XDG_STATE_HOME", "PYTHONDONTWRITEBYTECODE")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     paths = [str(_ROOT), *filter(None, [kept.get("PYTHONPATH")])]
     own = {"HCOM_REPLICA_DIR": str(folder), "HOME": str(folder.parent), "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}

@@ -22,9 +22,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from hcom_replica.testing.real.certificates import Certificates
+from hcom_replica.testing.real.waiting import wait_until
 from hcom_replica.transport.url import BrokerAddress, Credentials
-from tests.harness.certificates import Certificates
-from tests.harness.waiting import wait_until
 
 HOST = "127.0.0.1"
 _START_S = 15.0
@@ -61,10 +61,12 @@ class PrivateBroker(ABC):
     @property
     def address(self) -> BrokerAddress:
         """Where clients connect."""
+        """Where clients connect."""
         return BrokerAddress(HOST, self.port, tls=False)
 
     @property
     def credentials(self) -> Credentials:
+        """What clients give: nothing, unless the broker was made to ask."""
         """What clients show."""
         return Credentials()
 
@@ -192,10 +194,12 @@ class MosquittoBroker(PrivateBroker):
 
     @property
     def address(self) -> BrokerAddress:
+        """Where clients connect."""
         return BrokerAddress(HOST, self.port, tls=self._tls is not None)
 
     @property
     def credentials(self) -> Credentials:
+        """What clients give: nothing, unless the broker was made to ask."""
         user, password = self._password or (None, None)
         return Credentials(user, password, self._tls.ca if self._tls else None)
 

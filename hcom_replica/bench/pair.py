@@ -12,18 +12,18 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, Self
 
-from bench.device import digest
-from bench.machine import rss_anon_mib
 from hcom_replica.api.appending import append_drafts
 from hcom_replica.api.replica import Replica
+from hcom_replica.bench.device import digest
+from hcom_replica.bench.machine import rss_anon_mib
 from hcom_replica.daemon.client import DaemonClient
 from hcom_replica.folder.config_edit import change_config
 from hcom_replica.ids import OriginId
 from hcom_replica.store.log import Log
+from hcom_replica.testing.real.brokers import PrivateBroker, any_broker
+from hcom_replica.testing.real.processes import Cli
+from hcom_replica.testing.real.waiting import wait_until
 from hcom_replica.wire.event import Draft
-from tests.harness.brokers import PrivateBroker, any_broker
-from tests.harness.processes import Cli
-from tests.harness.waiting import wait_until
 
 WAIT_S: Final = 120.0
 _SAMPLE_S: Final = 0.02

@@ -1,0 +1,1 @@
+"""Throughput, catch-up, latency and bytes, each beside its floor of the same run: `hcom-replica bench`."""

@@ -1,0 +1,1 @@
+"""The real world, for tests and benchmarks: private brokers, processes, a link that can be cut."""
