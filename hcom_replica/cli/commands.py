@@ -15,6 +15,7 @@ GROUPS: Final = {
     ("relay",): "this device's group: make, join, leave, sync",
     ("relay", "daemon"): "the daemon that syncs this folder",
     ("devices",): "the devices of the group",
+    ("audit",): "checking what is held",
 }
 
 COMMANDS: Final = {
@@ -26,6 +27,7 @@ COMMANDS: Final = {
     ("wait",): "waiting:wait",
     ("events",): "read:events",
     ("replay",): "replay:replay",
+    ("audit", "report"): "report:report",
     ("export",): "export:export",
     ("import-bundle",): "export:import_bundle",
     ("status",): "status:status",

@@ -58,11 +58,13 @@ def carry(source: Replica, target: Replica, now_ms: int) -> None:
     group = source.parts.token.keys.group
     for state in source.log.origins():
         known = target.log.origin_state(state.id)
-        while (seq := known.seq if known is not None else state.base) < state.seq:
+        seq = known.seq if known is not None else state.base
+        while seq < state.seq:
             run = source.log.read_run(state.id, seq + 1, 1 << 20)
             assert run is not None
-            target.log.ingest([verify_batch(group, decode_batch(as_batch(state, run)), known)], now_ms)
-            known = target.log.origin_state(state.id)
+            verified = verify_batch(group, decode_batch(as_batch(state, run)), target.log.origin_state(state.id))
+            target.log.ingest([verified], now_ms)
+            seq = run.last
 
 
 def _draft(line: bytes) -> Draft:

@@ -47,6 +47,7 @@ READING: dict[tuple[str, ...], list[list[str]]] = {
         ["--format", "jsonl"], ["--format", "csv"], ["--format", "cloudevents"], ["--format", "html"],
         ["--format", "\x1b[2J"], ["--speed", "\x1b[2J"], ["--gap", "\x1b[2J"], ["-o", "/nowhere/\x1b[2J\u009b"],
     ],
+    ("audit", "report"): [["-o", "/nowhere/\x1b[2J\u009b"], ["-o", "/dev/null"], ["-o", "/dev/null", "--json"]],
     ("export",): [["/nowhere/\x1b[2J"], ["/nowhere/\x1b[2J", "--format", "sqlite"], ["x", "--format", "\x1b[2J"]],
     ("import-bundle",): [["/nowhere/\x1b[2J\u009b"]],
     ("status",): [[], ["--lag"], ["--json"], ["--lag", "--json"]],

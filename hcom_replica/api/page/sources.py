@@ -32,7 +32,9 @@ def history_page(replica: Replica, query: Query, *, report: Report | None = None
     )
     late: dict[bytes, int | None] = {**late_arrivals(replica.log)}
     absences = find_absences(replica.log, replica.names)
-    return build_page(replica.find(query), Page("History", about, absences, late, report))
+    return build_page(
+        replica.find(query), Page("History" if report is None else "Audit", about, absences, late, report)
+    )
 
 
 def stable_page(replica: Replica, query: Query) -> bytes:
