@@ -5,9 +5,9 @@ Owns how they are judged, printed and turned into JSON. A figure without a targe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 Sense = Literal["more", "less"]
 """Which way is better."""
@@ -93,6 +93,43 @@ class Figure:
         more = self.sense == "more" or (self.target.of == "ratio" and self.unit in _TIMES)
         what = "ratio " if self.target.of == "ratio" else ""
         return f"{what}{'>=' if more else '<='} {_number(self.target.limit)}"
+
+
+class Fallen(NamedTuple):
+    """A ratio to the floor that is much worse than it was."""
+
+    name: str
+    before: float
+    now: float
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.now:.2f} of its floor, {self.before:.2f} before"
+
+
+def fallen(figures: Sequence[Figure], earlier: Sequence[Mapping[str, Any]], share: float) -> list[Fallen]:
+    """Compare ratios, which say more of a program than of the machine it runs on, with those of an earlier run.
+
+    Args:
+        figures: of this run.
+        earlier: `as_json` of another's; what only one of the two has is left out.
+        share: how much of a ratio may be lost.
+    """
+    known = {_what(row): row for row in earlier}
+    found = []
+    for figure in figures:
+        row = figure.as_json()
+        now, before = row["ratio"], known.get(_what(row), {}).get("ratio")
+        if now is None or before is None:
+            continue
+        bytes_grew = figure.sense == "less" and figure.unit not in _TIMES
+        left = before / now if bytes_grew else now / before
+        if left < 1 - share:
+            found.append(Fallen(figure.name, before, now))
+    return found
+
+
+def _what(row: Mapping[str, Any]) -> tuple[str, str | None]:
+    return str(row["name"]), row["floor_name"]
 
 
 _TIMES: Final = frozenset({"us", "ms", "s"})

@@ -50,6 +50,7 @@ COMMANDS: Final = {
     ("relay", "daemon", "restart"): "daemon:restart",
     ("relay", "daemon", "status"): "daemon:status",
     ("relay", "daemon", "logs"): "daemon:logs",
+    ("relay", "daemon", "install"): "daemon:install",
     ("run",): "daemon:run",
     ("broker",): "broker:broker",
     ("config",): "config:config",

@@ -95,6 +95,38 @@ def status(session: Session, json: Json = False) -> int | None:
     return 0
 
 
+def install(
+    session: Session,
+    remove: Annotated[bool, Opt("--remove", help="take the service away again")] = False,
+    json: Json = False,
+) -> int | None:
+    """Let the system run the daemon: at every login, and again when it fails.
+
+    A systemd user unit on Linux, a launchd agent on macOS, one for each data folder.
+    """
+    from hcom_replica.daemon import process, service
+
+    if remove:
+        file = service.uninstall(session.folder)
+        if json:
+            json_line({"removed": None if file is None else str(file)})
+        else:
+            line("there was no service" if file is None else escape(f"removed {file}"))
+        return 0
+    _need_group(session)
+    made = service.define(session.folder)
+    process.stop(session.folder)  # it is the service's to run from now on
+    running = service.begin(made)
+    if not running:
+        process.start(session.folder)
+    if json:
+        json_line({"service": made.name, "file": str(made.file), "running": running})
+    else:
+        line(escape(f"service {made.name} is in {made.file}"))
+        line("it runs, and starts at every login" if running else "no service manager answers: it starts when one does")
+    return 0
+
+
 def logs(
     session: Session,
     follow: Annotated[bool, Opt("-f", "--follow", help="go on with what is written")] = False,

@@ -50,6 +50,32 @@ def test_bench_beside_peers_measures_those_that_are_installed_and_names_the_othe
     assert all(figure["value"] > 0 for figure in catch_ups)
 
 
+def test_bench_compares_its_ratios_with_those_of_an_earlier_run(tmp_path: Path) -> None:
+    earlier = tmp_path / "before.json"
+    first = bench(tmp_path, "--quick", "--json", "append-many")
+    told = json.loads(first.stdout)
+    for figure in told["figures"]:
+        figure["ratio"] /= 100
+    earlier.write_text(json.dumps(told))
+    assert bench(tmp_path, "--quick", "append-many", "--baseline", str(earlier)).returncode == 0
+    for figure in told["figures"]:
+        figure["ratio"] *= 10_000
+    earlier.write_text(json.dumps(told))
+    done = bench(tmp_path, "--quick", "append-many", "--baseline", str(earlier))
+    assert done.returncode == 1
+    assert "fallen: append_many" in done.stderr
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", '{"figures": [1]}', '{"figures": [{"name": "x"}]}'])
+def test_bench_beside_a_file_that_is_no_run_is_a_usage_error(tmp_path: Path, text: str | None) -> None:
+    earlier = tmp_path / "before.json"
+    if text is not None:
+        earlier.write_text(text)
+    done = bench(tmp_path, "--quick", "append-many", "--baseline", str(earlier))
+    assert done.returncode == 2
+    assert "before.json" in done.stderr
+
+
 def test_bench_of_an_unknown_part_is_a_usage_error(tmp_path: Path) -> None:
     done = bench(tmp_path, "no-such-part")
     assert done.returncode == 2

@@ -72,7 +72,8 @@ READING: dict[tuple[str, ...], list[list[str]]] = {
 }  # fmt: skip
 OTHERS = {
     ("relay", "new"), ("relay", "on"), ("relay", "off"), ("relay", "forget"), ("relay", "token"), ("run",),
-    ("relay", "daemon", "start"), ("relay", "daemon", "stop"), ("relay", "daemon", "restart"), ("broker",), ("demo",),
+    ("relay", "daemon", "start"), ("relay", "daemon", "stop"), ("relay", "daemon", "restart"),
+    ("relay", "daemon", "install"), ("broker",), ("demo",),
     ("simulate",), ("redact",), ("bench",),
 }  # fmt: skip
 """Print numbers, paths and what this device itself made."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hcom_replica.bench.figures import Figure, Target, table
+from hcom_replica.bench.figures import Figure, Target, fallen, table
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,22 @@ def test_table_shows_value_floor_target_and_verdict_in_columns() -> None:
         "one append  700 us            350 raw commit  0.50   ratio >= 0.55  MISS",
         "scan        800,000 events/s",
     ]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "worse"),
+    [
+        (Figure("speed", 100, "events/s", floor=200), Figure("speed", 36, "events/s", floor=100), False),
+        (Figure("speed", 100, "events/s", floor=200), Figure("speed", 34, "events/s", floor=100), True),
+        (Figure("time", 10, "ms", "less", floor=5), Figure("time", 15, "ms", "less", floor=5), True),
+        (Figure("time", 10, "ms", "less", floor=5), Figure("time", 28, "ms", "less", floor=10), False),
+        (Figure("size", 10, "bytes", "less", floor=10), Figure("size", 15, "bytes", "less", floor=10), True),
+        (Figure("size", 10, "bytes", "less", floor=10), Figure("size", 14, "bytes", "less", floor=10), False),
+        (Figure("speed", 100, "events/s", floor=200), Figure("other", 1, "events/s", floor=100), False),
+        (Figure("speed", 100, "events/s"), Figure("speed", 1, "events/s"), False),
+    ],
+)
+def test_ratio_that_fell_by_more_than_its_share_is_found(before: Figure, now: Figure, worse: bool) -> None:
+    found = fallen([now], [before.as_json()], 0.3)
+    assert bool(found) is worse
+    assert all(one.name == now.name for one in found)
