@@ -23,6 +23,7 @@ from hcom_replica.testing.faults import Kind
 from hcom_replica.testing.forgingschedule import ForgingSchedule
 from hcom_replica.testing.schedule import ACTS, Schedule
 from hcom_replica.testing.shared import shared_checks
+from hcom_replica.testing.stableschedule import StableSchedule
 
 STEPS_MIN: Final = 200
 KINDS_MIN: Final = 3
@@ -68,6 +69,7 @@ KINDS: Final[dict[str, Callable[[int], Schedule]]] = {
     "redact": Schedule.redacting,
     "epoch": EpochSchedule.brief,
     "forge": ForgingSchedule.brief,
+    "stable": StableSchedule.brief,
 }
 
 
@@ -121,6 +123,13 @@ def main(arguments: list[str]) -> int:
         const="forge",
         dest="kind",
         help="schedules with a member who lies and an outsider who writes to any topic",
+    )
+    parser.add_argument(
+        "--stable",
+        action="store_const",
+        const="stable",
+        dest="kind",
+        help="schedules in which devices are retired, and read the stable stream",
     )
     parser.set_defaults(kind="short")
     options = parser.parse_args(arguments)
