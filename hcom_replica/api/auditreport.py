@@ -1,28 +1,20 @@
-"""The report of an audit, as a page: what every origin holds, whether it verifies, and what this device saw."""
+"""The report of an audit, as a page: the findings, every origin, and what this device saw, beside the history."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
+from hcom_replica.api.auditing import AuditReport, Progress, audit_folder
 from hcom_replica.api.filters import Query
 from hcom_replica.api.forks import forks
-from hcom_replica.api.importing import Progress
-from hcom_replica.api.page.build import Report, Table
+from hcom_replica.api.page.build import Page, Report, Table, build_page
 from hcom_replica.api.page.sources import find_absences, history_page
 from hcom_replica.api.replaying import late_arrivals, told_span
 from hcom_replica.api.replica import Replica
-from hcom_replica.api.times import iso_ms
-from hcom_replica.core.origin import OriginState
-from hcom_replica.core.packer import as_batch, cut_run
-from hcom_replica.core.verify import verify_batch
-from hcom_replica.errors import ProtocolError, StoreError
+from hcom_replica.folder.paths import Folder
 from hcom_replica.ids import OriginId
-from hcom_replica.store.log import Log
-from hcom_replica.wire.batch import decode_batch
-from hcom_replica.wire.codec import U64_MAX
-
-_RUN_BYTES: Final = 256 * 1024
+from hcom_replica.store.audit_origin import Finding
 
 
 class AuditPage(NamedTuple):
@@ -30,84 +22,68 @@ class AuditPage(NamedTuple):
 
     Attributes:
         html: the page.
-        findings: one sentence each; none means that everything verifies and nothing is out of order.
+        report: what it says.
     """
 
     html: bytes
-    findings: list[str]
+    report: AuditReport
 
 
-def audit_page(replica: Replica, query: Query, *, progress: Progress = lambda *_: None) -> AuditPage:
-    """Check everything that is held, and make the page that says so.
+def audit_page(folder: Folder, query: Query, *, progress: Progress | None = None) -> AuditPage:
+    """Audit the log of a folder, and make the page that says what was found.
 
     Args:
-        replica: open.
-        query: which events the page shows; the check is of all.
-        progress: told from time to time, in events.
+        folder: of a replica; not open in this process.
+        query: which events the page shows; everything is audited.
+        progress: told how far it has come.
 
     Raises:
-        UsageError: a filter cannot be read, or too many events pass; nothing was checked.
-        StoreError: the log cannot be read at all.
+        ConfigError: there is no replica in the folder.
+        UsageError: a filter cannot be read, or too many events pass.
     """
-    states = replica.log.origins()
-    total, done = sum(state.seq - state.base for state in states), 0
-    damage: dict[OriginId, str] = {}
-    for state in states:
-        found = _damage(replica.log, replica.parts.token.keys.group, state)
-        if found:
-            damage[state.id] = found
-        done += state.seq - state.base
-        progress("checking", done, total)
-    findings = _findings(replica, states, damage)
-    verdict = f"{total:,} events of {len(states):,} origins were checked: every hash and every signature. "
-    verdict += "All is as it was written." if not findings else " ".join(findings)
-    tables = [table for table in (_origins(replica, states, damage), _arrivals(replica), _forks(replica)) if table.rows]
-    return AuditPage(history_page(replica, query, report=Report(verdict, not findings, tables)), findings)
+    audit = audit_folder(folder, progress=progress)
+    tables = [_findings(audit), _origins(audit)]
+    if any(finding.what == "structure" for finding in audit.findings):  # reading may take this process with it
+        page = Page("Audit", "the log cannot be read", report=_report(audit, tables))
+        return AuditPage(build_page([], page), audit)
+    with Replica.in_folder(folder) as replica:
+        tables += [_arrivals(replica), _forks(replica)]
+        return AuditPage(history_page(replica, query, report=_report(audit, tables)), audit)
 
 
-def _damage(log: Log, group: bytes, state: OriginState) -> str:
-    """Where an origin stops verifying, and why; "" for an origin that is as its device has signed it."""
-    seq, tip = state.base, b""
-    try:
-        while seq < state.seq:
-            run = log.read_run(state.id, seq + 1, _RUN_BYTES)
-            if run is None:
-                return f"nothing behind {seq}"
-            run = cut_run(run, seq + 1, U64_MAX)
-            verified = verify_batch(group, decode_batch(as_batch(state, run)), state)
-            if tip and verified.prev != tip:
-                return f"the chain is broken behind {seq}"
-            seq, tip = verified.last, verified.tips[-1]
-    except (ProtocolError, StoreError) as error:
-        return f"behind {seq}: {error}"
-    return "" if tip == state.tip else f"does not end where it should, at {state.seq}"
+def _report(audit: AuditReport, tables: list[Table]) -> Report:
+    said = f"{audit.events:,} events and {audit.commits:,} signatures of {len(audit.origins):,} origins were checked. "
+    found = len(audit.findings)
+    said += "Nothing was found." if audit.sound else f"{found:,} finding{'s' if found > 1 else ''}."
+    return Report(said, audit.sound, [table for table in tables if table.rows])
 
 
-def _findings(replica: Replica, states: list[OriginState], damage: dict[OriginId, str]) -> list[str]:
-    found = [f"Origin {origin.hex()} does not verify: {why}." for origin, why in damage.items()]
-    branches = sum(1 for state in states if state.forks)
-    if branches:
-        found.append(f"{branches} branches: two histories were signed under one number.")
-    drifting = sorted({replica.names.shown(state.id) for state in states if state.drift_ms})
-    if drifting:
-        found.append(f"Clocks that were ahead by more than a minute: {', '.join(drifting)}.")
-    return found
+def _findings(audit: AuditReport) -> Table:
+    rows = [(one.what, one.device or None, _place(one), one.detail) for one in audit.findings]
+    return Table("Findings", ("what", "device", "where", ""), rows)
 
 
-def _origins(replica: Replica, states: list[OriginState], damage: dict[OriginId, str]) -> Table:
+def _place(finding: Finding) -> str | None:
+    if not finding.origin:
+        return None
+    upto = f"..{finding.last}" if finding.last > finding.first else ""
+    return f"{finding.origin}:{finding.first}{upto}" if finding.first else finding.origin
+
+
+def _origins(audit: AuditReport) -> Table:
     rows = [
         (
-            replica.names.shown(state.id),
-            state.id.hex(),
-            f"{state.seq - state.base:,}",
-            iso_ms(state.hlc >> 16),
-            told_span(state.drift_ms) if state.drift_ms else None,
-            damage.get(state.id, "yes"),
+            row.device or None,
+            row.origin,
+            f"{row.events:,}",
+            f"{row.commits:,}",
+            f"{row.late_arrivals:,}",
+            told_span(row.drift_ms) if row.drift_ms else None,
+            f"{row.missing_events:,}",
         )
-        for state in states
+        for row in audit.origins
     ]
-    headers = ("device", "origin", "events", "newest", "clock ahead by", "verifies")
-    return Table("Origins", headers, sorted(rows))
+    return Table("Origins", ("device", "origin", "events", "signatures", "late", "clock ahead by", "missing"), rows)
 
 
 def _arrivals(replica: Replica) -> Table:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
@@ -63,6 +63,12 @@ class Reader:
         found = list(islice(filter(accept.accepts, self._scan(accept, backwards=True)), newest))
         return reversed(found)
 
+    def as_of(self, places: Sequence[bytes], accept: Filter, newest: int | None = None) -> Iterator[Event]:
+        """Yield the accepted events at some places, which are sorted; only the newest so many with a number."""
+        rows = self._log.events_at(places if newest is None else places[::-1])
+        found = filter(accept.accepts, self._events(rows))
+        return found if newest is None else reversed(list(islice(found, newest)))
+
     def one(self, name: EventId) -> Event | None:
         """Return one event; None when it is not held, or damaged."""
         row = self._log.event(name)
@@ -70,7 +76,10 @@ class Reader:
         return None if row is None or event is None else self._event(row, event)
 
     def _scan(self, accept: Filter, *, backwards: bool) -> Iterator[Event]:
-        for row in self._log.events(start=accept.start, stop=accept.stop, reverse=backwards):
+        return self._events(self._log.events(start=accept.start, stop=accept.stop, reverse=backwards))
+
+    def _events(self, rows: Iterable[StoredEvent]) -> Iterator[Event]:
+        for row in rows:
             event = readable(row, self._damaged)
             if event is not None:
                 yield self._event(row, event)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time as clock
 from collections.abc import Generator, Iterable, Iterator
-from itertools import islice
+from itertools import islice, takewhile
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
@@ -21,7 +21,7 @@ from hcom_replica.api.filters import Filter, Query
 from hcom_replica.api.names import Names
 from hcom_replica.api.opening import Parts, open_parts
 from hcom_replica.api.reading import Reader
-from hcom_replica.api.times import read_iso
+from hcom_replica.api.times import read_iso, read_when_us
 from hcom_replica.core.append import FIRST
 from hcom_replica.core.hello import NAME, Rename, system_draft
 from hcom_replica.errors import UsageError
@@ -207,6 +207,7 @@ class Replica:
         grep: str | None = None,
         where: str | None = None,
         system: bool = False,
+        as_of: str | None = None,
         order: Order = "canonical",
         limit: int | None = None,
     ) -> Iterator[Event]:
@@ -223,6 +224,8 @@ class Replica:
             grep: text in the kind, the agent or the body.
             where: an expression like `data.status == "blocked"`.
             system: also system events.
+            as_of: only what this device had received by then, by its own clock: ISO time, span before now; or an
+                event's id: what had arrived before that did. Names are those of now.
             order: canonical, the same on every device; or in order of arrival here.
             limit: only the newest so many in that order.
 
@@ -232,11 +235,17 @@ class Replica:
         query = Query(
             _many(kind), _many(agent), _many(device), since, until, claimed_since, claimed_until, grep, where, system
         )
-        return self.find(query, order=order, newest=limit)
+        return self.find(query, order=order, newest=limit, as_of=as_of)
 
-    def find(self, query: Query, *, order: Order = "canonical", newest: int | None = None) -> Iterator[Event]:
+    def find(
+        self, query: Query, *, order: Order = "canonical", newest: int | None = None, as_of: str | None = None
+    ) -> Iterator[Event]:
         """Yield what a query asks for; see `events`."""
         reader, accept = Reader(self.log, self.names, self.note_damaged), self._filter(query)
+        if as_of is not None:
+            if order != "canonical":
+                raise UsageError("what had arrived by a moment is shown in canonical order only")
+            return reader.as_of(self._received(as_of), accept, newest)
         return reader.canonical(accept, newest) if order == "canonical" else reader.arrived(accept, newest)
 
     def replay(
@@ -338,6 +347,16 @@ class Replica:
     def note_damaged(self, name: EventId) -> None:
         """Note an event that is stored and cannot be read any more."""
         self.damaged[name] = None
+
+    def _received(self, as_of: str) -> list[bytes]:
+        """The places of what had arrived by a moment, sorted."""
+        if ":" in as_of and "T" not in as_of and "-" not in as_of:
+            place = self.order_of(parse_event_id(as_of))
+            if place is None:
+                raise UsageError(f"no event {as_of} is held here", hint="hcom-replica events --json shows ids")
+            return sorted(row.key for row in takewhile(lambda row: row.key != place, self.log.received()))
+        by_ms = read_when_us(as_of, wall_ms()) // 1_000
+        return sorted(row.key for row in self.log.received() if row.received_ms <= by_ms)
 
     def _filter(self, query: Query) -> Filter:
         return Filter(query, self.names, self, wall_ms())

@@ -15,7 +15,7 @@ GROUPS: Final = {
     ("relay",): "this device's group: make, join, leave, sync",
     ("relay", "daemon"): "the daemon that syncs this folder",
     ("devices",): "the devices of the group",
-    ("audit",): "checking what is held",
+    ("audit",): "prove that the history is what was signed, and that others hold the same",
 }
 
 COMMANDS: Final = {
@@ -27,10 +27,13 @@ COMMANDS: Final = {
     ("wait",): "waiting:wait",
     ("events",): "read:events",
     ("replay",): "replay:replay",
-    ("audit", "report"): "report:report",
     ("export",): "export:export",
     ("import-bundle",): "export:import_bundle",
     ("status",): "status:status",
+    ("audit",): "audit:verify",
+    ("audit", "verify"): "audit:verify",
+    ("audit", "diff"): "audit:diff",
+    ("audit", "report"): "report:report",
     ("devices",): "devices:devices",
     ("devices", "retire"): "devices:retire",
     ("devices", "rename"): "devices:rename",

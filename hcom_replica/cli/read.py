@@ -48,6 +48,9 @@ def events(
     cursor: Annotated[
         str | None, Opt("--cursor", metavar="NAME", help="with --follow: go on where a follower of this name stopped")
     ] = None,
+    as_of: Annotated[
+        str | None, Opt("--as-of", metavar="WHEN", help="what had arrived here by then, or before an event id came")
+    ] = None,
     order: Annotated[str, Opt("--order", metavar="ORDER", help="canonical or arrival")] = "canonical",
     stable: Stable = False,
     system: System = False,
@@ -61,8 +64,10 @@ def events(
     query = Query(kind, agent, device, since, until, claimed_since, claimed_until, grep, where, system)
     if cursor is not None and not follow:
         raise UsageError("--cursor goes with --follow")
-    if stable and (cursor is not None or order != "canonical"):
-        raise UsageError("--stable has an order of its own", hint="leave out --order and --cursor")
+    if stable and (cursor is not None or as_of is not None or order != "canonical"):
+        raise UsageError("--stable has an order of its own", hint="leave out --order, --cursor and --as-of")
+    if as_of is not None and follow:
+        raise UsageError("--as-of shows what was, and --follow what comes: give one of them")
     with Replica.in_folder(session.folder) as replica:
         warn_unknown(device, replica.names)
         if stable:
@@ -73,7 +78,7 @@ def events(
         seen: set[object] = set()
         if cursor is None:
             begin = replica.log.last_arrival()
-            seen = printer.page(replica.find(query, order=printer.order, newest=limit), keep=follow)
+            seen = printer.page(replica.find(query, order=printer.order, newest=limit, as_of=as_of), keep=follow)
             flush()
             warn_damaged(replica)
         if follow:

@@ -1,4 +1,4 @@
-"""`audit report`: everything that is held, checked, as a page."""
+"""`audit report`: the findings of an audit, and the history, as a page."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from hcom_replica.cli.filters import (
     Since,
     Until,
     Where,
-    warn_damaged,
-    warn_unknown,
 )
 from hcom_replica.cli.options import Opt
 from hcom_replica.cli.print import escape, json_line, line
@@ -40,27 +38,24 @@ def report(
     force: Annotated[bool, Opt("--force", help="replace the file if it is there")] = False,
     json: Annotated[bool, Opt("--json", help="print JSON")] = False,
 ) -> int | None:
-    """Check every hash and signature that is held, and write a page with the findings beside the history."""
+    """Audit everything that is held, and write a page with the findings beside the history."""
+    from msgspec import to_builtins
+
     from hcom_replica.api.auditreport import audit_page
     from hcom_replica.api.filters import Query
     from hcom_replica.api.output import check_free, written
-    from hcom_replica.api.replica import Replica
 
     if output is None:
         raise UsageError("the page needs a name", hint="hcom-replica audit report -o audit.html")
     query = Query(kind, agent, device, since, until, claimed_since, claimed_until, grep, where, system=True)
     check_free(Path(output), force=force)
-    with Replica.in_folder(session.folder) as replica:
-        warn_unknown(device, replica.names)
-        with Progress() as progress:
-            page = audit_page(replica, query, progress=progress)
-        with written(Path(output), force=force) as file:
-            file.write(page.html)
-        warn_damaged(replica)
+    with Progress() as progress:
+        page = audit_page(session.folder, query, progress=progress)
+    with written(Path(output), force=force) as file:
+        file.write(page.html)
     if json:
-        json_line({"file": output, "findings": page.findings})
+        json_line({"file": output, **to_builtins(page.report)})
     else:
-        line(f"wrote {escape(output)}: " + ("all is as it was written" if not page.findings else "there are findings"))
-        for finding in page.findings:
-            line(escape(finding))
-    return 1 if page.findings else 0
+        found = len(page.report.findings)
+        line(f"wrote {escape(output)}: {'nothing found' if page.report.sound else f'{found:,} findings'}")
+    return 0 if page.report.sound else 1

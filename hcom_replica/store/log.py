@@ -353,6 +353,10 @@ class Log:
         """Yield events in canonical order, those with start <= key < stop; `ids.order_key` makes such keys."""
         return pages.events(self._kv, start=start, stop=stop, reverse=reverse, page=page)
 
+    def events_at(self, places: Sequence[bytes]) -> Iterator[StoredEvent]:
+        """Yield the events at some places, 16 bytes each, in that order."""
+        return pages.events_at(self._kv, places)
+
     def event(self, name: EventId) -> StoredEvent | None:
         """One event; None when it is not held."""
         with self._kv.read() as txn:

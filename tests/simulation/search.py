@@ -68,8 +68,8 @@ KINDS: Final[dict[str, Callable[[int], Schedule]]] = {
     "full": Schedule,
     "redact": Schedule.redacting,
     "epoch": EpochSchedule.brief,
-    "forge": ForgingSchedule.brief,
     "stable": StableSchedule.brief,
+    "forge": ForgingSchedule.brief,
 }
 
 
@@ -118,18 +118,18 @@ def main(arguments: list[str]) -> int:
         help="schedules in which devices are revoked and the key is changed",
     )
     parser.add_argument(
-        "--forgers",
-        action="store_const",
-        const="forge",
-        dest="kind",
-        help="schedules with a member who lies and an outsider who writes to any topic",
-    )
-    parser.add_argument(
         "--stable",
         action="store_const",
         const="stable",
         dest="kind",
         help="schedules in which devices are retired, and read the stable stream",
+    )
+    parser.add_argument(
+        "--forgers",
+        action="store_const",
+        const="forge",
+        dest="kind",
+        help="schedules with a member who lies and an outsider who writes to any topic",
     )
     parser.set_defaults(kind="short")
     options = parser.parse_args(arguments)
