@@ -20,6 +20,8 @@ SLOTS_MAX: Final = 256
 """An index message names at most 256 segments (protocol-v1 section 9)."""
 
 BROKERS_MAX: Final = 8
+LEASE_DAYS: Final = 30
+LEASE_DAYS_MAX: Final = 3_650
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 Value = str | int | bool | tuple[str, ...] | None
@@ -125,6 +127,12 @@ KEYS: Final = (
         meaning="false acknowledges before the disk has it: faster, and acknowledges nothing to others",
     ),
     Key("mailbox.slots", _whole(2, SLOTS_MAX), MAILBOX_SLOTS, "retained segments of about 60 KiB kept on the broker"),
+    Key(
+        "devices.lease_days",
+        _whole(1, LEASE_DAYS_MAX),
+        LEASE_DAYS,
+        "a member that nobody has heard of for so many days is retired",
+    ),
     Key("daemon.log_level", _one_of(LOG_LEVELS), "info", "how much goes into daemon.log: " + ", ".join(LOG_LEVELS)),
 )
 BY_NAME: Final = {key.name: key for key in KEYS}
@@ -197,6 +205,11 @@ class Config:
     def sync(self) -> bool:
         """Whether an append is on disk when it is acknowledged."""
         return bool(self._get("log.sync"))
+
+    @property
+    def lease_ms(self) -> int:
+        """How long a member may be silent before it is retired."""
+        return int(self._get("devices.lease_days")) * 24 * 3_600_000
 
     @property
     def mailbox_slots(self) -> int:

@@ -30,9 +30,12 @@ from hcom_replica.store.writer import append_drafts, open_incarnation
 from hcom_replica.wire.event import Draft, Event, decode_event
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from hcom_replica.core.reader import StoredRun
     from hcom_replica.core.report import IngestReport
     from hcom_replica.core.verify import Run
+    from hcom_replica.store.views import StoredRows
 
 
 class ImportMark(NamedTuple):
@@ -402,6 +405,19 @@ class Log:
         """The newest slot messages of others."""
         with self._kv.read() as txn:
             return peers.noted(txn)
+
+    def views(self, progress: Callable[[int, int], None] | None = None) -> AbstractContextManager[StoredRows]:
+        """Bring the views up to date, and open one state of all of them for reading.
+
+        Args:
+            progress: told how many arrivals of how many are folded.
+
+        Raises:
+            StoreError: they cannot be brought up to date.
+        """
+        from hcom_replica.store.views import open_views
+
+        return open_views(self._kv, progress)
 
     # --- the storage below -----------------------------------------------------------------------------
 
