@@ -45,6 +45,7 @@ COMMANDS: Final = {
     ("audit",): "audit:verify",
     ("audit", "verify"): "audit:verify",
     ("audit", "diff"): "audit:diff",
+    ("audit", "report"): "report:report",
     ("devices",): "devices:devices",
     ("devices", "retire"): "devices:retire",
     ("devices", "rename"): "devices:rename",
