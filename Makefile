@@ -1,5 +1,5 @@
 # `make` prints what can be made. Everything happens in .venv; nothing is installed elsewhere, except that
-# `make test`, as root on Debian, installs the mosquitto broker and spin if they are missing (see .ci/tools).
+# `make test`, as root on Debian, installs the mosquitto broker, spin and Chromium if they are missing (see .ci/tools).
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time as clock
 from collections.abc import Generator, Iterable, Iterator
-from itertools import islice
+from itertools import islice, takewhile
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
@@ -21,7 +21,7 @@ from hcom_replica.api.filters import Filter, Query
 from hcom_replica.api.names import Names
 from hcom_replica.api.opening import Parts, open_parts
 from hcom_replica.api.reading import Reader
-from hcom_replica.api.times import read_iso
+from hcom_replica.api.times import read_iso, read_when_us
 from hcom_replica.core.append import FIRST
 from hcom_replica.core.hello import NAME, Rename, system_draft
 from hcom_replica.errors import UsageError
@@ -57,6 +57,7 @@ class Replica:
         folder: the paths in the data folder.
         config: its settings.
         control: syncing: the daemon of this folder.
+        damaged: events that were to be read and cannot be any more; all others were read. `audit` tells more.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -65,6 +66,7 @@ class Replica:
         self.config = parts.config
         self.log = parts.log
         self.control = Control(parts)
+        self.damaged: dict[EventId, None] = {}
         self._names: Names | None = None
 
     @classmethod
@@ -205,6 +207,7 @@ class Replica:
         grep: str | None = None,
         where: str | None = None,
         system: bool = False,
+        as_of: str | None = None,
         order: Order = "canonical",
         limit: int | None = None,
     ) -> Iterator[Event]:
@@ -221,6 +224,8 @@ class Replica:
             grep: text in the kind, the agent or the body.
             where: an expression like `data.status == "blocked"`.
             system: also system events.
+            as_of: only what this device had received by then, by its own clock: ISO time, span before now; or an
+                event's id: what had arrived before that did. Names are those of now.
             order: canonical, the same on every device; or in order of arrival here.
             limit: only the newest so many in that order.
 
@@ -230,25 +235,40 @@ class Replica:
         query = Query(
             _many(kind), _many(agent), _many(device), since, until, claimed_since, claimed_until, grep, where, system
         )
-        return self.find(query, order=order, newest=limit)
+        return self.find(query, order=order, newest=limit, as_of=as_of)
 
-    def find(self, query: Query, *, order: Order = "canonical", newest: int | None = None) -> Iterator[Event]:
+    def find(
+        self, query: Query, *, order: Order = "canonical", newest: int | None = None, as_of: str | None = None
+    ) -> Iterator[Event]:
         """Yield what a query asks for; see `events`."""
-        reader, accept = Reader(self.log, self.names), self._filter(query)
+        reader, accept = Reader(self.log, self.names, self.note_damaged), self._filter(query)
+        if as_of is not None:
+            if order != "canonical":
+                raise UsageError("what had arrived by a moment is shown in canonical order only")
+            return reader.as_of(self._received(as_of), accept, newest)
         return reader.canonical(accept, newest) if order == "canonical" else reader.arrived(accept, newest)
 
-    def replay(self, *, pace: Pace | None = None, query: Query | None = None, **filters: Any) -> Iterator[Event]:
+    def replay(
+        self, *, pace: Pace | None = None, stable: bool = False, query: Query | None = None, **filters: Any
+    ) -> Iterator[Event]:
         """Yield the unified stream in canonical order, at a pace.
 
         Args:
             pace: how fast, see `replaying.Pace`; None does not wait.
+            stable: only what is final, in stable order: the same on every device.
             query: filters, or
             **filters: the same, by name: kind, agent, device, since, until, grep, where, system ...
 
         Raises:
             UsageError: a filter cannot be read.
         """
-        found = self.find(query or _query(filters))
+        asked = query or _query(filters)
+        if stable:
+            from hcom_replica.api.final import FinalReader  # noqa: PLC0415 - see stable_frontier
+
+            found = FinalReader(self, asked).read()
+        else:
+            found = self.find(asked)
         return found if pace is None else pace.paced(found)
 
     def follow(
@@ -285,7 +305,7 @@ class Replica:
                 self.log.set_cursor(cursor, arrival)
 
         quiet = clock.monotonic()
-        for event in Reader(self.log, self.names).follow(begin, accept, consumed):
+        for event in Reader(self.log, self.names, self.note_damaged).follow(begin, accept, consumed):
             if event is not None:
                 yield event
                 quiet = clock.monotonic()
@@ -316,13 +336,27 @@ class Replica:
         return StableStream(self.parts, self.names).events(self._filter(query or _query(filters)), after)
 
     def event(self, name: EventId) -> Event | None:
-        """One event, of the system too; None when it is not held."""
-        return Reader(self.log, self.names).one(name)
+        """One event, of the system too; None when it is not held, or damaged."""
+        return Reader(self.log, self.names, self.note_damaged).one(name)
 
     def order_of(self, name: EventId) -> bytes | None:
         """16-byte key of an event in the canonical order; None when it is not held."""
         row = self.log.event(name)
         return None if row is None else row.key
+
+    def note_damaged(self, name: EventId) -> None:
+        """Note an event that is stored and cannot be read any more."""
+        self.damaged[name] = None
+
+    def _received(self, as_of: str) -> list[bytes]:
+        """The places of what had arrived by a moment, sorted."""
+        if ":" in as_of and "T" not in as_of and "-" not in as_of:
+            place = self.order_of(parse_event_id(as_of))
+            if place is None:
+                raise UsageError(f"no event {as_of} is held here", hint="hcom-replica events --json shows ids")
+            return sorted(row.key for row in takewhile(lambda row: row.key != place, self.log.received()))
+        by_ms = read_when_us(as_of, wall_ms()) // 1_000
+        return sorted(row.key for row in self.log.received() if row.received_ms <= by_ms)
 
     def _filter(self, query: Query) -> Filter:
         return Filter(query, self.names, self, wall_ms())

@@ -27,7 +27,6 @@ def read_status(parts: Parts) -> Status:
         notes=parts.log.peers(),
         now_ms=wall_ms(),
         events=parts.log.event_count(),
-        own_tip=parts.log.own_tip(),
         daemon=DaemonStatus(running=pid is not None, pid=pid),
         broker_url=info.broker if info is not None and info.broker else url,
         live=None if info is None else info.live,

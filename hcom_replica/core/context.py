@@ -28,6 +28,7 @@ from hcom_replica.core.rekey import Rekey
 from hcom_replica.core.serve import Server
 from hcom_replica.core.settings import Settings
 from hcom_replica.core.standing import StandingSlot
+from hcom_replica.core.usher import Usher
 from hcom_replica.core.vectors import VectorSlots
 from hcom_replica.ids import OriginId
 from hcom_replica.wire.frame import AUTHOR_BYTES, Author, Signer
@@ -77,6 +78,7 @@ class Context:
         self.peers = Peers(keys.group, notes)
         self.knowledge = Knowledge(log, self.peers, settings.lease_ms, viewer if any(viewer.founder) else None)
         self.rekey = Rekey(outbox, settings, self.knowledge)
+        self.usher = Usher(outbox, settings, self.knowledge, self.rekey)
         self.disputes = Disputes(self.knowledge)
         self.slots = slots = OwnSlots(outbox, settings)
         self.fence = Fence(outbox, topics, settings)

@@ -71,7 +71,7 @@ def _reached(roster: Roster, states: States, promises: Promises, own: OriginId, 
         return _EVERYTHING
     said = 0 if state is None else max(state.hlc, promises.get(origin, 0))
     if closings and origin not in roster.closed and (own in closings or own not in roster.needed(origin)):
-        said = _as_closed(states, origin, closings.values())
+        said = _as_closed(states, origin, roster.heeded(origin))
     return order_key(min(said + 1, _HLC_MAX), _NOBODY)
 
 
@@ -81,7 +81,7 @@ def _as_closed(states: States, origin: OriginId, closings: Collection[Closing]) 
     if state is None:
         return 0
     said = max((one.promise for one in closings if _is_held(states, origin, one.seq)), default=0)
-    return max(said, state.hlc) if state.seq <= max(one.seq for one in closings) else said
+    return max(said, state.hlc) if state.seq <= max((one.seq for one in closings), default=0) else said
 
 
 def _is_held(states: States, origin: OriginId, seq: int) -> bool:

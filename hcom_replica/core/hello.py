@@ -59,9 +59,15 @@ class Retire(msgspec.Struct, frozen=True):
 
 
 class Return(msgspec.Struct, frozen=True):
-    """Body of `_return`: a retired device that writes again."""
+    """Body of `_return`: a retired device that writes again.
+
+    Attributes:
+        device: hex.
+        answers: ids of the `_retire` events that count no more, wherever those stand in the unified order.
+    """
 
     device: str
+    answers: list[str] = []
 
 
 class Admit(msgspec.Struct, frozen=True):

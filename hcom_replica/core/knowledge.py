@@ -15,6 +15,7 @@ from hcom_replica.core.origin import OriginState
 from hcom_replica.core.peers import Peer, Peers
 from hcom_replica.core.reader import LogReader
 from hcom_replica.core.redacted import RedactedPlaces
+from hcom_replica.core.roster import Roster, read_roster
 from hcom_replica.ids import OriginId
 from hcom_replica.wire.epoch import EpochRecord, Notice
 from hcom_replica.wire.messages import Ack
@@ -35,6 +36,8 @@ class Knowledge:
 
     Attributes:
         redacted: the places of all redactions known.
+        roster: which origins the stable order waits for; nothing in a group without a founder.
+        version: grows when the roster, or what has no place in it, may have changed.
     """
 
     def __init__(self, log: LogReader, peers: Peers, lease_ms: int, viewer: Viewer | None = None) -> None:
@@ -47,6 +50,8 @@ class Knowledge:
         self.own_id: OriginId | None = None
         self.members = Members()
         self.membership: Membership | None = None
+        self.roster = Roster()
+        self.version = 0
         self._viewer = viewer
         self._heard: dict[bytes, Notice] = {}
         self._branches: dict[OriginId, list[OriginState]] = {}
@@ -77,10 +82,14 @@ class Knowledge:
         if derived != sum(map(len, self._branches.values())):
             self._tips.clear()  # a fork may have moved what was held to another name
         system = sum(state.system for state in self.states.values())
+        self.version += 1
         if system != self._system:
             self._system = system
             self.members = read_members(self.log)
             self._judge_members()
+            if self._viewer is not None and self.membership is not None:
+                founder, left = self._viewer.founder, self.membership.left
+                self.roster = read_roster(self.log.system_events(), self.states, founder, left)
         self._own_origins = self._stale = None
         self.redacted.refresh()
 
@@ -156,6 +165,8 @@ class Knowledge:
                 self._system += state.system
                 self.members.names[state.device] = state.name
             self.states[state.id] = state
+            if state.id in self.roster.closed or state.id not in self.roster.entries:
+                self.version += 1
             if self._stale is not None:
                 self._stale[state.id] = None
 
@@ -232,7 +243,9 @@ class Knowledge:
         return self._behind
 
     def wanted(self) -> dict[OriginId, int]:
-        """Origins to ask for -> the highest seq claimed by anybody, hints included; retired ones up to their cap.
+        """Origins to ask for -> the highest seq claimed by anybody, hints included; revoked ones up to their cut.
+
+        Of a retired one, too: what somebody else says to hold is not lost.
 
         Not to be changed.
         """
@@ -252,7 +265,7 @@ class Knowledge:
             self._judge(origin, claims.get(origin, 0))
 
     def _judge(self, origin: OriginId, hinted: int) -> None:
-        have, target, cap = self.have(origin), self.target(origin), self.bound(origin)
+        have, target, cap = self.have(origin), self.target(origin), self.cut(origin)
         claimed = self._claimed(origin) if origin in self._branches else hinted
         wanted = max(target, claimed if cap is None else min(claimed, cap))
         _set(self._behind, origin, target - have)

@@ -83,6 +83,7 @@ class Machine:
         self._c.puller.link_up(now)
         self._c.mailbox.link_up()
         self._c.rekey.settled()
+        self._c.usher.settled()
 
     def link_down(self, now: Now, reason: str) -> None:
         """The connection ended. Nothing that was handed to it is counted on."""
@@ -94,6 +95,7 @@ class Machine:
             part.closed()
         context.earlier.closed()
         context.rekey.settled()
+        context.usher.settled()
         self._c.fence.link_down()
         self._c.puller.link_down()
         self._c.slots.forget()
@@ -130,6 +132,7 @@ class Machine:
         self._c.knowledge.reload()
         own = self._c.knowledge.own
         self._c.rekey.settled()
+        self._c.usher.settled()
         if own is None:
             return
         self._c.reopening = False
@@ -213,6 +216,7 @@ class Machine:
         self._c.rekey.tick(now, is_open=self._c.fence.open and not self._c.reopening)
         if self._c.rekey.silent:
             return
+        self._usher(now)
         self._c.puller.tick(now, knowledge, signer)
         self._c.server.pump(knowledge, signer, self._c.room)
         if self._c.fence.open and not self._c.reopening and not self._forgetting:
@@ -453,6 +457,14 @@ class Machine:
         self._c.reopening = False
         if signer is not None and self._c.fence.open and not self._c.rekey.silent:
             self._announce(now, signer)
+
+    def _usher(self, now: Now) -> None:
+        """Let others into the stable order; or come back into it as a new incarnation (P13.7)."""
+        is_open = self._c.fence.open and not self._c.reopening and not self._forgetting
+        if is_open and self._c.usher.is_out:
+            self._c.reopen("returned")
+        else:
+            self._c.usher.tick(now, is_open=is_open and not self._closing)
 
     def _pause_ms(self) -> int:
         """How long the mailbox is left alone: to see who lacks what takes a look at every device."""

@@ -12,7 +12,7 @@ from hcom_replica.core.book import Book
 from hcom_replica.core.hello import Hello, Link, Rename, Replace, Retire, Return, read_system
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.reader import LogReader
-from hcom_replica.ids import ORIGIN_BYTES, OriginId
+from hcom_replica.ids import ORIGIN_BYTES, EventId, OriginId
 from hcom_replica.wire.event import Event
 from hcom_replica.wire.names import name_of, suffix_of
 
@@ -24,6 +24,8 @@ class Members:
     Attributes:
         names: device id -> the name it last stated.
         retired: device id -> origin -> last seq that counts, for devices that have left.
+        retirements: device id -> id of a `_retire` event that counts -> the last seqs that it states.
+        answered: ids of those that count no more.
         replacing: device id -> the one whose place it asks to take.
         linked: origin -> (seq, c) that later incarnations of its device state to have held of it.
         book: what is said of epochs.
@@ -31,6 +33,8 @@ class Members:
 
     names: dict[bytes, str] = field(default_factory=dict)
     retired: dict[bytes, dict[OriginId, int]] = field(default_factory=dict)
+    retirements: dict[bytes, dict[str, dict[str, int]]] = field(default_factory=dict)
+    answered: set[str] = field(default_factory=set)
     linked: dict[OriginId, set[tuple[int, bytes]]] = field(default_factory=dict)
     book: Book = field(default_factory=Book)
     replacing: dict[bytes, bytes] = field(default_factory=dict)
@@ -75,9 +79,12 @@ def note_member(
         if linked not in states or states[linked].device == device:  # nobody speaks for the length of another's log
             _note_link(members, linked, stated.link)
     elif isinstance(stated, Retire):
-        _note_retired(members, stated)
+        name = str(EventId(state.id, seq))
+        if name not in members.answered:
+            members.retirements.setdefault(_hex(stated.device), {})[name] = stated.last
+            _judge_retired(members, _hex(stated.device))
     elif isinstance(stated, Return):
-        members.retired.pop(_hex(stated.device), None)
+        _note_return(members, stated)
     elif isinstance(stated, Replace):
         members.replacing[device] = _hex(stated.device)
 
@@ -113,11 +120,23 @@ def _note_link(members: Members, linked: OriginId, link: Link) -> None:
         members.linked.setdefault(linked, set()).add((link.seq, _hex(link.c)))
 
 
-def _note_retired(members: Members, stated: Retire) -> None:
-    last = members.retired.setdefault(_hex(stated.device), {})
-    for text, seq in stated.last.items():
-        origin = OriginId(_hex(text))
-        last[origin] = max(last.get(origin, 0), seq)
+def _note_return(members: Members, stated: Return) -> None:
+    """Take back what it answers; one that names nothing answers all that stands before it."""
+    device = _hex(stated.device)
+    counting = members.retirements.get(device, {})
+    for name in stated.answers or list(counting):
+        members.answered.add(name)
+        counting.pop(name, None)
+    _judge_retired(members, device)
+
+
+def _judge_retired(members: Members, device: bytes) -> None:
+    members.retired.pop(device, None)
+    for stated in members.retirements.get(device, {}).values():
+        last = members.retired.setdefault(device, {})
+        for text, seq in stated.items():
+            origin = OriginId(_hex(text))
+            last[origin] = max(last.get(origin, 0), seq)
 
 
 def _hex(text: str) -> bytes:

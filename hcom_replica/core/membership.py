@@ -56,6 +56,7 @@ class Membership:
         viewer: on whose behalf.
         present: keys of all devices that have said hello and have not left.
         members: of these, the ones that are not revoked.
+        retired: keys of those that have said hello and have left.
         stated: author's key -> keys of the devices that it revokes, whether that counts or not.
         ranks: key -> rank, of those that have one.
         revoked: revoked key -> the most senior author whose revocation counts.
@@ -71,6 +72,7 @@ class Membership:
     viewer: Viewer
     present: frozenset[bytes]
     members: frozenset[bytes]
+    retired: frozenset[bytes]
     stated: Mapping[bytes, Collection[bytes]]
     ranks: Mapping[bytes, Rank]
     revoked: Mapping[bytes, bytes]
@@ -104,6 +106,11 @@ class Membership:
             return []
         due = (key for key in self.members if key in self.ranks or device_id(key) in record.boxes)
         return sorted(key for key in due if not self._has(key, record.check))
+
+    @property
+    def left(self) -> frozenset[bytes]:
+        """Keys of the devices that have retired or are revoked."""
+        return frozenset(self.revoked) | self.retired
 
     def unadmitted(self) -> list[bytes]:
         """Members without a rank (P12.3)."""
@@ -188,13 +195,15 @@ def judge(
     adopted = keyring.get(own.check, viewer.joined) if own is not None else viewer.joined
     joined = viewer.joined.check if viewer.joined.check in book.epochs.get(viewer.device.public, ()) else b""
     said = own.check if own is not None else joined
-    gone = set(left)
-    present = frozenset(key for key in hellos if device_id(key) not in gone)
+    gone, said_hello = set(left), set(hellos)
+    retired = frozenset(key for key in said_hello if device_id(key) in gone)
+    present = frozenset(said_hello) - retired
     shut_out = _shut_out(viewer, valid, ranks, revoked, current)
     return Membership(
         viewer,
         present,
         present - revoked.keys(),
+        retired,
         stated,
         ranks,
         revoked,

@@ -63,9 +63,9 @@ class Rekey:
             self._append(_adopt_draft(membership, self._knowledge))
         elif is_open and membership.viewer.device.public in membership.ranks:
             strangers = membership.unadmitted()
-            if self._is_turn(now, "admit", membership, due=bool(strangers)):
+            if self.is_turn(now, "admit", membership, due=bool(strangers)):
                 self._append(_admit_draft(membership, strangers[:_ADMIT_AT_ONCE]))
-            elif self._is_turn(now, "epoch", membership, due=membership.is_due()):
+            elif self.is_turn(now, "epoch", membership, due=membership.is_due()):
                 self._make(membership)
         else:
             self._since.clear()
@@ -86,13 +86,22 @@ class Rekey:
         self.pending = True
         self._outbox.emit(AppendSystem(drafts))
 
-    def _is_turn(self, now: Now, what: str, membership: Membership, *, due: bool) -> bool:
-        """Whether something has been due for so long that those who are senior would have done it."""
+    def is_turn(self, now: Now, what: str, membership: Membership, *, due: bool, step_ms: int | None = None) -> bool:
+        """Whether something has been due for so long that those who are senior would have done it.
+
+        Args:
+            now: the time.
+            what: a name for it.
+            membership: who is senior.
+            due: whether it is due now.
+            step_ms: what each device leaves to the one before it; None is what the settings say.
+        """
         if not due:
             self._since.pop(what, None)
             return False
         since = self._since.setdefault(what, now.mono_ms)
-        ripe_ms = since + self._settings.seniority_ms * (1 + self._seniors(now, membership))
+        step = self._settings.seniority_ms if step_ms is None else step_ms
+        ripe_ms = since + step * (1 + self._seniors(now, membership))
         if now.mono_ms < ripe_ms:
             self._wake_ms = min(ripe_ms, self._wake_ms or ripe_ms)
             return False

@@ -7,8 +7,9 @@ the log is.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from hcom_replica.core.hello import Roster as Body
 from hcom_replica.core.hello import read_system
@@ -19,6 +20,7 @@ from hcom_replica.wire.event import Event
 START: Final = b""
 """The place at which the founder's origin enters: before everything."""
 
+T = TypeVar("T")
 SystemEvents = Sequence[tuple[OriginId, int, Event]]
 
 
@@ -42,12 +44,10 @@ class Entry(NamedTuple):
     Attributes:
         by: the origin of the event that says so.
         at: its seq.
-        key: its place in the unified order.
     """
 
     by: OriginId
     at: int
-    key: bytes
 
 
 class Statement(NamedTuple):
@@ -59,13 +59,25 @@ class Statement(NamedTuple):
     body: Body
 
 
+class _Past(NamedTuple):
+    """What else the judgement is made from.
+
+    Attributes:
+        root: the founder's first origin.
+        ended: origins that nobody writes any more.
+    """
+
+    root: OriginId
+    ended: Collection[OriginId]
+
+
 @dataclass(frozen=True)
 class Roster:
     """The judgement.
 
     Attributes:
         root: the founder's first origin; None while nothing of it is held.
-        entries: origin -> place of the event that let it in, the first of several in the unified order.
+        entries: origin -> where it was let in: the first of the places of those events that did so.
         entered_by: origin -> all events that let it in.
         closings: origin -> who has closed it -> what it said first.
         closed: origin -> its cut, once all who had to close it have.
@@ -78,6 +90,10 @@ class Roster:
     closings: dict[OriginId, dict[OriginId, Closing]] = field(default_factory=dict)
     closed: dict[OriginId, int] = field(default_factory=dict)
     late: dict[OriginId, list[tuple[bytes, int]]] = field(default_factory=dict)
+
+    def place_of(self, statement: Statement) -> bytes:
+        """The place of a statement that counts: its own, or where its origin was let in, if that is behind it."""
+        return max(statement.key, self.entries[statement.origin])
 
     def place(self, origin: OriginId, seq: int, key: bytes) -> bytes | None:
         """The place of an event in the stable order; None while it has none.
@@ -108,10 +124,16 @@ class Roster:
                 found.setdefault(place, []).append(origin)
         return found
 
+    def heeded(self, origin: OriginId) -> list[Closing]:
+        """What those say of an origin's closing that have to close it."""
+        needed, closings = self.needed(origin), self.closings.get(origin, {})
+        return [closing for name, closing in closings.items() if name in needed]
+
     def needed(self, origin: OriginId) -> set[OriginId]:
         """The origins that have to close an origin: let in by those of them that had not closed it yet."""
         closings = self.closings.get(origin, {})
-        found = {self.root} if self.root is not None else set()
+        found = {name for name, entries in self.entered_by.items() if any(entry.by == name for entry in entries)}
+        found |= {self.root} if self.root is not None else set()
         grows = True
         while grows:
             grows = False
@@ -125,27 +147,38 @@ class Roster:
         return found
 
 
-def read_roster(events: SystemEvents, states: Mapping[OriginId, OriginState], founder: bytes) -> Roster:
+def read_roster(
+    events: SystemEvents, states: Mapping[OriginId, OriginState], founder: bytes, left: Collection[bytes] = ()
+) -> Roster:
     """Judge.
 
     Args:
         events: all system events held, in unified order.
         states: all origins held.
         founder: 32-byte key.
+        left: keys of devices that are retired or revoked, by the log.
     """
     statements = _statements(events)
     root = _root(states.values(), founder)
     if root is None:
         return Roster()
-    closed: dict[OriginId, int] = {}
-    seen: list[dict[OriginId, int]] = []
+    ended = ended_origins(states.values(), left)
+    gone = {name for one in statements for name in _origins(one.body.close)}
     while True:
-        roster = _fold(statements, states, root, closed)
-        after = _closed(roster)
-        if after == closed or after in seen:
-            return Roster(roster.root, roster.entries, roster.entered_by, roster.closings, after, roster.late)
-        seen.append(closed)
-        closed = after
+        roster = _with_least_cuts(statements, _Past(root, ended), gone)
+        staying = _staying(roster, gone)
+        if not staying:
+            return roster
+        gone -= staying
+
+
+def ended_origins(states: Iterable[OriginState], left: Collection[bytes]) -> set[OriginId]:
+    """The origins that nobody writes any more: their devices have left, or have begun a later incarnation."""
+    known = list(states)
+    newest: dict[bytes, int] = {}
+    for state in known:
+        newest[state.key] = max(newest.get(state.key, 0), state.generation)
+    return {state.id for state in known if state.key in left or state.generation < newest[state.key]}
 
 
 def _statements(events: SystemEvents) -> list[Statement]:
@@ -162,82 +195,109 @@ def _root(states: Iterable[OriginState], founder: bytes) -> OriginId | None:
     return min(own, key=lambda state: (state.generation, state.id)).id if own else None
 
 
-def _fold(
-    statements: Iterable[Statement], states: Mapping[OriginId, OriginState], root: OriginId, closed: dict[OriginId, int]
-) -> Roster:
-    """Take down what counts: what an origin says after it was let in, up to its cut (P13.3)."""
-    roster = Roster(root, {root: START})
-    for statement in statements:
-        origin, body = statement.origin, statement.body
-        if statement.seq > closed.get(origin, statement.seq):
-            continue
-        if roster.entries.get(origin, statement.key) >= statement.key and not _alone(statement, states, roster, closed):
-            continue
-        for name in _origins(body.enter):
-            if name != root:
-                entry = Entry(origin, statement.seq, statement.key)
-                roster.entered_by.setdefault(name, []).append(entry)
-                roster.entries.setdefault(name, statement.key)
-        for text, (seq, promise) in body.close.items():
-            for name in _origins([text]):
-                by = roster.closings.setdefault(name, {})
-                by.setdefault(origin, Closing(statement.seq, seq, promise))
-        for text, seq in body.late.items():
-            for name in _origins([text]):
-                roster.late.setdefault(name, []).append((statement.key, seq))
+def _fold(statements: Sequence[Statement], past: _Past, closed: dict[OriginId, int]) -> Roster:
+    """Take down what counts: what origins that are let in say, up to their cuts (P13.3)."""
+    counting = [one for one in statements if one.seq <= closed.get(one.origin, one.seq)]
+    roster = Roster(past.root, {past.root: START}, closed=closed)
+    while True:
+        _let_in(roster, counting)
+        alone = next((one for one in counting if _is_alone(one, past, roster)), None)
+        if alone is None:
+            break
+        roster.entries[alone.origin] = alone.key
+    for one in counting:
+        if one.origin in roster.entries:
+            _take_down(roster, one)
+    for lines in roster.late.values():
+        lines.sort()
     return roster
 
 
-def _alone(
-    statement: Statement, states: Mapping[OriginId, OriginState], roster: Roster, closed: dict[OriginId, int]
-) -> bool:
-    """Whether an origin lets itself in, with nobody but earlier incarnations of its device there to do it (P13.3)."""
+def _let_in(roster: Roster, statements: Sequence[Statement]) -> None:
+    """Find the first place at which each origin is let in: one may be so by another that is let in behind it."""
+    changed = True
+    while changed:
+        changed = False
+        for one in statements:
+            if one.origin in roster.entries:
+                place = roster.place_of(one)
+                for name in _origins(one.body.enter):
+                    if name not in roster.entries or place < roster.entries[name]:
+                        roster.entries[name] = place
+                        changed = True
+
+
+def _take_down(roster: Roster, statement: Statement) -> None:
+    origin, body = statement.origin, statement.body
+    for name in _origins(body.enter):
+        roster.entered_by.setdefault(name, []).append(Entry(origin, statement.seq))
+    for name, (seq, promise) in _named(body.close):
+        by = roster.closings.setdefault(name, {})
+        if origin not in by or statement.seq < by[origin].at:
+            by[origin] = Closing(statement.seq, seq, promise)
+    for name, seq in _named(body.late):
+        roster.late.setdefault(name, []).append((roster.place_of(statement), seq))
+
+
+def _is_alone(statement: Statement, past: _Past, roster: Roster) -> bool:
+    """Whether an origin lets itself in, with nobody there to do it (P13.3)."""
     origin = statement.origin
     if origin in roster.entries or origin not in _origins(statement.body.enter):
         return False
-    key = states[origin].key
-    return all(name in closed or (name in states and states[name].key == key) for name in roster.entries)
+    before = (name for name, place in roster.entries.items() if place < statement.key)
+    return all(name in past.ended for name in before)
 
 
-def _closed(roster: Roster) -> dict[OriginId, int]:
-    """The cuts of the origins that are closed (P13.4)."""
-    gone = sorted(_gone(roster))
-    cuts: dict[OriginId, int] = {}
+def _staying(roster: Roster, gone: Collection[OriginId]) -> set[OriginId]:
+    """Of some origins that were taken for closed, those that are not; one reason at a time.
+
+    Who is needed and has not closed an origin will be needed whatever else stays, so those come first; what seems
+    never to have been let in may be so once others stay.
+    """
+    waited = {
+        origin
+        for origin in gone
+        if any(name not in gone and name not in roster.closings.get(origin, {}) for name in roster.needed(origin))
+    }
+    unheard = {origin for origin in gone if origin not in roster.entries or not roster.heeded(origin)}
+    everybody = set(gone) >= roster.entries.keys()
+    first = {min(roster.entries, key=lambda name: (roster.entries[name], name))} if gone and everybody else set()
+    return (waited & roster.entries.keys()) or first or unheard
+
+
+def _with_least_cuts(statements: Sequence[Statement], past: _Past, gone: Collection[OriginId]) -> Roster:
+    """Judge as if some origins were closed: what they say counts as far as those that stay say to hold it (P13.4).
+
+    Where nobody stays but those whom they have let in, the first of these is believed: all others know it.
+    """
+    cuts = dict.fromkeys(gone, 0)
     while True:
-        after = {origin: _cut(roster.closings[origin], gone, cuts) for origin in gone}
+        roster = _fold(statements, past, cuts)
+        after = {name: max([cuts[name], *(one.seq for one in roster.heeded(name))]) for name in gone}
+        if after == cuts and roster.entries.keys() <= cuts.keys():
+            unheard = [
+                (roster.entries.get(one.origin, one.key), one.seq, one.origin)
+                for one in statements
+                if one.body.enter
+                and one.seq > cuts.get(one.origin, one.seq)
+                and (one.origin in roster.entries or _is_alone(one, past, roster))
+            ]
+            if unheard:
+                _, seq, origin = min(unheard)
+                after[origin] = seq
         if after == cuts:
-            return cuts
+            return roster
         cuts = after
 
 
-def _cut(closings: Mapping[OriginId, Closing], gone: Collection[OriginId], cuts: Mapping[OriginId, int]) -> int:
-    """The most that counting events say is held: of those that are closed themselves, what lies within their cuts."""
-    return max((said.seq for by, said in closings.items() if by not in gone or said.at <= cuts.get(by, 0)), default=0)
-
-
-def _gone(roster: Roster) -> set[OriginId]:
-    """The largest set of origins that all others which have to have closed."""
-    gone = set(roster.closings) & set(roster.entries)
-    needed = {origin: roster.needed(origin) for origin in gone}
-    kept: set[OriginId] = set()
-    while True:
-        for origin in sorted(gone):
-            if origin in kept or any(z not in gone and z not in roster.closings[origin] for z in needed[origin]):
-                gone.discard(origin)
-                break
-        else:
-            if not gone or len(gone) < len(roster.entries):
-                return gone
-            kept.add(min(gone, key=lambda origin: (roster.entries[origin], origin)))
-
-
 def _origins(texts: Iterable[str]) -> list[OriginId]:
+    """Ids in hex; what is none is left out."""
     found = []
     for text in texts:
-        try:
-            name = bytes.fromhex(text)
-        except ValueError:
-            continue
-        if len(name) == ORIGIN_BYTES:
-            found.append(OriginId(name))
-    return found
+        with suppress(ValueError):
+            found.append(OriginId(bytes.fromhex(text)))
+    return [name for name in found if len(name) == ORIGIN_BYTES]
+
+
+def _named(said: Mapping[str, T]) -> list[tuple[OriginId, T]]:
+    return [(name, value) for text, value in said.items() for name in _origins([text])]

@@ -47,6 +47,9 @@ class Settings:
     online_ms: int = 90_000
     standing_after_ms: int = 2_000
     lease_ms: int = 7 * 24 * 3_600_000
+    frontier_lease_ms: int = 30 * 24 * 3_600_000
+    """A device not heard from for so long is retired, so that the stable order waits for it no more."""
+
     due_ms: int = 2_000
     ring_ms: int = 30_000
     ring_idle_ms: int = 10_000

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from hcom_replica.core.effects import Now
+from hcom_replica.core.frontier import find_frontier
 from hcom_replica.core.hlc import millis
 from hcom_replica.core.info import LiveInfo
 from hcom_replica.core.knowledge import Knowledge
@@ -20,7 +21,7 @@ from hcom_replica.core.members import display_names
 from hcom_replica.core.membership import Membership, Viewer, read_membership
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.peers import Peer, Peers
-from hcom_replica.core.reader import LogReader, OwnTip
+from hcom_replica.core.reader import LogReader
 from hcom_replica.core.ring import runs_of
 from hcom_replica.core.settings import Settings
 from hcom_replica.ids import OriginId
@@ -138,7 +139,6 @@ class StatusInput(msgspec.Struct, frozen=True):
         notes: table `peers`.
         now_ms: wall clock.
         events: total here, system events left out.
-        own_tip: with the newest promise; None for an empty log.
         daemon: whether one runs.
         broker_url: the one in use, or configured.
         live: of a running machine; None without a daemon.
@@ -150,7 +150,6 @@ class StatusInput(msgspec.Struct, frozen=True):
     notes: list[tuple[int, OriginId, int, int, bytes]]
     now_ms: int
     events: int
-    own_tip: OwnTip | None
     daemon: DaemonStatus
     broker_url: str | None
     live: LiveInfo | None
@@ -345,20 +344,12 @@ class _Builder:
         )
 
     def _frontier(self) -> tuple[int | None, str | None]:
-        """The lowest promise over the members that write, and the device that holds it back."""
-        knowledge, tip = self._knowledge, self._given.own_tip
-        if tip is None:
-            return None, None
-        promises = [(tip.promise or tip.commit.hlc, self._names[device_id(self._given.device_key)])]
-        for peer in knowledge.peers.current(knowledge.own):
-            if peer.head is None or peer.device in knowledge.members.retired:
-                continue
-            state = knowledge.states.get(peer.origin)
-            held = state is not None and state.seq >= peer.head.seq
-            promise = peer.head.promise if held else (state.hlc if state is not None else 0)
-            promises.append((promise, self._names.get(peer.device, "")))
-        frontier, holder = min(promises)
-        return (frontier or None), holder
+        """The hlc up to which everything is final here, and the device that holds it back (P13.5)."""
+        knowledge = self._knowledge
+        own = knowledge.own_id
+        found = find_frontier(knowledge.roster, knowledge.states, self._log.promises(), own)
+        holder = None if found.held_by is None else self._names.get(self._device(found.held_by), found.held_by.hex())
+        return found.hlc, holder
 
     def _warnings(self) -> list[str]:
         live, warnings = self._given.live, list[str]()

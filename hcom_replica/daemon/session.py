@@ -130,7 +130,7 @@ class Session:
         self._log = log
         log.resume(self._clock.wall_ms())
         self._dialer = BrokerDialer(brokers, credentials, self._bell.ring)
-        settings = Settings(mailbox_slots=config.mailbox_slots, durable=log.durable)
+        settings = Settings(mailbox_slots=config.mailbox_slots, durable=log.durable, frontier_lease_ms=config.lease_ms)
         rng = random.SystemRandom()
         context = Context(
             opened.viewer,

@@ -27,6 +27,8 @@ HCOM_ALLOWED: Final = (
 """What hcom itself lets every device of a group do, but for what changes settings or types into a terminal."""
 
 HCOM_ACTIONS: Final = (*HCOM_ALLOWED, "term_inject", "config_set", "relay_off")
+LEASE_DAYS: Final = 30
+LEASE_DAYS_MAX: Final = 3_650
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 Value = str | int | bool | tuple[str, ...] | None
@@ -148,6 +150,12 @@ KEYS: Final = (
         HCOM_ALLOWED,
         "what other devices may have hcom do here: actions, for every device, or NAME:action for one",
     ),
+    Key(
+        "devices.lease_days",
+        _whole(1, LEASE_DAYS_MAX),
+        LEASE_DAYS,
+        "a member that nobody has heard of for so many days is retired",
+    ),
     Key("daemon.log_level", _one_of(LOG_LEVELS), "info", "how much goes into daemon.log: " + ", ".join(LOG_LEVELS)),
 )
 BY_NAME: Final = {key.name: key for key in KEYS}
@@ -220,6 +228,11 @@ class Config:
     def sync(self) -> bool:
         """Whether an append is on disk when it is acknowledged."""
         return bool(self._get("log.sync"))
+
+    @property
+    def lease_ms(self) -> int:
+        """How long a member may be silent before it is retired."""
+        return int(self._get("devices.lease_days")) * 24 * 3_600_000
 
     @property
     def mailbox_slots(self) -> int:

@@ -32,6 +32,7 @@ class Table(StrEnum):
     SYSTEM = "system"
     PEERS = "peers"
     PROMISES = "promises"
+    VIEWS = "views"
     CURSORS = "cursors"
     IMPORTS = "imports"
     REDACTIONS = "redactions"

@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -162,13 +163,19 @@ class Environment:
 
     def _open_tables(self) -> dict[Table, lmdb._Database]:
         if self.lock is None:
-            return {table: self.env.open_db(table.encode(), create=False) for table in Table}
+            return dict(self._existing_tables())
         self.lock.acquire()
         try:
             with self.env.begin(write=True) as txn:
                 return {table: self.env.open_db(table.encode(), txn=txn) for table in Table}
         finally:
             self.lock.release()
+
+    def _existing_tables(self) -> Iterator[tuple[Table, lmdb._Database]]:
+        """Those of a log that is only read: one that an earlier version wrote may lack the newest tables."""
+        for table in Table:
+            with suppress(lmdb.NotFoundError):
+                yield table, self.env.open_db(table.encode(), create=False)
 
     def _make_room(self) -> None:
         """Double a map that is half full, or was found full: where addresses did not allow the full size."""

@@ -31,9 +31,12 @@ from hcom_replica.store.writer import append_drafts, open_incarnation
 from hcom_replica.wire.event import Draft, Event, decode_event
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from hcom_replica.core.reader import StoredRun
     from hcom_replica.core.report import IngestReport
     from hcom_replica.core.verify import Run
+    from hcom_replica.store.views import StoredRows
 
 
 class ImportMark(NamedTuple):
@@ -361,6 +364,10 @@ class Log:
         """Yield events in canonical order, those with start <= key < stop; `ids.order_key` makes such keys."""
         return pages.events(self._kv, start=start, stop=stop, reverse=reverse, page=page)
 
+    def events_at(self, places: Sequence[bytes]) -> Iterator[StoredEvent]:
+        """Yield the events at some places, 16 bytes each, in that order."""
+        return pages.events_at(self._kv, places)
+
     def event(self, name: EventId) -> StoredEvent | None:
         """One event; None when it is not held."""
         with self._kv.read() as txn:
@@ -406,6 +413,19 @@ class Log:
         """The newest slot messages of others."""
         with self._kv.read() as txn:
             return peers.noted(txn)
+
+    def views(self, progress: Callable[[int, int], None] | None = None) -> AbstractContextManager[StoredRows]:
+        """Bring the views up to date, and open one state of all of them for reading.
+
+        Args:
+            progress: told how many arrivals of how many are folded.
+
+        Raises:
+            StoreError: they cannot be brought up to date.
+        """
+        from hcom_replica.store.views import open_views
+
+        return open_views(self._kv, progress)
 
     # --- the storage below -----------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ once all the same, because keys and arrival numbers do not change (but for forks
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from hcom_replica.ids import EventId, OriginId
@@ -50,6 +50,14 @@ def received_all(kv: Kv, page: int = PAGE_EVENTS) -> Iterator[Received]:
         if len(rows) < page:
             return
         after += len(rows)
+
+
+def events_at(kv: Kv, places: Sequence[bytes], page: int = PAGE_EVENTS) -> Iterator[StoredEvent]:
+    """Yield the events at some places, in that order; those that a fork has moved since are left out."""
+    for first in range(0, len(places), page):
+        with kv.read() as txn:
+            values = [(key, txn.get(Table.LOG, key)) for key in places[first : first + page]]
+        yield from (stored_event(key, value) for key, value in values if value is not None)
 
 
 def event(txn: ReadTxn, name: EventId) -> StoredEvent | None:

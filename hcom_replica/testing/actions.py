@@ -56,6 +56,10 @@ class Actions:
         for name in words.places:
             self._stage.join(name, profile=profile, skew_ms=words.time_ms("clock", "0"))
 
+    def do_found(self, words: Words) -> None:  # noqa: ARG002 - one shape for all commands
+        """`found`: the first device to join is the group's founder."""
+        self._stage.found()
+
     def do_slots(self, words: Words) -> None:
         """`slots NUMBER`: rings of devices that join from now on."""
         self._stage.configure(replace(self._stage.settings, mailbox_slots=int(words.place(0))))

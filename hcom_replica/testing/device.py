@@ -333,7 +333,6 @@ class Device:
             notes=[*self.log.peers()],
             now_ms=self.now.wall_ms,
             events=self.log.event_count(),
-            own_tip=self.log.own_tip(),
             daemon=DaemonStatus(self.running, None),
             broker_url=None,
             live=self.machine.live_info() if self.running else None,

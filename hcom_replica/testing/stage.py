@@ -13,6 +13,7 @@ from typing import Final
 from hcom_replica.core.book import Book
 from hcom_replica.core.effects import Effect, Publish
 from hcom_replica.core.hello import Hello, read_system
+from hcom_replica.core.members import read_members
 from hcom_replica.core.membership import Membership, judge, read_membership
 from hcom_replica.core.settings import Settings
 from hcom_replica.errors import ProtocolError, UsageError
@@ -31,6 +32,7 @@ from hcom_replica.testing.faults import Kind as FaultKind
 from hcom_replica.testing.pipe import Profile
 from hcom_replica.testing.scheduler import Scheduler
 from hcom_replica.testing.session import Session
+from hcom_replica.testing.stablewatch import StableWatch
 from hcom_replica.testing.wiretap import Wiretap
 from hcom_replica.wire.event import Draft
 from hcom_replica.wire.frame import Kind, open_frame
@@ -100,6 +102,7 @@ class Stage(Cluster):
         self.world.broker = self.broker = self._tapped
         self.checkers = Checkers(self.world.keys.group)
         self.tap = self._tapped.tap = Wiretap(self.world.keys, self.checkers, self.faults)
+        self.stable = StableWatch(self.checkers.twinned)
         self.gone: set[str] = set()
         self._names: dict[OriginId, str] = {}
         self._keys: dict[str, bytes] = {}
@@ -199,6 +202,7 @@ class Stage(Cluster):
         self.look()
         del self.devices[name]
         self.checkers.forget(name)
+        self.stable.forget(name)
         self.gone.add(name)
 
     # --- time --------------------------------------------------------------------------------------------------
@@ -215,6 +219,8 @@ class Stage(Cluster):
         """Check every disk that was written to."""
         for device in self.devices.values():
             self.checkers.look(device)
+            if self._founded:
+                self.stable.look(device, self.now_ms)
 
     # --- judging -----------------------------------------------------------------------------------------------
 
@@ -227,6 +233,7 @@ class Stage(Cluster):
         devices = list(self.devices.values())
         for device in devices:
             self.checkers.check_log(device)
+            self.stable.read_again(device)
         for device in devices[1:]:
             self.checkers.check_order(devices[0].log, device.log)
             self.checkers.check_bytes(devices[0], device)
@@ -293,9 +300,11 @@ class Stage(Cluster):
                     continue
                 link = stated.link
                 said.append((OriginId(bytes.fromhex(link.origin)), link.seq, bytes.fromhex(link.c)))
+        members = read_members(log)
         for origin, seq, tip in said:
             if not self._is_branch(log, seq, tip):
-                known[origin] = max(seq, known.get(origin, 0))
+                cap = members.cap(origin)
+                known[origin] = max(seq if cap is None else min(seq, cap), known.get(origin, 0))
         return known
 
     def _is_branch(self, log: Log, seq: int, tip: bytes) -> bool:

@@ -205,7 +205,7 @@ def hostile(draw: st.DrawFn) -> tuple[str, bytes]:
 def status_input(host: Host, now: Now) -> StatusInput:
     log = host.device.log
     return StatusInput(
-        Viewer(host.device.key, KEYS, b""), "BOXE", [*log.peers()], now.wall_ms, log.event_count(), log.own_tip(),
+        Viewer(host.device.key, KEYS, b""), "BOXE", [*log.peers()], now.wall_ms, log.event_count(),
         DaemonStatus(running=True, pid=1), None, host.machine.live_info(), str,
     )  # fmt: skip
 

@@ -23,6 +23,7 @@ from hcom_replica.testing.faults import Kind
 from hcom_replica.testing.forgingschedule import ForgingSchedule
 from hcom_replica.testing.schedule import ACTS, Schedule
 from hcom_replica.testing.shared import shared_checks
+from hcom_replica.testing.stableschedule import StableSchedule
 
 STEPS_MIN: Final = 200
 KINDS_MIN: Final = 3
@@ -67,6 +68,7 @@ KINDS: Final[dict[str, Callable[[int], Schedule]]] = {
     "full": Schedule,
     "redact": Schedule.redacting,
     "epoch": EpochSchedule.brief,
+    "stable": StableSchedule.brief,
     "forge": ForgingSchedule.brief,
 }
 
@@ -114,6 +116,13 @@ def main(arguments: list[str]) -> int:
         const="epoch",
         dest="kind",
         help="schedules in which devices are revoked and the key is changed",
+    )
+    parser.add_argument(
+        "--stable",
+        action="store_const",
+        const="stable",
+        dest="kind",
+        help="schedules in which devices are retired, and read the stable stream",
     )
     parser.add_argument(
         "--forgers",

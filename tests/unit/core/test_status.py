@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from hcom_replica.core.hello import RETIRE, Retire, system_draft
+from hcom_replica.core.hello import RETIRE, ROSTER, Retire, Roster, system_draft
 from hcom_replica.core.hlc import pack
 from hcom_replica.core.info import LiveInfo
 from hcom_replica.core.membership import Viewer
@@ -24,6 +24,7 @@ class Asking:
         self.device = Device("BOXE")
         self.device.append(*[draft()] * 4)
         self.parts = Parts(self.device)
+        self.founder = b""
 
     def hear(self, peer: Device, kind: Kind, message: Payload) -> None:
         self.parts.peers.accept(kind, peer.author, 0, encode(message), live=True, now=at(0))
@@ -34,7 +35,7 @@ class Asking:
         return build_status(
             log,
             StatusInput(
-                Viewer(self.device.key, KEYS, b""), "BOXE", [*log.peers()], now_ms, log.event_count(), log.own_tip(),
+                Viewer(self.device.key, KEYS, self.founder), "BOXE", [*log.peers()], now_ms, log.event_count(),
                 DaemonStatus(running=live is not None, pid=None), None, live, str,
             ),
         )  # fmt: skip
@@ -174,6 +175,9 @@ def test_drifting_origin_is_flagged(asking: Asking) -> None:
 
 
 def test_stable_frontier_is_the_lowest_promise_and_names_who_holds_it_back(asking: Asking, nova: Device) -> None:
+    """P13.5"""
+    asking.founder = asking.device.key.public
+    asking.device.append(system_draft(ROSTER, Roster([nova.own.id.hex()])), now_ms=WALL + 1_000)
     asking.device.log.promise(WALL + 9_000)
     nova.send_to(asking.device)
     asking.hear(nova, Kind.HEAD, msgspec.structs.replace(nova.head(), promise=pack(WALL + 6_000)))
@@ -184,12 +188,21 @@ def test_stable_frontier_is_the_lowest_promise_and_names_who_holds_it_back(askin
 
 
 def test_promise_about_events_that_are_not_held_moves_nothing(asking: Asking, nova: Device) -> None:
-    """An event of it may still sort below."""
+    """P13.5: an event of it may still sort below."""
+    asking.founder = asking.device.key.public
+    asking.device.append(system_draft(ROSTER, Roster([nova.own.id.hex()])), now_ms=WALL + 1_000)
     asking.device.log.promise(WALL + 9_000)
     asking.hear(nova, Kind.HEAD, msgspec.structs.replace(nova.head(), promise=pack(WALL + 6_000)))
     status = asking.status()
-    assert status.stable_frontier is None
+    assert status.stable_frontier == str(WALL + 1_000 - 1), "up to where it was let in"
     assert status.frontier_held_by == "NOVA"
+
+
+def test_device_that_was_not_let_in_yet_has_no_frontier_and_names_the_founder(asking: Asking, nova: Device) -> None:
+    """P13.5"""
+    asking.founder = nova.key.public
+    nova.send_to(asking.device)
+    assert (asking.status().stable_frontier, asking.status().frontier_held_by) == (None, "NOVA")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,268 @@
+"""Auditing a whole log: that its tables agree with each other, row by row, and every origin with its signatures.
+
+Reads one state of all tables in one read transaction, which may take seconds. Believes nothing but the group's id: what
+is wrong becomes a finding, and the walk goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import accumulate, islice
+from operator import itemgetter, lt
+from typing import Final
+
+import msgspec
+
+from hcom_replica.core.origin import OriginState
+from hcom_replica.errors import ProtocolError, StoreCorrupt
+from hcom_replica.ids import OriginId
+from hcom_replica.store.audit_origin import Finding, OriginWalk
+from hcom_replica.store.kv import ReadTxn, Table
+from hcom_replica.store.meta import read_number, state_of
+from hcom_replica.store.names import name_at
+from hcom_replica.store.schema import IN_TIME, LATE, Meta, number, origin_end, seq_key, u64
+from hcom_replica.wire.redaction import Redaction, check_redaction
+from hcom_replica.wire.signing import origin_hash, short
+
+_CHUNK: Final = 4096
+_TOLD_MAX: Final = 100
+"""Rows of a table that are told one by one."""
+
+_PLACE_BYTES: Final = 25
+_PLACE: Final = itemgetter(slice(16))
+_FLAG: Final = itemgetter(slice(16, 17))
+
+Step = Callable[[int, str], None]
+"""Told how many events were walked, and where."""
+
+
+def _pass(_done: int, _where: str) -> None:
+    """Tell nobody."""
+
+
+class OriginAudit(msgspec.Struct, frozen=True):
+    """What was walked of one origin.
+
+    Attributes:
+        origin: 16 hex digits.
+        key: its device's, 64 hex digits.
+        base: 0, or the seq before a derived origin's first.
+        seq: of its newest event.
+        events: whose hashes were checked.
+        commits: whose signatures were.
+        system_events: among the events.
+        late_arrivals: events that arrived after something that sorts behind them.
+        drift_ms: the most that its events were ahead of this device's clock beyond the bound.
+    """
+
+    origin: str
+    key: str
+    base: int
+    seq: int
+    events: int
+    commits: int
+    system_events: int
+    late_arrivals: int
+    drift_ms: int
+
+
+class LogAudit:
+    """The audit of one state of a log.
+
+    Args:
+        txn: that state.
+        group: 16 bytes.
+        step: told how far it has come.
+
+    Attributes:
+        origins: what was walked, complete when `findings` has ended.
+    """
+
+    def __init__(self, txn: ReadTxn, group: bytes, step: Step | None = None) -> None:
+        self._txn = txn
+        self._group = group
+        self._step: Step = step or _pass
+        self._states: dict[OriginId, OriginState] = {}
+        self._walks: dict[OriginId, OriginWalk] = {}
+        self._late: dict[bytes, int] = {}
+        self.origins: list[OriginAudit] = []
+
+    def findings(self) -> Iterator[Finding]:
+        """Walk everything; yields what is found, as it is found."""
+        yield from self._read_states()
+        for origin, state in self._states.items():
+            self._step(self._walked, f"origin {origin.hex()}")
+            walk = self._walks[origin] = OriginWalk(self._txn, state, self._group)
+            yield from walk.findings()
+            yield from self._check_origin(state, walk)
+        yield from self._check_counts()
+        yield from self._check_strangers()
+        yield from self._check_arrivals()
+        yield from self._check_redactions()
+        yield from self._check_meta()
+        self.origins = [
+            OriginAudit(
+                origin.hex(),
+                state.key.hex(),
+                state.base,
+                state.seq,
+                self._walks[origin].events,
+                self._walks[origin].commits,
+                len(self._walks[origin].system),
+                self._late.get(origin, 0),
+                state.drift_ms,
+            )
+            for origin, state in self._states.items()
+        ]
+
+    @property
+    def _walked(self) -> int:
+        return sum(walk.events for walk in self._walks.values())
+
+    def _read_states(self) -> Iterator[Finding]:
+        for key, value in self._txn.scan(Table.ORIGINS):
+            try:
+                state = state_of(value)
+            except StoreCorrupt as error:
+                yield Finding("origin", error.message, key.hex())
+                continue
+            if origin_hash(self._group, state.descriptor) != state.hash or short(state.hash) != key:
+                yield Finding("origin", "its hash is not that of its key and incarnation", key.hex())
+            elif not state.base <= state.seq < 1 << 62:
+                yield Finding("origin", f"it cannot end at {state.seq}", key.hex())
+            else:
+                self._states[OriginId(key)] = state
+
+    def _check_origin(self, state: OriginState, walk: OriginWalk) -> Iterator[Finding]:
+        """The rows about an origin that are not its chain: which events are the system's, its name, redactions."""
+        name = state.id.hex()
+        rows = self._txn.scan(Table.SYSTEM, seq_key(state.id, 0), origin_end(state.id))
+        marked = [number(key[8:]) for key, _ in rows]
+        for seq in sorted(set(marked) ^ set(walk.system))[:_TOLD_MAX]:
+            what = "is not marked as a system event" if seq in walk.system else "is marked as a system event"
+            yield Finding("system", what, name, seq, seq)
+        if len(marked) != state.system:
+            yield Finding("origin", f"its row counts {state.system} system events of {len(marked)}", name)
+        try:
+            if name_at(self._txn, state, state.seq) != state.name and marked == walk.system:
+                yield Finding("origin", "its row has another name than its events", name)
+        except (StoreCorrupt, ProtocolError):
+            pass  # told where the events were walked
+        root = state.root(self._group)
+        for seq, tip, signature in walk.redacted:
+            said = self._txn.get(Table.REDACTIONS, seq_key(short(root), seq) + tip)
+            try:
+                check_redaction(state.key, Redaction(root, seq, tip, signature))
+            except ProtocolError:
+                yield Finding("redaction", "its signature does not hold", name, seq, seq)
+            if said != signature:
+                yield Finding("redaction", "the table of redactions says something else of it", name, seq, seq)
+
+    def _check_counts(self) -> Iterator[Finding]:
+        held = sum(state.seq - state.base for state in self._states.values())
+        for table in (Table.LOG, Table.INDEX, Table.ARRIVALS):
+            found = self._txn.count(table)
+            if found != held:
+                yield Finding("counter", f"table {table} has {found} rows, and {held} events are held")
+
+    def _check_strangers(self) -> Iterator[Finding]:
+        """Rows of origins that are not held."""
+        for table, what in ((Table.INDEX, "index"), (Table.COMMITS, "commit"), (Table.SYSTEM, "system")):
+            start, told = b"", 0
+            while told < _TOLD_MAX and (item := next(self._txn.scan(table, start), None)) is not None:
+                origin = OriginId(item[0][:8])
+                if origin not in self._states:
+                    yield Finding(what, "a row of an origin that is not held", origin.hex())
+                    told += 1
+                start = origin_end(origin)
+        if self._txn.count(Table.LOG) != self._walked:
+            yield from self._strange_events()
+
+    def _strange_events(self) -> Iterator[Finding]:
+        told = 0
+        for key, value in islice(self._txn.scan(Table.LOG), 2 * self._txn.count(Table.LOG)):
+            origin, seq = OriginId(key[8:]), number(value[:8])
+            if self._txn.get(Table.INDEX, seq_key(origin, seq)) != key[:8]:
+                yield Finding("event", "stands where the index does not say", origin.hex(), seq, seq)
+                told += 1
+            if told == _TOLD_MAX:
+                return
+
+    def _check_arrivals(self) -> Iterator[Finding]:
+        """Numbers without a gap, each event once, and late where something behind it was there (T2.2)."""
+        rows = islice(self._txn.scan(Table.ARRIVALS), 2 * self._txn.count(Table.ARRIVALS))
+        forked = any(state.forks for state in self._states.values())
+        newest, expected, checksum = b"", 0, 0
+        while chunk := list(islice(rows, _CHUNK)):
+            keys, values = [key for key, _ in chunk], [value for _, value in chunk]
+            due_keys = list(map(u64, range(expected + 1, expected + len(chunk) + 1)))
+            if keys != due_keys:
+                wrong = next(key for key, due in zip(keys, due_keys, strict=True) if key != due)
+                yield Finding("arrival", f"number {number(wrong)} does not follow the one before it")
+            expected = number(keys[-1])
+            places = list(map(_PLACE, values))
+            checksum += sum(map(hash, places))
+            before = list(accumulate(places, max, initial=newest))
+            newest = before.pop()
+            flags = list(map(_FLAG, values))
+            yield from self._check_flags(keys, values, flags, [] if forked else list(map(lt, places, before)))
+            if LATE in flags:
+                for place, flag in zip(places, flags, strict=True):
+                    if flag == LATE:
+                        self._late[place[8:]] = self._late.get(place[8:], 0) + 1
+            self._step(self._walked, f"arrival {expected}")
+        if checksum != sum(walk.checksum for walk in self._walks.values()):
+            yield from self._lost_arrivals()
+
+    def _check_flags(
+        self, keys: list[bytes], values: list[bytes], flags: list[bytes], late: list[bool]
+    ) -> Iterator[Finding]:
+        first, last = number(keys[0]), number(keys[-1])
+        if {*map(len, values)} != {_PLACE_BYTES} or not {*flags} <= {LATE, IN_TIME}:
+            yield Finding("arrival", f"rows between {first} and {last} cannot be read")
+            return
+        due = [LATE if one else IN_TIME for one in late] if any(late) else [IN_TIME] * len(late)
+        if late and flags != due:
+            at = next(at for at, (flag, one) in enumerate(zip(flags, due, strict=True)) if flag != one)
+            yield Finding("arrival", f"number {number(keys[at])} is not marked rightly as late")
+
+    def _lost_arrivals(self) -> Iterator[Finding]:
+        met: set[bytes] = set()
+        told = 0
+        for key, value in islice(self._txn.scan(Table.ARRIVALS), 2 * self._txn.count(Table.ARRIVALS)):
+            place = value[:16]
+            if place in met or self._txn.get(Table.LOG, place) is None:
+                again = "names an event that another one names" if place in met else "names an event that is not held"
+                yield Finding("arrival", f"number {number(key)} {again}", place[8:].hex())
+                told += 1
+            met.add(place)
+            if told == _TOLD_MAX:
+                return
+
+    def _check_redactions(self) -> Iterator[Finding]:
+        roots = {short(state.root(self._group)): state for state in self._states.values()}
+        for key, signature in self._txn.scan(Table.REDACTIONS):
+            origin, seq, tip = OriginId(key[:8]), number(key[8:16]), key[16:]
+            state = roots.get(origin)
+            if state is None:
+                continue  # of an event that is still to come; it was proven when it was stored
+            try:
+                check_redaction(state.key, Redaction(state.root(self._group), seq, tip, signature))
+            except ProtocolError:
+                yield Finding("redaction", "its signature does not hold", origin.hex(), seq, seq)
+
+    def _check_meta(self) -> Iterator[Finding]:
+        read = {name: read_number(self._txn, name) for name in (Meta.ARRIVAL, Meta.EVENTS, Meta.HIGH_WATER)}
+        held = sum(state.seq - state.base for state in self._states.values())
+        plain = held - sum(state.system for state in self._states.values())
+        own = self._txn.get(Table.META, Meta.ORIGIN)
+        if read[Meta.ARRIVAL] != held:
+            yield Finding(
+                "counter", f"the newest arrival is said to be {read[Meta.ARRIVAL]}, and {held} events are held"
+            )
+        if read[Meta.EVENTS] != plain:
+            yield Finding("counter", f"{read[Meta.EVENTS]} events are counted, and {plain} are held")
+        if own is not None and OriginId(own) not in self._states:
+            yield Finding("origin", "the origin that this device writes is not held", own.hex())
+        elif own is not None and read[Meta.HIGH_WATER] < self._states[OriginId(own)].hlc:
+            yield Finding("counter", "the clock's high water lies below an own event")
