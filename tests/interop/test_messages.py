@@ -143,6 +143,18 @@ def test_remote_control_reaches_the_other_hcom_when_it_is_allowed_and_is_refused
     assert set(said) >= {"rpc_request", "rpc_ask", "rpc_yes", "rpc_start", "rpc_answer"}
 
 
+def test_list_shows_the_agents_of_all_hcoms_and_what_became_of_them(pair: tuple[Machine, Machine]) -> None:
+    """B2.7, P15.1"""
+    boxe, tuka = pair
+
+    def listed(machine: Machine) -> dict[str, str]:
+        return {row["name"]: row["status"] for row in machine.cli.json_lines("list")}
+
+    assert listed(boxe) == listed(tuka) == {"luna:BOXE": "inactive", "rose:TUKA": "inactive"}
+    tuka.hcom.ok("reset")
+    boxe.hcom.wait(lambda: listed(boxe)["rose:TUKA"] == "stopped", lambda: f"rose has stopped; {listed(boxe)}")
+
+
 def test_messages_from_a_script_reach_the_same_agents(pair: tuple[Machine, Machine]) -> None:
     """B4.4, B4.6"""
     boxe, tuka = pair
