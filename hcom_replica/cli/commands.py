@@ -15,10 +15,10 @@ GROUPS: Final = {
     ("relay",): "this device's group: make, join, leave, sync",
     ("relay", "daemon"): "the daemon that syncs this folder",
     ("devices",): "the devices of the group",
-    ("bridge",): "bridges to other programs",
     ("state",): "the shared state of scripts: values, sets, counters",
     ("subscriptions",): "what scripts of the group listen for",
     ("audit",): "prove that the history is what was signed, and that others hold the same",
+    ("bridge",): "bridges to other programs",
 }
 
 COMMANDS: Final = {

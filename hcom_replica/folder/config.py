@@ -20,6 +20,8 @@ SLOTS_MAX: Final = 256
 """An index message names at most 256 segments (protocol-v1 section 9)."""
 
 BROKERS_MAX: Final = 8
+LEASE_DAYS: Final = 30
+LEASE_DAYS_MAX: Final = 3_650
 HCOM_ALLOWED: Final = (
     "launch", "kill", "resume", "config_get", "term_screen", "transcript", "events", "sub_create", "sub_list",
     "sub_unsub",
@@ -27,8 +29,6 @@ HCOM_ALLOWED: Final = (
 """What hcom itself lets every device of a group do, but for what changes settings or types into a terminal."""
 
 HCOM_ACTIONS: Final = (*HCOM_ALLOWED, "term_inject", "config_set", "relay_off")
-LEASE_DAYS: Final = 30
-LEASE_DAYS_MAX: Final = 3_650
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 Value = str | int | bool | tuple[str, ...] | None
@@ -145,16 +145,16 @@ KEYS: Final = (
     ),
     Key("mailbox.slots", _whole(2, SLOTS_MAX), MAILBOX_SLOTS, "retained segments of about 60 KiB kept on the broker"),
     Key(
-        "hcom.allow",
-        _allowed,
-        HCOM_ALLOWED,
-        "what other devices may have hcom do here: actions, for every device, or NAME:action for one",
-    ),
-    Key(
         "devices.lease_days",
         _whole(1, LEASE_DAYS_MAX),
         LEASE_DAYS,
         "a member that nobody has heard of for so many days is retired",
+    ),
+    Key(
+        "hcom.allow",
+        _allowed,
+        HCOM_ALLOWED,
+        "what other devices may have hcom do here: actions, for every device, or NAME:action for one",
     ),
     Key("daemon.log_level", _one_of(LOG_LEVELS), "info", "how much goes into daemon.log: " + ", ".join(LOG_LEVELS)),
 )
