@@ -111,15 +111,17 @@ def test_reset_and_restored_databases_delete_nothing_anywhere(pair: tuple[Machin
     boxe, tuka = pair
     boxe.hcom.fill("luna", numbered(100))
     tuka.hcom.wait_for_imported(100)
-    boxe.hcom.ok("relay", "daemon", "stop")
     with boxe.hcom.database() as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     copy = (boxe.hcom.folder / "hcom.db").read_bytes()
     boxe.hcom.fill("luna", numbered(20, 100))
     tuka.hcom.wait_for_imported(120)
+    boxe.stop()  # else it starts hcom's worker, which would make a database of its own meanwhile
+    boxe.hcom.stop()
     for path in boxe.hcom.folder.glob("hcom.db*"):
         path.unlink()
     (boxe.hcom.folder / "hcom.db").write_bytes(copy)
+    boxe.start()
     boxe.hcom.fill("luna", numbered(30, 120))
     tuka.hcom.wait_for_imported(150)
     boxe.hcom.ok("reset")
