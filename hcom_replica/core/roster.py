@@ -166,12 +166,10 @@ def read_roster(
     gone = {name for one in statements for name in _origins(one.body.close)}
     while True:
         roster = _with_least_cuts(statements, _Past(root, ended), gone)
-        kept = {origin for origin in gone if _is_closed(roster, gone, origin)}
-        if gone and gone >= roster.entries.keys():
-            kept.discard(min(roster.entries, key=lambda name: (roster.entries[name], name)))
-        if kept == gone:
+        staying = _staying(roster, gone)
+        if not staying:
             return roster
-        gone = kept
+        gone -= staying
 
 
 def ended_origins(states: Iterable[OriginState], left: Collection[bytes]) -> set[OriginId]:
@@ -250,10 +248,21 @@ def _is_alone(statement: Statement, past: _Past, roster: Roster) -> bool:
     return all(name in past.ended for name in before)
 
 
-def _is_closed(roster: Roster, gone: Collection[OriginId], origin: OriginId) -> bool:
-    """Whether all that have to close an origin, and are not to be closed themselves, have done so."""
-    closings = roster.closings.get(origin, {})
-    return origin in roster.entries and all(name in gone or name in closings for name in roster.needed(origin))
+def _staying(roster: Roster, gone: Collection[OriginId]) -> set[OriginId]:
+    """Of some origins that were taken for closed, those that are not; one reason at a time.
+
+    Who is needed and has not closed an origin will be needed whatever else stays, so those come first; what seems
+    never to have been let in may be so once others stay.
+    """
+    waited = {
+        origin
+        for origin in gone
+        if any(name not in gone and name not in roster.closings.get(origin, {}) for name in roster.needed(origin))
+    }
+    unheard = {origin for origin in gone if origin not in roster.entries or not roster.heeded(origin)}
+    everybody = set(gone) >= roster.entries.keys()
+    first = {min(roster.entries, key=lambda name: (roster.entries[name], name))} if gone and everybody else set()
+    return (waited & roster.entries.keys()) or first or unheard
 
 
 def _with_least_cuts(statements: Sequence[Statement], past: _Past, gone: Collection[OriginId]) -> Roster:
@@ -267,9 +276,11 @@ def _with_least_cuts(statements: Sequence[Statement], past: _Past, gone: Collect
         after = {name: max([cuts[name], *(one.seq for one in roster.heeded(name))]) for name in gone}
         if after == cuts and roster.entries.keys() <= cuts.keys():
             unheard = [
-                (roster.entries[one.origin], one.seq, one.origin)
+                (roster.entries.get(one.origin, one.key), one.seq, one.origin)
                 for one in statements
-                if one.body.enter and one.origin in roster.entries and one.seq > cuts[one.origin]
+                if one.body.enter
+                and one.seq > cuts.get(one.origin, one.seq)
+                and (one.origin in roster.entries or _is_alone(one, past, roster))
             ]
             if unheard:
                 _, seq, origin = min(unheard)

@@ -192,3 +192,17 @@ def test_texts_that_are_no_origins_are_passed_over() -> None:
 def test_promise_beyond_all_time_is_taken_for_the_end_of_time() -> None:
     story = closing().say(A, 60, close={B.id: (1, 1 << 70)})
     assert story.frontier(A) == min(100, HLC_MAX)
+
+
+def test_founder_s_later_incarnation_that_is_to_be_closed_does_not_keep_the_first_open() -> None:
+    """P13.4: whoever let itself in counts as far as those say to hold it whom it let in"""
+    a2 = origin(0, 2)
+    story = Story()
+    story.states[a2.id] = a2
+    story.say(a2, 10, a2, B, C, close={A.id: (1, 5)})
+    story.say(B, 20, close={A.id: (1, 5)}).say(C, 21, close={A.id: (1, 5)})
+    assert story.roster().closed == {A.id: 1}
+    story.say(B, 30, close={a2.id: (2, 10)})
+    assert story.roster().closed == {A.id: 1}, "C has not closed the second"
+    story.say(C, 31, close={a2.id: (2, 10)})
+    assert story.roster().closed == {A.id: 1, a2.id: 2}
