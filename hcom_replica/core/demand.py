@@ -10,7 +10,7 @@ from functools import cached_property
 from hcom_replica.core.effects import Now
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.origin import OriginState
-from hcom_replica.core.peers import NOTHING, Peer
+from hcom_replica.core.peer import NOTHING, Peer
 from hcom_replica.core.ring import Need, RingRun, runs_of
 from hcom_replica.ids import ORIGIN_BYTES, OriginId
 from hcom_replica.wire.messages import Segment
