@@ -353,7 +353,7 @@ class Stage(Cluster):
         return "" if self.converged() else "the logs differ"
 
     def _standing_mail(self) -> list[str]:
-        """Segments on the broker; those that no index names are left out once something was lost or spoilt, or a writer died.
+        """Segments on the broker; once something was lost or spoilt, or a writer died, those that an index names.
 
         The clearing of the index may have overtaken that of a slot when it did.
 
