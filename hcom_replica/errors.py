@@ -108,6 +108,14 @@ class BrokerError(ReplicaError):
     retryable = True
 
 
+class BridgeError(ReplicaError):
+    """hcom, its database or the endpoint for it is not usable. Nothing is lost: bridging goes on when it is."""
+
+    kind = "hcom"
+    exit_code = 5
+    retryable = True
+
+
 class ProtocolError(ReplicaError):
     """Bytes from the wire break the protocol. The message is dropped and counted; nothing was stored.
 

@@ -19,14 +19,14 @@ from typing import Final, NamedTuple
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PAGE: Final = ROOT / "specs" / "conformance.md"
-SPECS: Final = ("protocol-v1.md", "storage-v1.md")
+SPECS: Final = ("protocol-v1.md", "storage-v1.md", "hcom-bridge-v1.md")
 
 UNTESTED: Final[dict[str, str]] = {
     "T4.2": "there is one format so far: nothing to migrate from. A newer one is refused, see T4.1",
 }
 """Clauses that no test shows, and why. A clause that has a test must not stand here."""
 
-_ID: Final = r"(?:[PT][1-9]\d?\.[1-9]\d?|[SL][1-9]\d?)"
+_ID: Final = r"(?:[PTB][1-9]\d?\.[1-9]\d?|[SL][1-9]\d?)"
 _CLAUSE: Final = re.compile(rf"\*\*({_ID})\*\*")
 _NAMED: Final = re.compile(rf"\b({_ID})\b(?!\.\d)(?: to ({_ID})\b)?")
 _SECTION: Final = re.compile(r"^## (.+)$", re.MULTILINE)

@@ -512,9 +512,15 @@ def bundle() -> Json:
     whole = head.encode() + b"".join(frames)
     foreign = Sealer(KEYS, head)
     other = [foreign.manifest(manifest, NONCE), foreign.batch(PAYLOAD, NONCE), foreign.end(STRANGER, STATE.seq, NONCE)]
+    told = BundleHead(KEYS.group, 2, SECOND_EPOCH.check, head.id).with_notices([KEYS], notice(), lambda _: NONCE)
+    newer = Sealer(SECOND_EPOCH, told)
+    later = [newer.manifest(manifest, NONCE), newer.end(DEVICE, 0, NONCE)]
     return {
         "group": KEYS.group.hex(),
         "secret": KEYS.secret.hex(),
+        "second_secret": SECOND_EPOCH.secret.hex(),
+        "notice": encode_notice(notice()).hex(),
+        "with_notice": (told.encode() + b"".join(later)).hex(),
         "id": head.id.hex(),
         "key": DEVICE.public.hex(),
         "incarnation": STATE.incarnation.hex(),

@@ -7,14 +7,14 @@ comes from the wire. Neither makes nor takes anything secret: who reads a bundle
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import msgspec
 
 from hcom_replica.api.appending import wall_ms
+from hcom_replica.api.bundlefile import OpenedBundle, open_bundle, verified_runs
 from hcom_replica.api.control import wake
 from hcom_replica.api.importing import Progress
 from hcom_replica.api.keyepochs import membership_of
@@ -22,30 +22,23 @@ from hcom_replica.api.output import written
 from hcom_replica.api.replica import Replica
 from hcom_replica.api.times import iso_ms
 from hcom_replica.core.membership import Membership
-from hcom_replica.core.origin import CommitRow, OriginState, fresh_origin
+from hcom_replica.core.origin import OriginState
 from hcom_replica.core.packer import as_batch, cut_run
 from hcom_replica.core.place import Gap, Misfit
 from hcom_replica.core.reader import StoredRun
 from hcom_replica.core.report import IngestReport, Refused
-from hcom_replica.core.verify import Run, verify_batch
-from hcom_replica.errors import BundleError, ConfigError, ProtocolError, StoreError
+from hcom_replica.core.verify import Run
+from hcom_replica.errors import ConfigError, StoreError
 from hcom_replica.ids import OriginId
 from hcom_replica.limits import BATCH_REDACTED_MAX, MIB
 from hcom_replica.store.log import Log
-from hcom_replica.wire.batch import decode_batch
 from hcom_replica.wire.bundle import (
-    ENVELOPE_BYTES_MAX,
-    HEAD_BYTES,
-    LENGTH_BYTES,
     BundleHead,
     Manifest,
-    Opener,
     Sealer,
-    decode_head,
 )
 from hcom_replica.wire.codec import U64_MAX
 from hcom_replica.wire.event import REDACTED
-from hcom_replica.wire.keys import GroupKeys
 from hcom_replica.wire.seal import NONCE_BYTES
 
 _BATCH_BYTES: Final = 1 * MIB
@@ -114,8 +107,8 @@ def export_bundle(
     membership = membership_of(replica.parts)
     if own is None or membership.shut_out:
         raise ConfigError(f"this device has no valid key: {membership.shut_out}", hint="ask on another device")
-    keys, device = membership.adopted, replica.parts.device
-    head = BundleHead(keys.group, keys.epoch, keys.check, os.urandom(16))
+    keys, device = membership.current, replica.parts.device
+    head = _head(membership)
     sealer = Sealer(keys, head)
     states = sorted(replica.log.origins(), key=lambda state: (len(state.forks), state.id))
     total = sum(state.seq - state.base for state in states)
@@ -131,6 +124,16 @@ def export_bundle(
         file.write(sealer.end(device, events, _nonce()))
         size = file.tell()
     return Exported(events, len(states), size)
+
+
+def _head(membership: Membership) -> BundleHead:
+    """The head, with a notice for members that know earlier epochs only."""
+    keys, notice = membership.current, membership.notice()
+    head = BundleHead(keys.group, keys.epoch, keys.check, os.urandom(16))
+    earlier = sorted(
+        (known for check, known in membership.keyring.items() if check != keys.check), key=lambda known: known.epoch
+    )
+    return head if notice is None else head.with_notices(earlier, notice, os.urandom)
 
 
 def _nonce() -> bytes:
@@ -175,150 +178,49 @@ def import_bundle(replica: Replica, file: BinaryIO, *, progress: Progress = lamb
         BundleError: it is cut, forged, of another group or of an unknown key epoch; nothing was stored.
         StoreError: what was stored so far stands; the same call goes on.
     """
-    membership = membership_of(replica.parts)
     size = file.seek(0, os.SEEK_END)
-    taker = _Taker(replica.log, membership)
+    opened = open_bundle(file, replica.parts)
+    taker = _Taker(replica.log, opened.membership)
     events = 0
-    opener = _opener(file, membership)
-    for run in _verified(file, opener, replica.log, membership):
+    opener = opened.opener()
+    for run in verified_runs(file, opener, replica.log, opened.membership):
         events += len(run.records)
         progress("checking", file.tell(), size)
-    for run in _verified(file, _opener(file, membership), replica.log, membership):
-        taker.add(run)
-        progress("storing", file.tell(), size)
-    taker.flush()
+    _store(replica, file, opened, taker, lambda: progress("storing", file.tell(), size))
     wake(replica.folder)
     replica.names.refresh()
     return taker.taken(opener.manifest, events)
 
 
-def _opener(file: BinaryIO, membership: Membership) -> Opener:
-    """Read the head, from the start of the file."""
-    file.seek(0)
-    try:
-        head = decode_head(file.read(HEAD_BYTES))
-    except ProtocolError as error:
-        if error.reason == "version":
-            raise BundleError("this bundle is of a newer version", hint="update hcom-replica") from None
-        raise BundleError("this is no bundle", hint="hcom-replica export FILE makes one") from None
-    return Opener(_keys(head, membership), head)
-
-
-def _keys(head: BundleHead, membership: Membership) -> GroupKeys:
-    group = membership.viewer.joined.group
-    if head.group != group:
-        raise BundleError(
-            f"this bundle belongs to group {head.group.hex()[:8]}, this folder to {group.hex()[:8]}",
-            hint="join its group first, in a folder of its own: hcom-replica --dir PATH relay connect TOKEN",
-        )
-    keys = membership.keyring.get(head.check)
-    if keys is None:
-        raise BundleError(
-            f"this bundle is sealed under key epoch {head.epoch}, which this device does not know",
-            hint="sync once, or join with a newer token: hcom-replica relay token on another device",
-        )
-    return keys
-
-
-def _verified(file: BinaryIO, opener: Opener, log: Log, membership: Membership) -> Iterator[Run]:
-    """Yield all runs of a bundle, verified; its end last of all."""
-    line = _Line(log, opener, membership)
-    events = number = 0
-    while not opener.ended:
-        envelope = _envelope(file, number)
-        with _told(number):
-            batch = opener.open(envelope, events)
-            line.check_author()
-            run = line.verify(batch) if batch is not None else None
-        if run is not None:
-            events += len(run.records)
-            yield run
-        number += 1
-    if file.read(1):
-        raise BundleError("this bundle goes on behind its end", hint="get it again from where it was made")
-
-
-def _envelope(file: BinaryIO, number: int) -> bytes:
-    size = int.from_bytes(_exactly(file, LENGTH_BYTES, number), "big")
-    if size > ENVELOPE_BYTES_MAX:
-        raise _forged(number, "it claims to be larger than any can be")
-    return _exactly(file, size, number)
-
-
-def _exactly(file: BinaryIO, size: int, number: int) -> bytes:
-    data = file.read(size)
-    if len(data) < size:
-        raise BundleError(f"this bundle is cut: it ends in frame {number}", hint="copy it again")
-    return data
-
-
-@contextmanager
-def _told(number: int) -> Iterator[None]:
-    try:
-        yield
-    except ProtocolError as error:
-        raise _forged(number, f"{error.reason}: {error}") from None
-
-
-def _forged(number: int, why: str) -> BundleError:
-    return BundleError(
-        f"this bundle is damaged or forged, in frame {number} ({why}); nothing was stored",
-        hint="copy it again; if that does not help, make it anew",
-    )
-
-
-class _Line:
-    """Checks that the batches of a bundle verify and join each other (P14.4)."""
-
-    def __init__(self, log: Log, opener: Opener, membership: Membership) -> None:
-        self._log = log
-        self._opener = opener
-        self._membership = membership
-        self._group = membership.viewer.joined.group
-        self._seen: dict[OriginId, tuple[OriginState, CommitRow]] = {}
-
-    def check_author(self) -> None:
-        """Refuse a bundle of a device that is shut out."""
-        manifest = self._opener.manifest
-        if manifest.key in self._membership.revoked:
-            raise BundleError(f"this bundle was made by {manifest.name}, which is revoked; nothing was stored")
-
-    def verify(self, encoded: bytes) -> Run:
-        """Verify the next batch.
-
-        Raises:
-            ProtocolError: it does not verify, or does not join what stands before it.
-        """
-        batch = decode_batch(encoded)
-        origin = OriginId(batch.origin)
-        before = self._seen.get(origin)
-        known = before[0] if before is not None else self._log.origin_state(origin)
-        run = verify_batch(self._group, batch, known)
-        if before is not None:
-            _check_joined(run, before[1])
-        elif run.first - 1 > (run.base if known is None else known.seq):
-            raise ProtocolError("order", "something is missing before it")
-        state = known or fresh_origin(self._group, run.descriptor)
-        self._seen[origin] = (state, run.commits[-1])
-        return run
-
-
-def _check_joined(run: Run, before: CommitRow) -> None:
-    if run.first != before.seq + 1 or run.hlcs[0] <= before.hlc:
-        raise ProtocolError("order", "does not follow the batch before it")
-    if (run.prev, run.cum) != (before.tip, before.cum):
-        raise ProtocolError("chain", "does not join the batch before it")
+def _store(replica: Replica, file: BinaryIO, opened: OpenedBundle, taker: _Taker, tell: Callable[[], None]) -> None:
+    """Store all runs; again as long as what was stored tells that more of a revoked device counts."""
+    left_out = -1
+    while True:
+        file.seek(opened.start)
+        for run in verified_runs(file, opened.opener(), replica.log, opened.membership):
+            taker.add(run)
+            tell()
+        taker.flush()
+        if taker.left_out in (0, left_out):
+            return
+        left_out = taker.left_out
+        taker.judge_anew(membership_of(replica.parts))
 
 
 class _Taker:
-    """Stores runs, a few MiB in a transaction."""
+    """Stores runs, a few MiB in a transaction.
+
+    Attributes:
+        left_out: events of revoked devices beyond what counts, since the last judgement.
+    """
 
     def __init__(self, log: Log, membership: Membership) -> None:
         self._log = log
         self._membership = membership
         self._staged: list[Run] = []
         self._staged_bytes = 0
-        self._stored = self._left_out = 0
+        self._stored = 0
+        self.left_out = 0
         self._not_placed: set[OriginId] = set()
         self._forks: set[OriginId] = set()
         self._incarnation: OriginState | None = None
@@ -327,12 +229,17 @@ class _Taker:
         """Take a run, unless it goes beyond a cut (P12.11)."""
         cut = self._membership.cut(run.descriptor.key, run.origin)
         if cut is not None and run.last > cut:
-            self._left_out += len(run.records)
+            self.left_out += len(run.records)
             return
         self._staged.append(run)
         self._staged_bytes += run.commits[-1].cum - run.cum
         if self._staged_bytes >= _STAGED_BYTES:
             self.flush()
+
+    def judge_anew(self, membership: Membership) -> None:
+        """Go by what the log says now; all runs are to be added again."""
+        self._membership = membership
+        self.left_out = 0
 
     def flush(self) -> None:
         """Store what was taken."""
@@ -350,8 +257,8 @@ class _Taker:
         """What became of the bundle."""
         return BundleTaken(
             self._stored,
-            max(0, events - self._left_out - self._stored),
-            self._left_out,
+            max(0, events - self.left_out - self._stored),
+            self.left_out,
             sorted(origin.hex() for origin in self._not_placed),
             sorted(origin.hex() for origin in self._forks),
             manifest.name,

@@ -6,13 +6,13 @@ that fails never keeps the next one from running.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from typing import Final, Literal
 
 import msgspec
 
+from hcom_replica.api.hcom_bridge import look
 from hcom_replica.api.incarnations import own_story
 from hcom_replica.api.opening import name_and_source
 from hcom_replica.api.replica import Replica
@@ -222,13 +222,19 @@ def _abilities(address: BrokerAddress, found: Capabilities) -> Iterator[Finding]
 
 
 def _hcom(folder: Folder) -> Iterator[Finding]:
-    program = shutil.which("hcom")
-    place = os.environ.get("HCOM_DIR") or "~/.hcom"
-    if program is None:
+    now = look(folder)
+    if now.hcom_version is None and not now.set_up:
         yield Finding("hcom", "note", "not on the path; it is not needed")
-    else:
-        yield Finding("hcom", "ok", f"{program}, its folder is {place}")
-    del folder
+    elif not now.set_up:
+        yield Finding("hcom", "note", f"hcom {now.hcom_version}, {now.hcom_dir}: not connected", "bridge hcom --setup")
+    for text in now.notes:
+        yield Finding("hcom", "note", text, "update hcom-replica when there is a newer one")
+    for problem in now.problems if now.set_up else ():
+        yield Finding("hcom", "problem", problem)
+    if now.set_up and not now.problems:
+        waiting = now.waiting_events + now.under_way_events
+        told = f"{waiting:,} events on their way" if waiting else "up to date"
+        yield Finding("hcom", "ok", f"hcom {now.hcom_version}, {now.hcom_dir}: connected, {told}")
 
 
 _CHECKS: Final[dict[str, Callable[[Folder], Iterator[Finding]]]] = {

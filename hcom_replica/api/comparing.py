@@ -18,7 +18,8 @@ from hcom_replica.api.opening import Parts
 from hcom_replica.api.times import iso_ms
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.origin import OriginState
-from hcom_replica.core.peers import Peer, Peers
+from hcom_replica.core.peer import Peer
+from hcom_replica.core.peers import Peers
 from hcom_replica.core.settings import Settings
 from hcom_replica.errors import BrokerError, DaemonError
 from hcom_replica.ids import OriginId

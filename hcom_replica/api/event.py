@@ -52,6 +52,7 @@ class Event:
         redacted: its body is gone for good; `body` is empty.
         device: name of the device that wrote it, as it is shown now.
         arrival: how it came here; None when that was not asked for.
+        late: in the stable stream: it came when the stream had passed where it belongs, the same on every device.
     """
 
     def __init__(self, identity: EventId, event: wire.Event, device: str, arrival: Arrival | None = None) -> None:
@@ -64,6 +65,7 @@ class Event:
         self.redacted = isinstance(event, wire.RedactedEvent)
         self.device = device
         self.arrival = arrival
+        self.late = False
 
     @property
     def origin(self) -> str:
@@ -125,6 +127,8 @@ class Event:
         line = disarmed(_json(self.fields))[:-1] + b"," + (_GONE if self.redacted else spliced(self.body))
         if arrival and self.arrival is not None:
             line += b"," + _json(self.arrival.fields)[1:-1]
+        elif self.late:
+            line += b',"late":true'
         return line + b"}"
 
     def __repr__(self) -> str:

@@ -35,6 +35,7 @@ CSV_COLUMNS: Final = (
     "hlc",
     "order",
     "name",
+    "late",
 )
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """How a cell begins that spreadsheets take for a formula."""
@@ -68,7 +69,7 @@ def _row(event: Event) -> tuple[object, ...]:
     body, shown = event.body, is_json_line(event.body)
     return (
         event.time,
-        event.device,
+        _cell(event.device),
         _cell(event.agent),
         _cell(event.kind),
         _cell(summary(event)),
@@ -81,6 +82,7 @@ def _row(event: Event) -> tuple[object, ...]:
         event.hlc,
         event.order,
         _cell(event.name),
+        "true" if event.late else "false",
     )
 
 
@@ -101,9 +103,10 @@ def cloudevents(events: Iterable[Event], group: str) -> Iterator[bytes]:
             "source": f"urn:hcom-replica:{group}:{event.origin}",
             "type": escape(f"hcom.{event.kind}"),
             "sequence": event.order,
-            "device": event.device,
+            "device": escape(event.device),
             **({} if event.time is None else {"time": event.time}),
             **({} if event.name is None else {"subject": escape(event.name)}),
+            **({"late": True} if event.late else {}),
         }
         yield _json(head)[:-1] + _carried(event) + b"}\n"
 

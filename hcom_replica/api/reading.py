@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
 from hcom_replica.api.event import Arrival, Event
 from hcom_replica.api.filters import Filter
 from hcom_replica.api.names import Names
+from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import EventId
 from hcom_replica.store.log import Log
 from hcom_replica.store.schema import Arrival as StoredArrival
@@ -28,17 +29,32 @@ _DROWSY_S: Final = 0.02
 _AWAKE_FOR_S: Final = 60.0
 
 
+Damaged = Callable[[EventId], None]
+"""Told of an event that is stored and cannot be read any more; the others are read all the same."""
+
+
+def readable(row: StoredEvent, damaged: Damaged) -> wire.Event | None:
+    """Decode a stored event; None for one that is damaged, which is told."""
+    try:
+        return decode_event(row.record)
+    except ProtocolError:
+        damaged(EventId(row.origin, row.seq))
+        return None
+
+
 class Reader:
     """Reads one log.
 
     Args:
         log: open.
         names: of its devices.
+        damaged: told of events that cannot be read; they are left out.
     """
 
-    def __init__(self, log: Log, names: Names) -> None:
+    def __init__(self, log: Log, names: Names, damaged: Damaged) -> None:
         self._log = log
         self._names = names
+        self._damaged = damaged
 
     def canonical(self, accept: Filter, newest: int | None = None) -> Iterator[Event]:
         """Yield accepted events in canonical order; only the newest so many of them when a number is given."""
@@ -50,17 +66,23 @@ class Reader:
     def as_of(self, places: Sequence[bytes], accept: Filter, newest: int | None = None) -> Iterator[Event]:
         """Yield the accepted events at some places, which are sorted; only the newest so many with a number."""
         rows = self._log.events_at(places if newest is None else places[::-1])
-        found = filter(accept.accepts, (self._event(row, decode_event(row.record)) for row in rows))
+        found = filter(accept.accepts, self._events(rows))
         return found if newest is None else reversed(list(islice(found, newest)))
 
     def one(self, name: EventId) -> Event | None:
-        """Return one event; None when it is not held."""
+        """Return one event; None when it is not held, or damaged."""
         row = self._log.event(name)
-        return None if row is None else self._event(row, decode_event(row.record))
+        event = None if row is None else readable(row, self._damaged)
+        return None if row is None or event is None else self._event(row, event)
 
     def _scan(self, accept: Filter, *, backwards: bool) -> Iterator[Event]:
-        for row in self._log.events(start=accept.start, stop=accept.stop, reverse=backwards):
-            yield self._event(row, decode_event(row.record))
+        return self._events(self._log.events(start=accept.start, stop=accept.stop, reverse=backwards))
+
+    def _events(self, rows: Iterable[StoredEvent]) -> Iterator[Event]:
+        for row in rows:
+            event = readable(row, self._damaged)
+            if event is not None:
+                yield self._event(row, event)
 
     def arrived(self, accept: Filter, newest: int | None = None) -> Iterator[Event]:
         """Yield accepted events in order of arrival; only the newest so many of them when a number is given."""
@@ -87,12 +109,13 @@ class Reader:
 
     def _page(self, rows: list[StoredArrival]) -> list[tuple[int, Event]]:
         """Arrival numbers and events; names are read again first where an event may have changed one."""
-        decoded = [decode_event(row.event.record) for row in rows]
-        if any(is_system(event.kind) for event in decoded):
+        decoded = [(row, readable(row.event, self._damaged)) for row in rows]
+        if any(event is not None and is_system(event.kind) for _, event in decoded):
             self._names.refresh()
         return [
             (row.number, self._event(row.event, event, Arrival(row.number, row.received_ms, row.late)))
-            for row, event in zip(rows, decoded, strict=True)
+            for row, event in decoded
+            if event is not None
         ]
 
     def _event(self, row: StoredEvent, event: wire.Event, arrival: Arrival | None = None) -> Event:
@@ -115,6 +138,7 @@ class Reader:
                     if accept.accepts(event):
                         yield event
                     reached = number
+                reached = rows[-1].number if rows else reached
                 if kept < reached:
                     consumed(reached)
                     kept = reached

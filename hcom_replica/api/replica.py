@@ -57,6 +57,7 @@ class Replica:
         folder: the paths in the data folder.
         config: its settings.
         control: syncing: the daemon of this folder.
+        damaged: events that were to be read and cannot be any more; all others were read. `audit` tells more.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -65,6 +66,7 @@ class Replica:
         self.config = parts.config
         self.log = parts.log
         self.control = Control(parts)
+        self.damaged: dict[EventId, None] = {}
         self._names: Names | None = None
 
     @classmethod
@@ -239,25 +241,34 @@ class Replica:
         self, query: Query, *, order: Order = "canonical", newest: int | None = None, as_of: str | None = None
     ) -> Iterator[Event]:
         """Yield what a query asks for; see `events`."""
-        reader, accept = Reader(self.log, self.names), self._filter(query)
+        reader, accept = Reader(self.log, self.names, self.note_damaged), self._filter(query)
         if as_of is not None:
             if order != "canonical":
                 raise UsageError("what had arrived by a moment is shown in canonical order only")
             return reader.as_of(self._received(as_of), accept, newest)
         return reader.canonical(accept, newest) if order == "canonical" else reader.arrived(accept, newest)
 
-    def replay(self, *, pace: Pace | None = None, query: Query | None = None, **filters: Any) -> Iterator[Event]:
+    def replay(
+        self, *, pace: Pace | None = None, stable: bool = False, query: Query | None = None, **filters: Any
+    ) -> Iterator[Event]:
         """Yield the unified stream in canonical order, at a pace.
 
         Args:
             pace: how fast, see `replaying.Pace`; None does not wait.
+            stable: only what is final, in stable order: the same on every device.
             query: filters, or
             **filters: the same, by name: kind, agent, device, since, until, grep, where, system ...
 
         Raises:
             UsageError: a filter cannot be read.
         """
-        found = self.find(query or _query(filters))
+        asked = query or _query(filters)
+        if stable:
+            from hcom_replica.api.final import FinalReader  # noqa: PLC0415 - see stable_frontier
+
+            found = FinalReader(self, asked).read()
+        else:
+            found = self.find(asked)
         return found if pace is None else pace.paced(found)
 
     def follow(
@@ -294,7 +305,7 @@ class Replica:
                 self.log.set_cursor(cursor, arrival)
 
         quiet = clock.monotonic()
-        for event in Reader(self.log, self.names).follow(begin, accept, consumed):
+        for event in Reader(self.log, self.names, self.note_damaged).follow(begin, accept, consumed):
             if event is not None:
                 yield event
                 quiet = clock.monotonic()
@@ -325,13 +336,17 @@ class Replica:
         return StableStream(self.parts, self.names).events(self._filter(query or _query(filters)), after)
 
     def event(self, name: EventId) -> Event | None:
-        """One event, of the system too; None when it is not held."""
-        return Reader(self.log, self.names).one(name)
+        """One event, of the system too; None when it is not held, or damaged."""
+        return Reader(self.log, self.names, self.note_damaged).one(name)
 
     def order_of(self, name: EventId) -> bytes | None:
         """16-byte key of an event in the canonical order; None when it is not held."""
         row = self.log.event(name)
         return None if row is None else row.key
+
+    def note_damaged(self, name: EventId) -> None:
+        """Note an event that is stored and cannot be read any more."""
+        self.damaged[name] = None
 
     def _received(self, as_of: str) -> list[bytes]:
         """The places of what had arrived by a moment, sorted."""

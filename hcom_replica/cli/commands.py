@@ -18,6 +18,7 @@ GROUPS: Final = {
     ("state",): "the shared state of scripts: values, sets, counters",
     ("subscriptions",): "what scripts of the group listen for",
     ("audit",): "prove that the history is what was signed, and that others hold the same",
+    ("bridge",): "bridges to other programs",
 }
 
 COMMANDS: Final = {
@@ -45,6 +46,7 @@ COMMANDS: Final = {
     ("audit",): "audit:verify",
     ("audit", "verify"): "audit:verify",
     ("audit", "diff"): "audit:diff",
+    ("audit", "report"): "report:report",
     ("devices",): "devices:devices",
     ("devices", "retire"): "devices:retire",
     ("devices", "rename"): "devices:rename",
@@ -65,6 +67,7 @@ COMMANDS: Final = {
     ("relay", "daemon", "status"): "daemon:status",
     ("relay", "daemon", "logs"): "daemon:logs",
     ("relay", "daemon", "install"): "daemon:install",
+    ("bridge", "hcom"): "bridge:hcom",
     ("run",): "daemon:run",
     ("broker",): "broker:broker",
     ("config",): "config:config",

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from hcom_replica.cli.filters import warn_damaged
 from hcom_replica.cli.options import Arg, Opt
 from hcom_replica.cli.print import escape, json_line, line, note, warn
 from hcom_replica.cli.progress import Progress
@@ -40,6 +41,7 @@ def export(
 
             rows = export_rows(replica, Path(file), form, system=system, force=force, progress=progress)
             tell, done = partial(_tell_rows, file, rows), rows
+            warn_damaged(replica)
     if json:
         json_line(done)
     else:

@@ -14,9 +14,12 @@ from hcom_replica.cli.filters import (
     Grep,
     Kinds,
     Since,
+    Stable,
     System,
     Until,
     Where,
+    warn_damaged,
+    warn_nothing_final,
     warn_unknown,
 )
 from hcom_replica.cli.options import Opt
@@ -25,7 +28,8 @@ from hcom_replica.cli.session import Session
 from hcom_replica.errors import UsageError
 
 if TYPE_CHECKING:
-    from hcom_replica.api.replica import Order
+    from hcom_replica.api.filters import Query
+    from hcom_replica.api.replica import Order, Replica
 
 
 def events(
@@ -48,6 +52,7 @@ def events(
         str | None, Opt("--as-of", metavar="WHEN", help="what had arrived here by then, or before an event id came")
     ] = None,
     order: Annotated[str, Opt("--order", metavar="ORDER", help="canonical or arrival")] = "canonical",
+    stable: Stable = False,
     system: System = False,
     json: Annotated[bool, Opt("--json", help="print one object a line")] = False,
 ) -> int | None:
@@ -59,10 +64,15 @@ def events(
     query = Query(kind, agent, device, since, until, claimed_since, claimed_until, grep, where, system)
     if cursor is not None and not follow:
         raise UsageError("--cursor goes with --follow")
+    if stable and (cursor is not None or as_of is not None or order != "canonical"):
+        raise UsageError("--stable has an order of its own", hint="leave out --order, --cursor and --as-of")
     if as_of is not None and follow:
         raise UsageError("--as-of shows what was, and --follow what comes: give one of them")
     with Replica.in_folder(session.folder) as replica:
         warn_unknown(device, replica.names)
+        if stable:
+            _final(replica, query, limit, follow=follow, json=json)
+            return 0
         printer = _Printer(None if json else replica.device, order=_order(order))
         begin: int | None = None
         seen: set[object] = set()
@@ -70,6 +80,7 @@ def events(
             begin = replica.log.last_arrival()
             seen = printer.page(replica.find(query, order=printer.order, newest=limit, as_of=as_of), keep=follow)
             flush()
+            warn_damaged(replica)
         if follow:
             for event in replica.follow(cursor, after=begin, query=query):
                 if event.id not in seen:
@@ -78,11 +89,28 @@ def events(
     return 0
 
 
+def _final(replica: Replica, query: Query, limit: int | None, *, follow: bool, json: bool) -> None:
+    """Print the newest of what is final, then what becomes so."""
+    from collections import deque
+
+    from hcom_replica.api.final import FinalReader
+
+    warn_nothing_final(replica)
+    printer = _Printer(None if json else "", order="canonical")
+    reader = FinalReader(replica, query)
+    printer.page(reader.read() if limit is None else deque(reader.read(), limit), keep=False)
+    flush()
+    if follow:
+        for event in reader.follow():
+            printer.one(event)
+            flush()
+
+
 class _Printer:
     """Prints events; as JSON when no own device is given.
 
     Args:
-        own: this device's name, whose agents are printed without it; None prints JSON.
+        own: this device's name, whose agents are printed without it, "" for none; None prints JSON.
         order: arrival prints how events came here, too.
     """
 
@@ -115,7 +143,8 @@ class _Printer:
         name, kind = self._name(event).ljust(self._widths[0]), escape(event.kind).ljust(self._widths[1])
         body = "(redacted)" if event.redacted else escape(event.body.decode("utf-8", "backslashreplace"))
         arrival = event.arrival if self.order == "arrival" else None
-        late = paint("late", "yellow") + "  " if arrival is not None and arrival.late else ""
+        came_late = event.late or (arrival is not None and arrival.late)
+        late = paint("late", "yellow") + "  " if came_late else ""
         number = f"{arrival.number:>8}  " if arrival is not None else ""
         line(f"{number}{event.time or '-':<24}  {paint(name, 'bold')}  {kind}  {late}{body}")
 

@@ -14,6 +14,7 @@ from hcom_replica.errors import UsageError
 from hcom_replica.limits import KIB
 
 if TYPE_CHECKING:
+    from hcom_replica.api.hcom_bridge import BridgeStatus
     from hcom_replica.api.keyepochs import NewKey
     from hcom_replica.api.replacing import Namesake
 
@@ -27,6 +28,7 @@ PasswordKeyring = Annotated[
 ]
 CaFile = Annotated[str | None, Opt("--ca-file", metavar="F", help="PEM file of the authorities trusted for TLS")]
 Name = Annotated[str | None, Opt("--name", metavar="N", help="name of this device, 2 to 16 of A-Z 0-9 -")]
+Hcom = Annotated[bool, Opt("--hcom", help="connect this machine's hcom as well, as bridge hcom --setup does")]
 Json = Annotated[bool, Opt("--json", help="print JSON")]
 _TOKEN_BYTES_MAX: Final = 64 * KIB
 """Some two hundred times what a token has."""
@@ -40,6 +42,7 @@ def new(
     password_keyring: PasswordKeyring = None,
     ca_file: CaFile = None,
     name: Name = None,
+    hcom: Hcom = False,
     json: Json = False,
 ) -> int | None:
     """Make a group, start syncing, and print the token with which other devices join."""
@@ -48,16 +51,20 @@ def new(
     file = password_file or _prompted(session, username, password_keyring)
     access = Access(broker, username, file, ca_file, name, password_keyring)
     made = new_group(session.folder, access, tried=lambda why: note(escape(why)))
+    bridge = _bridged(session, wanted=hcom)
+    device = made.device if bridge is None else bridge.device
     session.warn_access()
     if json:
-        json_line({"token": made.token, "group": made.group, "device": made.device, "broker": made.broker})
+        told = {} if bridge is None else {"hcom": bridge}
+        json_line({"token": made.token, "group": made.group, "device": device, "broker": made.broker, **told})
         return 0
     facts(
         [
-            ("device", made.device),
+            ("device", device),
             ("group", made.group[:8]),
             ("broker", made.broker),
             ("daemon", f"running, pid {made.pid}"),
+            *_told(bridge),
         ]
     )
     line()
@@ -78,6 +85,7 @@ def connect(
     name: Name = None,
     timeout: Annotated[float, Opt("--timeout", metavar="S", help="how long to wait for a member to answer")] = 5.0,
     replace: Annotated[bool, Opt("--replace", help="take over --name from a device that is gone")] = False,
+    hcom: Hcom = False,
     json: Json = False,
 ) -> int | None:
     """Join a group and start syncing."""
@@ -91,17 +99,21 @@ def connect(
     access = Access(broker, username, file, ca_file, name, password_keyring)
     joined = connect_group(session.folder, text, access, timeout_s=timeout)
     found = ask_to_replace(session.folder, timeout_s=timeout) if replace else []
+    bridge = _bridged(session, wanted=hcom)
+    device = joined.device if bridge is None else bridge.device
     session.warn_access()
     if json:
         asked = {"replaces": found[0].device if len(found) == 1 else None} if replace else {}
-        json_line({**msgspec.to_builtins(joined), **asked})
+        told = {} if bridge is None else {"hcom": msgspec.to_builtins(bridge)}
+        json_line({**msgspec.to_builtins(joined), "device": device, **asked, **told})
         return 0
     facts(
         [
-            ("device", joined.device),
+            ("device", device),
             ("group", joined.group[:8]),
             ("broker", joined.broker),
             ("daemon", f"running, pid {joined.pid}"),
+            *_told(bridge),
         ]
     )
     line()
@@ -112,8 +124,25 @@ def connect(
     else:
         line("joined, nobody has answered yet; if this group has members, the token may be old")
     if replace:
-        _show_replacing(joined.device, found)
+        _show_replacing(device, found)
     return 0
+
+
+def _bridged(session: Session, *, wanted: bool) -> BridgeStatus | None:
+    """Connect hcom, if that is wanted; else tell of it where there is one."""
+    from hcom_replica.api.hcom_bridge import found_unbridged, set_up
+
+    if wanted:
+        return set_up(session.folder, None)
+    if found_unbridged(session.folder):
+        note("hint: hcom is here, too; hcom-replica bridge hcom --setup connects its agents with those of the group")
+    return None
+
+
+def _told(bridge: BridgeStatus | None) -> list[tuple[str, object]]:
+    if bridge is None:
+        return []
+    return [("hcom", f"connected, {bridge.hcom_dir}" if bridge.worker else "not connected yet (bridge hcom)")]
 
 
 def _show_replacing(name: str, found: list[Namesake]) -> None:

@@ -16,9 +16,12 @@ from hcom_replica.cli.filters import (
     Grep,
     Kinds,
     Since,
+    Stable,
     System,
     Until,
     Where,
+    warn_damaged,
+    warn_nothing_final,
     warn_unknown,
 )
 from hcom_replica.cli.options import Opt
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from hcom_replica.api.filters import Query
     from hcom_replica.api.replica import Replica
 
-FORMATS = ("text", "jsonl", "csv", "cloudevents")
+FORMATS = ("text", "jsonl", "csv", "cloudevents", "html")
 
 
 def replay(
@@ -46,12 +49,10 @@ def replay(
     grep: Grep = None,
     where: Where = None,
     system: System = False,
-    stable: Annotated[
-        bool, Opt("--stable", help="only what is final: the same bytes on every device, now and later")
-    ] = False,
+    stable: Stable = False,
     speed: Annotated[str, Opt("--speed", metavar="SPEED", help="1x, the real pace; 10x; max")] = "max",
     gap: Annotated[str, Opt("--gap", metavar="SPAN", help="wait no longer than this between two events")] = "5s",
-    form: Annotated[str, Opt("--format", metavar="FORMAT", help="text, jsonl, csv or cloudevents")] = "text",
+    form: Annotated[str, Opt("--format", metavar="FORMAT", help="text, jsonl, csv, cloudevents or html")] = "text",
     output: Annotated[str | None, Opt("-o", "--output", metavar="FILE", help="write a file")] = None,
     force: Annotated[bool, Opt("--force", help="replace the file if it is there")] = False,
 ) -> int | None:
@@ -69,15 +70,18 @@ def replay(
         check_free(Path(output), force=force)
     with Replica.in_folder(session.folder) as replica, ExitStack() as stack:
         warn_unknown(device, replica.names)
-        late: dict[bytes, str] = {}
-        found = _stable(replica, query, late) if stable else replica.find(query)
-        if form == "text" and not stable:
-            late |= _late_here(replica)
-        lines = _lines(
-            replica, pace.paced(found), form, Style(None if stable else replica.device, late, output is None)
-        )
+        if stable:
+            warn_nothing_final(replica)
         into: Any = sys.stdout.buffer if output is None else stack.enter_context(written(Path(output), force=force))
+        if form == "html":
+            into.write(_page(replica, query, stable=stable))
+            warn_damaged(replica)
+            return 0
+        found = replica.replay(pace=pace, stable=stable, query=query)
+        late = _late_here(replica) if form == "text" and not stable else {}
+        lines = _lines(replica, found, form, Style(None if stable else replica.device, late, output is None))
         _write(into, lines, each=pace.speed is not None)
+        warn_damaged(replica)
     return 0
 
 
@@ -105,14 +109,10 @@ def _lines(replica: Replica, events: Iterator[Event], form: str, style: Style) -
     return Story(replica.names, style.own, style.late, coloured=style.coloured).lines(events)
 
 
-def _stable(replica: Replica, query: Query, late: dict[bytes, str]) -> Iterator[Event]:
-    """What is final, in stable order; marks of what came late are noted on the way."""
-    if replica.stable_frontier().key is None:
-        note("nothing is final here yet: a member that is online has to let this device in")
-    for found in replica.stable_events(query):
-        if found.late:
-            late[bytes.fromhex(found.event.order)] = "late"
-        yield found.event
+def _page(replica: Replica, query: Query, *, stable: bool) -> bytes:
+    from hcom_replica.api.page.sources import history_page, stable_page
+
+    return stable_page(replica, query) if stable else history_page(replica, query)
 
 
 def _late_here(replica: Replica) -> dict[bytes, str]:

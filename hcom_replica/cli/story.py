@@ -25,7 +25,7 @@ class Story:
     Args:
         names: of the devices.
         own: this device's name, whose agents are told without it; None tells every agent in full.
-        late: key in the canonical order -> how an event is marked that came late; looked at when its turn comes.
+        late: key in the canonical order -> how an event is marked that came late here.
         coloured: where the terminal takes it.
     """
 
@@ -65,7 +65,7 @@ class Story:
         return escape(f"{event.agent or ''}:{event.device}")
 
     def _mark(self, event: Event) -> str:
-        mark = self._late.get(bytes.fromhex(event.order)) if self._late else None
+        mark = "late" if event.late else self._late.get(bytes.fromhex(event.order)) if self._late else None
         return "" if mark is None else self._painted(f"[{mark}]", "yellow") + " "
 
     def _painted(self, text: str, colour: str) -> str:

@@ -10,7 +10,7 @@ from functools import cached_property
 from hcom_replica.core.effects import Now
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.origin import OriginState
-from hcom_replica.core.peers import NOTHING, Peer
+from hcom_replica.core.peer import NOTHING, Peer
 from hcom_replica.core.ring import Need, RingRun, runs_of
 from hcom_replica.ids import ORIGIN_BYTES, OriginId
 from hcom_replica.wire.messages import Segment
@@ -43,7 +43,8 @@ class Demand:
     def needs(self) -> list[Need]:
         """Ranges to serve beside the own origin, lowest first: earlier incarnations' and standing wants of others.
 
-        Last what is needed only by those who claim more of it than is held here: they may have it all.
+        Behind them what is needed only by those who claim more of it than is held here: they may have it all. Last
+        derived origins: who lacks what they fork from can do nothing with them (P4.6).
         """
         found: list[Need] = []
         last: list[Need] = []
@@ -56,7 +57,8 @@ class Demand:
                 (last if more else found).append(Need(state.id, low, state.seq, contested))
         for peer in self.active:
             found += self._standing(peer)
-        return sorted(found, key=_lowest) + sorted(last, key=_lowest)
+        needs = sorted(found, key=_lowest) + sorted(last, key=_lowest)
+        return sorted(needs, key=lambda need: self.forks_from(need.origin) is not None)
 
     @cached_property
     def others(self) -> list[RingRun]:
@@ -73,6 +75,11 @@ class Demand:
         """(origin, first seq lacking) of all standing wants: what indexes name of it could not be read."""
         standing = [peer.standing for peer in self.active if peer.standing is not None]
         return [(OriginId(item.hash[:ORIGIN_BYTES]), item.first) for want in standing for item in want.items]
+
+    def forks_from(self, origin: OriginId) -> OriginId | None:
+        """The origin that a derived one is a branch of; None for others."""
+        root = self._knowledge.root_of(origin)
+        return None if root == origin else root
 
     def raw_after(self, seq: int) -> int:
         """Encoded bytes of the own events behind the commit at or below `seq`."""

@@ -10,7 +10,7 @@ from typing import Final
 
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.origin import OriginState
-from hcom_replica.core.peers import Peer
+from hcom_replica.core.peer import Peer
 from hcom_replica.ids import OriginId
 from hcom_replica.wire.messages import Ack
 

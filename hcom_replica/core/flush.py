@@ -10,7 +10,7 @@ from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.mailbox import Mailbox
 from hcom_replica.core.members import display_names
 from hcom_replica.core.outbox import Outbox
-from hcom_replica.core.peers import Peer
+from hcom_replica.core.peer import Peer
 from hcom_replica.core.settings import Settings
 from hcom_replica.ids import OriginId
 from hcom_replica.wire.codec import encode

@@ -13,7 +13,7 @@ from hcom_replica.core.context import Context
 from hcom_replica.core.earlierinbox import EarlierInbox
 from hcom_replica.core.effects import Now
 from hcom_replica.core.intake import Taken
-from hcom_replica.core.peers import SlotMessage, decode_slot
+from hcom_replica.core.slotmessage import SlotMessage, decode_slot
 from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import OriginId
 from hcom_replica.wire.batch import Batch, decode_batch

@@ -12,7 +12,8 @@ from hcom_replica.core.effects import Now
 from hcom_replica.core.members import Members, read_members
 from hcom_replica.core.membership import Membership, Viewer, judge
 from hcom_replica.core.origin import OriginState
-from hcom_replica.core.peers import Peer, Peers
+from hcom_replica.core.peer import Peer
+from hcom_replica.core.peers import Peers
 from hcom_replica.core.reader import LogReader
 from hcom_replica.core.redacted import RedactedPlaces
 from hcom_replica.core.roster import Roster, read_roster

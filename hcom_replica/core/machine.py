@@ -240,6 +240,12 @@ class Machine:
         """Whether anything known is missing here."""
         return WaitResult(self._heads_read, sum(self._c.knowledge.behind().values()))
 
+    def known(self) -> dict[OriginId, int]:
+        """Origin -> the highest seq that is held, or that signed knowledge says exists."""
+        knowledge = self._c.knowledge
+        behind = knowledge.behind()
+        return {origin: knowledge.have(origin) + behind.get(origin, 0) for origin in {**knowledge.states, **behind}}
+
     def ask_off(self, now: Now) -> None:
         """Ask every device that hears it to stop syncing."""
         self._step(now)

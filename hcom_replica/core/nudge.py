@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from hcom_replica.core.effects import Now
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.outbox import Outbox
-from hcom_replica.core.peers import Peer
+from hcom_replica.core.peer import Peer
 from hcom_replica.core.settings import Settings
 from hcom_replica.core.vectors import word_ms
 from hcom_replica.ids import OriginId

@@ -1,134 +1,44 @@
-"""What the others have said in their slots: heads, vectors, indexes, standing wants, presence.
+"""What the others have said in their slots: all authors, in bounded memory.
 
-Everything here was signed by its author and is kept under the author's origin. Of one author, kind and page the
-highest counter counts (P6.2); nothing is ever taken from the time of arrival, except who was heard from when.
+Everything here was signed by its author and is kept under the author's origin. Nothing is ever taken from the time of
+arrival, except who was heard from when.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 from hcom_replica.core.effects import Now
 from hcom_replica.core.origin import OriginState
+from hcom_replica.core.peer import (
+    NOTHING,
+    Peer,
+    Place,
+    claimed_by,
+    cost,
+    held_message,
+    lines,
+    named_in,
+    put,
+    raise_claims,
+)
+from hcom_replica.core.slotmessage import SlotMessage, decode_slot, read_slot
 from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import ORIGIN_BYTES, OriginId
-from hcom_replica.limits import DRIFT_MS_MAX
 from hcom_replica.wire.frame import Author, Kind
-from hcom_replica.wire.messages import (
-    Ack,
-    Head,
-    Index,
-    Presence,
-    Segment,
-    Standing,
-    VectorPage,
-    decode_head,
-    decode_index,
-    decode_presence,
-    decode_standing,
-    decode_vector,
-    unpack_entries,
-)
-from hcom_replica.wire.signing import COMMIT, commit_digest, device_id, root_hash, verify
+from hcom_replica.wire.messages import Ack, Index, VectorPage, decode_index
 
 Note = tuple[int, OriginId, int, int, bytes]
 """(kind, author origin, page, received at wall ms, author key || incarnation || payload): as table `peers` keeps it."""
 
 _AUTHOR_BYTES: Final = 32 + 12
 _PEERS_MAX: Final = 4096
-_ENTRY_BYTES: Final = 24
 _PAGES_MAX: Final = 1024
 """Pages of a vector (protocol-v1 section 9)."""
 
 CLAIMS_MAX: Final = 1 << 20
 """Lines of all vectors, indexes and standing wants: what a thousand devices say of a thousand. 300 MiB at most."""
-
-NOTHING: Final = Ack(0, b"")
-"""What is claimed of an origin by whoever says nothing of it."""
-SlotMessage = Head | VectorPage | Index | Standing | Presence
-
-
-class Place(NamedTuple):
-    """A mailbox segment, and where it stands.
-
-    Attributes:
-        writer: whose ring it is.
-        segment: the line of the index.
-        prefix: of the topics of an earlier epoch; empty in the present one.
-    """
-
-    writer: OriginId
-    segment: Segment
-    prefix: str = ""
-
-
-@dataclass(slots=True)
-class Peer:
-    """One incarnation of a device, as it speaks through its slots.
-
-    Attributes:
-        author: key, incarnation, origin.
-        number: how many were heard of before it.
-        origin: the origin it writes.
-        device: 8 bytes for the device in all its incarnations.
-        generation: which incarnation of its device it is.
-        head: newest; None when none was seen.
-        pages: vector page -> newest.
-        acks: what it says it durably holds, from all pages. Replaced, never changed.
-        index: of its mailbox; None when it has none.
-        rings: topic prefix of an earlier epoch -> index of the mailbox that it has there.
-        standing: its standing want; None when it has none.
-        presence: newest; None when none was seen.
-        heard_ms: wall time when it was last heard from (live), or its own statement in a retained message.
-        heard_mono_ms: monotonic time of the last live message; None when there was none since the start.
-        skew_ms: its wall clock less ours, from the last live message; None when unknown.
-    """
-
-    author: Author
-    number: int = 0
-    head: Head | None = None
-    pages: dict[int, VectorPage] = field(default_factory=dict)
-    acks: dict[OriginId, Ack] = field(default_factory=dict)
-    index: Index | None = None
-    rings: dict[str, Index] = field(default_factory=dict)
-    standing: Standing | None = None
-    presence: Presence | None = None
-    heard_ms: int = 0
-    heard_mono_ms: int | None = None
-    skew_ms: int | None = None
-    origin: OriginId = field(init=False)
-    device: bytes = field(init=False)
-    generation: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.origin = self.author.origin
-        self.device = device_id(self.author.key)
-        self.generation = int.from_bytes(self.author.incarnation[:4], "big")
-
-    @property
-    def clock_off_ms(self) -> int:
-        """How far its clock is off beyond the drift bound, from live messages; 0 when it is within."""
-        return self.skew_ms if self.skew_ms is not None and abs(self.skew_ms) > DRIFT_MS_MAX else 0
-
-    def claims(self, origin: OriginId, first: int) -> bool:
-        """Whether it says that it holds the seq `first` of an origin."""
-        return self.claimed(origin) >= first
-
-    def claimed(self, origin: OriginId) -> int:
-        """The highest seq of an origin that it says it holds; 0 for none."""
-        ack = self.acks.get(origin)
-        said = ack.seq if ack is not None else 0
-        return max(said, self.head.seq) if self.origin == origin and self.head is not None else said
-
-    def online(self, now: Now, within_ms: int) -> bool:
-        """Whether it is worth asking: it says so and was heard from lately, or was heard from just now."""
-        if self.presence is not None and not self.presence.online:
-            return False
-        return self.presence is not None or (
-            self.heard_mono_ms is not None and now.mono_ms - self.heard_mono_ms < within_ms
-        )
 
 
 class Peers:
@@ -234,7 +144,7 @@ class Peers:
             peer.skew_ms = message.wall_ms - now.wall_ms
         else:
             peer.heard_ms = max(peer.heard_ms, min(message.wall_ms, now.wall_ms))
-        before = _claimed(peer, kind)
+        before = claimed_by(peer, kind)
         if not self._take(peer, page, message):
             return False
         if kind is Kind.VECTOR:
@@ -256,7 +166,7 @@ class Peers:
         before = peer.rings.get(prefix)
         if before is not None and before.counter >= index.counter:
             return False
-        more = _lines(index) - _lines(before)
+        more = lines(index) - lines(before)
         if more > 0 and self.claims_count + more > CLAIMS_MAX:
             raise ProtocolError("limit", "too much is said")
         self.claims_count += more
@@ -268,7 +178,7 @@ class Peers:
         """A mailbox under the topics of an earlier epoch was cleared; `leaf` as in `emptied`."""
         for peer in self._peers.values():
             if prefix in peer.rings and leaf(peer.origin):
-                self.claims_count -= _lines(peer.rings.pop(prefix))
+                self.claims_count -= lines(peer.rings.pop(prefix))
                 self._claims = self._moved = self._segments = None
 
     def emptied(self, kind: Kind, leaf: Callable[[OriginId], bool]) -> None:
@@ -280,7 +190,7 @@ class Peers:
         """
         for peer in self._peers.values():
             if leaf(peer.origin):
-                before = _claimed(peer, kind)
+                before = claimed_by(peer, kind)
                 if kind is Kind.VECTOR:
                     peer.pages.clear()
                     peer.acks = {}
@@ -306,11 +216,11 @@ class Peers:
         if self._claims is None:
             self._claims = claims = dict[OriginId, int]()
             for peer in current:
-                _raise(claims, peer.acks)
+                raise_claims(claims, peer.acks)
             for peer in self._peers.values():
-                _raise(claims, _claimed(peer, Kind.INDEX))
+                raise_claims(claims, claimed_by(peer, Kind.INDEX))
                 for index in peer.rings.values():
-                    _raise(claims, _named(index))
+                    raise_claims(claims, named_in(index))
         return self._claims
 
     def speakers(self) -> list[Peer]:
@@ -348,7 +258,7 @@ class Peers:
 
     def _note(self, peer: Peer, kind: Kind, before: dict[OriginId, Ack]) -> None:
         """A peer may claim something else than before. What it has taken back others may still claim."""
-        after = _claimed(peer, kind)
+        after = claimed_by(peer, kind)
         if kind is Kind.INDEX:
             self._segments = None
         changed = {origin: after.get(origin, NOTHING) for origin in {**before, **after}
@@ -361,7 +271,7 @@ class Peers:
         if any(ack.seq < before.get(origin, NOTHING).seq for origin, ack in changed.items()):
             self._claims = None
         else:
-            _raise(self._claims, changed)
+            raise_claims(self._claims, changed)
 
     def take_notes(self) -> tuple[Note, ...]:
         """Take what has to be kept of the news since the last call."""
@@ -381,19 +291,19 @@ class Peers:
 
     def _take(self, peer: Peer, page: int, message: SlotMessage) -> bool:
         """Put a message in its place, if it is news."""
-        before = _cost(peer)
-        taken = _put(peer, page, message)
-        self.claims_count += _cost(peer) - before
+        before = cost(peer)
+        taken = put(peer, page, message)
+        self.claims_count += cost(peer) - before
         return taken
 
     def _recount(self) -> None:
-        self.claims_count = sum(map(_cost, self._peers.values()))
+        self.claims_count = sum(map(cost, self._peers.values()))
 
     def _check_room(self, author: Author, page: int, message: SlotMessage) -> None:
         """Of a vector that is longer than any may be, or of what finds no room beside all others, nothing is kept."""
         if isinstance(message, VectorPage) and (page >= _PAGES_MAX or message.pages > _PAGES_MAX):
             raise ProtocolError("limit", "vector: too many pages")
-        more = _lines(message) - _lines(_held(self._peers.get(author.origin), page, message))
+        more = lines(message) - lines(held_message(self._peers.get(author.origin), page, message))
         if more > 0 and self.claims_count + more > CLAIMS_MAX:
             raise ProtocolError("limit", "too much is said")
 
@@ -410,123 +320,3 @@ class Peers:
             self._take(peer, page, message)
             self._claims = self._moved = self._speakers = None
             peer.heard_ms = max(peer.heard_ms, received)
-
-
-def read_slot(group: bytes, kind: Kind, author: Author, payload: bytes) -> SlotMessage:
-    """Decode and check the payload of another device's slot message.
-
-    Raises:
-        ProtocolError: it is malformed, or a head's commit signature does not hold.
-    """
-    message = decode_slot(kind, payload)
-    if isinstance(message, Head):
-        if message.system > message.seq:
-            raise ProtocolError("format", "head: more system events than events")
-        root = root_hash(group, author.key, author.incarnation)
-        digest = commit_digest(root, message.seq, message.hlc, message.cum, message.tip)
-        verify(author.key, COMMIT, digest, message.signature)
-    return message
-
-
-def decode_slot(kind: Kind, payload: bytes) -> SlotMessage:
-    """Decode the payload of a slot message.
-
-    Raises:
-        ProtocolError: `kind` or `format`.
-    """
-    decode = _DECODE.get(kind)
-    if decode is None:
-        raise ProtocolError("kind", f"{kind.name} in a slot")
-    return decode(payload)
-
-
-def _put(peer: Peer, page: int, message: SlotMessage) -> bool:
-    before = _held(peer, page, message)
-    if before is not None and before.counter >= message.counter:
-        return False
-    if isinstance(message, VectorPage):
-        unpack_entries(message.entries)  # junk is refused before anything is changed
-        peer.pages[page] = message
-        peer.acks = _acks(peer.pages)
-    else:
-        setattr(peer, _FIELD[type(message)], message)
-    return True
-
-
-def _held(peer: Peer | None, page: int, message: SlotMessage) -> SlotMessage | None:
-    """What a message takes the place of."""
-    if peer is None:
-        return None
-    if isinstance(message, VectorPage):
-        return peer.pages.get(page)
-    held: SlotMessage | None = getattr(peer, _FIELD[type(message)])
-    return held
-
-
-def _lines(message: SlotMessage | None) -> int:
-    """How much a message says; a page of a vector is one line more than its entries."""
-    if isinstance(message, VectorPage):
-        return 1 + len(message.entries) // _ENTRY_BYTES
-    if isinstance(message, Index):
-        return len(message.segments)
-    return len(message.items) if isinstance(message, Standing) else 0
-
-
-def _cost(peer: Peer) -> int:
-    return sum(map(_lines, [peer.index, peer.standing, *peer.pages.values(), *peer.rings.values()]))
-
-
-def _claimed(peer: Peer, kind: Kind) -> dict[OriginId, Ack]:
-    """What a peer claims by its slot of a kind: a head speaks for its own origin, vector and index for any."""
-    claimed: dict[OriginId, Ack] = {}
-    if kind is Kind.HEAD and peer.head is not None:
-        claimed[peer.origin] = Ack(peer.head.seq, peer.head.tip)
-    elif kind is Kind.VECTOR:
-        claimed = peer.acks
-    elif kind is Kind.INDEX and peer.index is not None:
-        claimed = _named(peer.index)
-    return claimed
-
-
-def _named(index: Index) -> dict[OriginId, Ack]:
-    named: dict[OriginId, Ack] = {}
-    for segment in index.segments:
-        origin = OriginId(segment.origin)
-        named[origin] = Ack(max(segment.last, named.get(origin, NOTHING).seq), b"")
-    return named
-
-
-def _raise(claims: dict[OriginId, int], more: dict[OriginId, Ack]) -> None:
-    for origin, ack in more.items():
-        if ack.seq > claims.get(origin, 0):
-            claims[origin] = ack.seq
-
-
-def _acks(pages: dict[int, VectorPage]) -> dict[OriginId, Ack]:
-    """What all pages say; those beyond the number that the newest one states count no more, and are forgotten."""
-    acks: dict[OriginId, Ack] = {}
-    count = max(pages.values(), key=lambda page: page.counter).pages
-    for number in [number for number in pages if number >= count]:
-        del pages[number]
-    if len(pages) == 1:
-        return unpack_entries(next(iter(pages.values())).entries)
-    for page in pages.values():
-        for origin, ack in unpack_entries(page.entries).items():
-            if origin not in acks or acks[origin].seq < ack.seq:
-                acks[origin] = ack
-    return acks
-
-
-_DECODE: Final[dict[Kind, Callable[[bytes], SlotMessage]]] = {
-    Kind.HEAD: decode_head,
-    Kind.VECTOR: decode_vector,
-    Kind.INDEX: decode_index,
-    Kind.STANDING: decode_standing,
-    Kind.PRESENCE: decode_presence,
-}
-_FIELD: Final[dict[type[SlotMessage], str]] = {
-    Head: "head",
-    Index: "index",
-    Standing: "standing",
-    Presence: "presence",
-}

@@ -17,7 +17,7 @@ from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.listening import Listening
 from hcom_replica.core.outbox import Outbox
 from hcom_replica.core.pace import Pace, Waits, patience_ms
-from hcom_replica.core.peers import Peer, Place
+from hcom_replica.core.peer import Peer, Place
 from hcom_replica.core.settings import Settings
 from hcom_replica.core.sources import Sources
 from hcom_replica.ids import ORIGIN_BYTES, OriginId

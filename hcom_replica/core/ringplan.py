@@ -42,7 +42,7 @@ class RingPlan:
         """The next run to write into a ring that holds `runs`; None when it is as good as it gets."""
         demand = self._demand
         serving, newest = split(runs, demand.own.id, demand.low, self._half)
-        standing = [run for run in runs if run.origin != demand.own.id and _serves(run, runs, demand.needs)]
+        standing = [run for run in runs if run.origin != demand.own.id and self._serves(run, runs)]
         free = self._free([*serving, *newest, *standing])
         step: Step | None = None
         if self._with_own:
@@ -90,6 +90,21 @@ class RingPlan:
         steps = (serve(runs, need, () if need.contested else demand.others, free) for need in demand.needs)
         return next((step for step in steps if step is not None), None)
 
+    def _serves(self, run: RingRun, runs: list[RingRun]) -> bool:
+        """Whether somebody needs a run, and can place it.
+
+        In another history than the one claimed only what joins it is of use; of a derived origin nothing is, while
+        nothing of the one that it forks from can be had (P4.6).
+        """
+        demand, root = self._demand, self._demand.forks_from(run.origin)
+        if any(need.origin == root and covered(runs, root, need.above) <= need.above for need in demand.needs):
+            return False
+        return any(
+            run.last > need.above and (not need.contested or run.first <= covered(runs, need.origin, need.above))
+            for need in demand.needs
+            if need.origin == run.origin
+        )
+
     def _free(self, used: Iterable[RingRun]) -> tuple[int, ...]:
         busy = {slot for run in used for slot in run.slots} | self.reserved
         return tuple(slot for slot in range(self._slots) if slot not in busy)
@@ -98,12 +113,3 @@ class RingPlan:
 def _slot_raw(runs: list[RingRun]) -> int:
     """Encoded bytes that a slot holds, as far as this ring's full runs tell."""
     return max((run.raw // len(run.slots) for run in runs), default=_SLOT_RAW_BYTES)
-
-
-def _serves(run: RingRun, runs: list[RingRun], needs: list[Need]) -> bool:
-    """Whether somebody needs a run. In another history than the one claimed only what joins it is of use."""
-    return any(
-        run.last > need.above and (not need.contested or run.first <= covered(runs, need.origin, need.above))
-        for need in needs
-        if need.origin == run.origin
-    )

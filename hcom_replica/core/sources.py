@@ -12,7 +12,7 @@ from typing import Final
 from hcom_replica.core.effects import Now
 from hcom_replica.core.hunt import Hunt
 from hcom_replica.core.knowledge import Knowledge
-from hcom_replica.core.peers import Peer, Place
+from hcom_replica.core.peer import Peer, Place
 from hcom_replica.core.settings import Settings
 from hcom_replica.ids import OriginId
 

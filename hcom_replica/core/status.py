@@ -20,7 +20,8 @@ from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.members import display_names
 from hcom_replica.core.membership import Membership, Viewer, read_membership
 from hcom_replica.core.origin import OriginState
-from hcom_replica.core.peers import Peer, Peers
+from hcom_replica.core.peer import Peer
+from hcom_replica.core.peers import Peers
 from hcom_replica.core.reader import LogReader
 from hcom_replica.core.ring import runs_of
 from hcom_replica.core.settings import Settings

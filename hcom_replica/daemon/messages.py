@@ -47,6 +47,32 @@ class Response(msgspec.Struct):
     fault: Fault | None = None
 
 
+class BridgeInfo(msgspec.Struct):
+    """What a daemon says of its bridge to hcom.
+
+    Attributes:
+        hcom_dir: hcom's folder.
+        port: of the endpoint on 127.0.0.1.
+        worker: hcom's relay worker is connected.
+        database: version of hcom's database; None while it cannot be read.
+        waiting_events: arrivals that hcom was not given yet.
+        under_way_events: given to hcom, and not seen in its database yet.
+        refused: connections to the endpoint that were turned away or cut off.
+        trouble: what is wrong, for people; empty when nothing is.
+        hint: what to do about it.
+    """
+
+    hcom_dir: str
+    port: int
+    worker: bool = False
+    database: int | None = None
+    waiting_events: int = 0
+    under_way_events: int = 0
+    refused: int = 0
+    trouble: str = ""
+    hint: str = ""
+
+
 class DaemonInfo(msgspec.Struct):
     """What a daemon says of itself.
 
@@ -58,6 +84,7 @@ class DaemonInfo(msgspec.Struct):
         problem: why it is not connected, for people; empty when it is, or has not tried.
         hint: what to do about it.
         live: what only the running machine knows.
+        bridge: its bridge to hcom; None when there is none.
     """
 
     pid: int
@@ -67,6 +94,7 @@ class DaemonInfo(msgspec.Struct):
     problem: str
     hint: str
     live: LiveInfo
+    bridge: BridgeInfo | None = None
 
 
 class FlushAnswer(msgspec.Struct):

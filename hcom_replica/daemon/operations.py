@@ -8,6 +8,7 @@
 | `reload` | | true: the settings were read again |
 | `forget` | timeout_ms: or nil | true when all our slots on the broker are cleared |
 | `ask_off` | | true when the others were asked; false when there is no connection |
+| `refill` | | whether there is a bridge: hcom is given again whatever it does not have |
 | `stop` | | pid of the daemon, which then ends |
 """
 
@@ -40,6 +41,9 @@ class Host(Protocol):
             ConfigError: they are not usable; the old ones stand.
         """
 
+    def refill(self) -> bool:
+        """Give hcom again whatever it does not have; False when there is no bridge."""
+
     def stop(self) -> None:
         """End in order."""
 
@@ -64,6 +68,7 @@ class Operations:
             "reload": self._reload,
             "forget": self._forget,
             "ask_off": self._ask_off,
+            "refill": self._refill,
             "stop": self._stop,
         }
 
@@ -112,6 +117,9 @@ class Operations:
         if self._engine.online:
             self._machine.ask_off(now)
         return self._engine.online
+
+    def _refill(self, _args: dict[str, Any], _now: Now) -> bool:
+        return self._host.refill()
 
     def _stop(self, _args: dict[str, Any], _now: Now) -> int:
         self._host.stop()

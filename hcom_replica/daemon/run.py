@@ -36,6 +36,7 @@ def run_daemon(opened: Opened, *, ready: Callable[[], None] | None = None) -> No
     try:
         with Session(opened, journal.trace) as session, _signals(session):
             journal.trace(Trace("started", (("pid", os.getpid()),)))
+            session.bridge()
             if ready is not None:
                 ready()
             session.run()

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import os
 import random
+import selectors
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, TypeVar
 
+from hcom_replica.bridge.settings import BridgeSettings
 from hcom_replica.core.context import Context
 from hcom_replica.core.effects import Now, Trace
 from hcom_replica.core.machine import Machine
 from hcom_replica.core.membership import Viewer
 from hcom_replica.core.settings import Settings
 from hcom_replica.daemon.bell import Bell
+from hcom_replica.daemon.bridge_keeper import BridgeKeeper
+from hcom_replica.daemon.bridging import Bridging, MachineNetwork, Who
 from hcom_replica.daemon.clock import SystemClock
 from hcom_replica.daemon.control import ControlServer, Later
 from hcom_replica.daemon.dialer import HOME_AFTER_MS, BrokerDialer
@@ -37,7 +41,7 @@ from hcom_replica.folder.paths import Folder
 from hcom_replica.folder.system_keyring import password_in_keyring
 from hcom_replica.store.log import Log
 from hcom_replica.transport.url import BrokerAddress, Credentials, parse_broker_url
-from hcom_replica.wire.signing import DeviceKey
+from hcom_replica.wire.signing import DeviceKey, device_id
 from hcom_replica.wire.token import JoinToken
 
 CLOSING_MS_MAX: Final = 5_000
@@ -72,6 +76,10 @@ class Opened(Protocol):
         """The group."""
 
     @property
+    def name(self) -> str:
+        """This device's name, as the folder has it."""
+
+    @property
     def viewer(self) -> Viewer:
         """On whose behalf members and key epochs are judged."""
 
@@ -99,6 +107,7 @@ class Session:
         self._clock = SystemClock()
         self._stopping = self._reload_asked = False
         self._started_ms = self._clock.wall_ms()
+        self._bridge: BridgeKeeper | None = None
         with ExitStack() as stack:
             stack.enter_context(DaemonLock(self._folder.root))
             self._bell = Bell()
@@ -116,6 +125,7 @@ class Session:
 
     def _build(self, opened: Opened) -> None:
         config, log = opened.config, opened.log
+        self._viewer, self._name = opened.viewer, opened.name
         brokers, credentials = broker_settings(config, opened.token)
         self._log = log
         log.resume(self._clock.wall_ms())
@@ -149,6 +159,20 @@ class Session:
     def run(self) -> None:
         """Work until `stop`."""
         self._loop.run(lambda _now: self._stopping)
+
+    def bridge(self) -> None:
+        """Bridge to hcom as well, when the folder has a bridge, from now on: what a daemon does, and no command."""
+        viewer = self._viewer
+
+        def make(settings: BridgeSettings, selector: selectors.BaseSelector) -> Bridging:
+            allowed = load_config(self._folder.config).hcom_allow
+            who = Who(self._token.keys.group, device_id(viewer.device.public), self._name, allowed)
+            network = MachineNetwork(self._machine, self._engine)
+            return Bridging(settings, self._log, network, selector, self._trace, who)
+
+        self._bridge = BridgeKeeper(self._folder, self._loop.selector, make, self._trace)
+        self._loop.add(self._bridge)
+        self._stack.callback(self._bridge.close)
 
     def perform(self, op: str, shape: type[T], **args: Any) -> T:
         """Work until one operation is answered; for commands that find no daemon.
@@ -254,7 +278,12 @@ class Session:
             "" if failure is None else failure.reason,
             "" if failure is None else failure.hint,
             self._machine.live_info(),
+            None if self._bridge is None else self._bridge.info(),
         )
+
+    def refill(self) -> bool:
+        """Give hcom again whatever it does not have; False when there is no bridge."""
+        return self._bridge is not None and self._bridge.refill()
 
     def reload(self, now: Now) -> None:
         """Read config.toml again: brokers, credentials, enabled. The rest counts from the next start on.
@@ -268,6 +297,8 @@ class Session:
         self._engine.enable(now, enabled=config.enabled and bool(brokers))
         if changed:
             self._engine.renew(now, "the settings have changed")
+        if self._bridge is not None:
+            self._bridge.reload()
         self._trace(Trace("settings read again", (("enabled", config.enabled), ("brokers", len(brokers)))))
 
 

@@ -22,6 +22,13 @@ SLOTS_MAX: Final = 256
 BROKERS_MAX: Final = 8
 LEASE_DAYS: Final = 30
 LEASE_DAYS_MAX: Final = 3_650
+HCOM_ALLOWED: Final = (
+    "launch", "kill", "resume", "config_get", "term_screen", "transcript", "events", "sub_create", "sub_list",
+    "sub_unsub",
+)  # fmt: skip
+"""What hcom itself lets every device of a group do, but for what changes settings or types into a terminal."""
+
+HCOM_ACTIONS: Final = (*HCOM_ALLOWED, "term_inject", "config_set", "relay_off")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 Value = str | int | bool | tuple[str, ...] | None
@@ -99,6 +106,16 @@ def _one_of(words: tuple[str, ...]) -> Read:
     return read
 
 
+def _allowed(value: Any) -> tuple[str, ...]:
+    listed = [value] if isinstance(value, str) else value
+    if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
+        raise Expected('a list of actions: ["kill", "BOXE:term_inject", ...]')
+    for item in listed:
+        if item.rpartition(":")[2] not in HCOM_ACTIONS:
+            raise Expected("actions of " + ", ".join(HCOM_ACTIONS) + "; with NAME: in front for one device only")
+    return tuple(listed)
+
+
 def _name(value: Any) -> str:
     try:
         return check_device_name(_text(value))
@@ -132,6 +149,12 @@ KEYS: Final = (
         _whole(1, LEASE_DAYS_MAX),
         LEASE_DAYS,
         "a member that nobody has heard of for so many days is retired",
+    ),
+    Key(
+        "hcom.allow",
+        _allowed,
+        HCOM_ALLOWED,
+        "what other devices may have hcom do here: actions, for every device, or NAME:action for one",
     ),
     Key("daemon.log_level", _one_of(LOG_LEVELS), "info", "how much goes into daemon.log: " + ", ".join(LOG_LEVELS)),
 )
@@ -215,6 +238,11 @@ class Config:
     def mailbox_slots(self) -> int:
         """Size of the ring."""
         return int(self._get("mailbox.slots"))
+
+    @property
+    def hcom_allow(self) -> tuple[str, ...]:
+        """What other devices may have hcom do here."""
+        return tuple(self._get("hcom.allow") or ())
 
     @property
     def log_level(self) -> str:

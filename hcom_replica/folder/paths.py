@@ -65,6 +65,7 @@ class Folder:
         self.log_joining = root / "log.joining"
         self.lock = root / "folder.lock"
         self.daemon_log = root / "daemon.log"
+        self.bridge = root / "bridge.json"
 
     def exists(self) -> bool:
         """Tell whether anything was ever kept here."""

@@ -91,7 +91,7 @@ class Ingest:
     def _branch_before(self, run: Run) -> OriginState | None:
         """The branch that holds what stands before a run: whoever sent it may not know of its fork yet (P4.6)."""
         before = run.first - 1
-        held = [state for state in self._siblings(run) if state.forks and state.base <= before <= state.seq]
+        held = [state for state in self._siblings(run) if state.forks and state.base < before <= state.seq]
         return next((state for state in held if point_at(self._txn, state, before).tip == run.prev), None)
 
     def _add_unknown_branch(self, run: Run) -> Outcome:

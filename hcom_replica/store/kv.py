@@ -36,6 +36,7 @@ class Table(StrEnum):
     CURSORS = "cursors"
     IMPORTS = "imports"
     REDACTIONS = "redactions"
+    BRIDGE = "bridge"
     META = "meta"
 
 

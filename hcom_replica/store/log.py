@@ -26,6 +26,7 @@ from hcom_replica.store.drafts import check_drafts
 from hcom_replica.store.kv import Kv, ReadTxn, WriteTxn
 from hcom_replica.store.ledger import Ledger
 from hcom_replica.store.schema import Arrival, Meta, PeerNote, Received, StoredEvent
+from hcom_replica.store.shelf import Shelf, Shelved, shelve
 from hcom_replica.store.writer import append_drafts, open_incarnation
 from hcom_replica.wire.event import Draft, Event, decode_event
 
@@ -64,6 +65,7 @@ class Log:
 
     Attributes:
         resumed: why this object began a new incarnation before its first append; empty when it did not.
+        shelf: what the bridge keeps beside the log.
 
     Raises:
         StoreFormat: the Kv has a newer format or belongs to another group; nothing was changed.
@@ -84,6 +86,7 @@ class Log:
         self._entropy = entropy
         self._continuity = continuity
         self.resumed = ""
+        self.shelf = Shelf(kv)
         meta.adopt(kv, group)
 
     # --- writing ---------------------------------------------------------------------------------------
@@ -95,6 +98,7 @@ class Log:
         *,
         cursor: tuple[str, int] | None = None,
         imported: ImportMark | None = None,
+        shelved: Callable[[list[EventId]], Iterable[Shelved]] | None = None,
     ) -> list[EventId]:
         """Append events in one transaction; they are acknowledged, that is durable, when this returns.
 
@@ -103,6 +107,7 @@ class Log:
             now_ms: wall clock.
             cursor: (name, arrival): a consumer's cursor to move in the same transaction: its result, exactly once.
             imported: the import to move in the same transaction.
+            shelved: given the new ids, says what is put on the shelf in the same transaction.
 
         Returns:
             One id for each draft.
@@ -114,7 +119,7 @@ class Log:
         """
         check_drafts(drafts)
         writer, nonce = self._need_writer(), self._entropy(8)
-        appended: Appended | None = None
+        ids: list[EventId] = []
         with self._kv.write() as txn:
             if cursor is not None:
                 cursors.set_cursor(txn, *cursor)
@@ -126,7 +131,10 @@ class Log:
                 appended = append_drafts(txn, ledger, writer, drafts, now_ms, nonce)
                 ledger.close()
                 self._note(txn, appended.origin)
-        return [] if appended is None else _ids(appended)
+                ids = _ids(appended)
+            if shelved is not None:
+                shelve(txn, shelved(ids))
+        return ids
 
     def append_import(
         self, content: bytes, line_from: int, line_to: int, drafts: Sequence[Draft], now_ms: int

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Final
 from unittest.mock import patch
 
-from hcom_replica.core import inbox, intake, origin, peers
+from hcom_replica.core import inbox, intake, origin, peer, peers
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.verify import Run
 from hcom_replica.store import ingest, meta
@@ -32,8 +32,8 @@ _PURE: Final[tuple[tuple[ModuleType, str], ...]] = (
     (inbox, "unpack"),
     (inbox, "decode_batch"),
     (peers, "read_slot"),
-    (peers, "unpack_entries"),
-    (peers, "device_id"),
+    (peer, "unpack_entries"),
+    (peer, "device_id"),
     (origin, "short"),
     (ingest, "fresh_origin"),
     (meta, "decode_state"),

@@ -7,6 +7,7 @@ Owns head, frames and signature of such a file, and that frames stand in their o
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from typing import Annotated, Final, NamedTuple
 
@@ -15,9 +16,10 @@ import msgspec
 from hcom_replica.errors import ProtocolError
 from hcom_replica.limits import INFLATED_BYTES_MAX, KIB, NAME_CHARS_MAX
 from hcom_replica.wire.codec import Hash32, Incarnation, Natural, Sig64, decoder, encode
+from hcom_replica.wire.epoch import Notice, decode_notice, encode_notice
 from hcom_replica.wire.frame import Packed, pack, unpack
 from hcom_replica.wire.keys import GroupKeys
-from hcom_replica.wire.seal import seal, unseal
+from hcom_replica.wire.seal import NONCE_BYTES, seal, unseal
 from hcom_replica.wire.signing import DeviceKey, hash32, verify
 
 BUNDLE: Final = b"hcr1 bundle\x00"
@@ -26,8 +28,13 @@ LENGTH_BYTES: Final = 4
 
 _MAGIC: Final = b"hcrbndl"
 _VERSION: Final = 1
-_HEAD: Final = struct.Struct(">7sB16sI16s16s")
+_HEAD: Final = struct.Struct(">7sB16sI16s16sB")
 HEAD_BYTES: Final = _HEAD.size
+"""Of a head without notices."""
+
+_NOTICE: Final = struct.Struct(">16sI")
+_NOTICES_MAX: Final = 255
+_NOTICE_BYTES_MAX: Final = 64 * KIB
 
 
 class Kind(IntEnum):
@@ -38,24 +45,75 @@ class Kind(IntEnum):
     END = 3
 
 
+class SealedNotice(NamedTuple):
+    """What those who know an earlier epoch only are to be told of the present one (P12.13).
+
+    Attributes:
+        check: of the earlier epoch, 16 bytes.
+        envelope: the notice, sealed under its keys.
+    """
+
+    check: bytes
+    envelope: bytes
+
+
 class BundleHead(NamedTuple):
-    """What stands unsealed in front.
+    """What stands in front.
 
     Attributes:
         group: 16 bytes.
         epoch: number of the epoch under whose keys the rest is sealed.
         check: of that epoch, 16 bytes.
         id: 16 random bytes.
+        notices: for those who do not know that epoch yet.
     """
 
     group: bytes
     epoch: int
     check: bytes
     id: bytes
+    notices: tuple[SealedNotice, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """What the envelopes of this bundle are bound to, each with an ending of its own."""
+        return f"bundle/{self.id.hex()}"
 
     def encode(self) -> bytes:
-        """The first HEAD_BYTES of the file."""
-        return _HEAD.pack(_MAGIC, _VERSION, *self)
+        """The first bytes of the file."""
+        fixed = _HEAD.pack(_MAGIC, _VERSION, *self[:4], len(self.notices))
+        return fixed + b"".join(_NOTICE.pack(check, len(data)) + data for check, data in self.notices)
+
+    def with_notices(
+        self, epochs: Sequence[GroupKeys], notice: Notice, randbytes: Callable[[int], bytes]
+    ) -> BundleHead:
+        """The head that also tells those who know one of these epochs; of very many, the newest.
+
+        Args:
+            epochs: earlier ones, the newest last.
+            notice: what they are told.
+            randbytes: gives fresh random bytes, for nonces.
+        """
+        packed = pack(encode_notice(notice))
+        plain = bytes((packed.codec,)) + packed.data
+        sealed = [
+            SealedNotice(keys.check, seal(keys, f"{self.place}/notice", plain, randbytes(NONCE_BYTES)))
+            for keys in epochs[-_NOTICES_MAX:]
+        ]
+        return self._replace(notices=tuple(sealed))
+
+    def notice(self, known: Mapping[bytes, GroupKeys]) -> Notice | None:
+        """The notice for somebody who knows these epochs, by their checks; None when it has none for them.
+
+        Raises:
+            ProtocolError: it does not open, or is none.
+        """
+        for check, envelope in self.notices:
+            keys = known.get(check)
+            if keys is not None:
+                plain = unseal(keys, f"{self.place}/notice", envelope)
+                return decode_notice(self.group, unpack(Packed(plain[0], plain[1:])) if plain else b"")
+        return None
 
 
 class Manifest(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -86,18 +144,32 @@ _decode_manifest = decoder(Manifest)
 _decode_end = decoder(End)
 
 
-def decode_head(data: bytes) -> BundleHead:
+def read_head(read: Callable[[int], bytes]) -> BundleHead:
     """Read the head.
 
+    Args:
+        read: gives so many bytes of the file, from its beginning on; fewer at its end.
+
     Raises:
-        ProtocolError: `format` for what is no bundle, `version` for one of a newer version.
+        ProtocolError: `format` for what is no bundle or ends too early, `version` for one of a newer version.
     """
+    data = read(HEAD_BYTES)
     if len(data) != HEAD_BYTES or not data.startswith(_MAGIC):
         raise ProtocolError("format", "not a bundle")
-    _, version, *rest = _HEAD.unpack(data)
+    _, version, *fixed, count = _HEAD.unpack(data)
     if version != _VERSION:
         raise ProtocolError("version", f"bundle of version {version}")
-    return BundleHead(*rest)
+    group, epoch, check, name = fixed
+    return BundleHead(group, epoch, check, name, tuple(_read_notice(read) for _ in range(count)))
+
+
+def _read_notice(read: Callable[[int], bytes]) -> SealedNotice:
+    fixed = read(_NOTICE.size)
+    check, size = _NOTICE.unpack(fixed) if len(fixed) == _NOTICE.size else (b"", _NOTICE_BYTES_MAX + 1)
+    envelope = read(size) if size <= _NOTICE_BYTES_MAX else b""
+    if len(envelope) != size:
+        raise ProtocolError("format", "bundle: a notice is cut off, or too long")
+    return SealedNotice(check, envelope)
 
 
 class _Digest:
@@ -105,7 +177,7 @@ class _Digest:
 
     def __init__(self, head: BundleHead) -> None:
         self._value = hash32(head.encode())
-        self._place = f"bundle/{head.id.hex()}"
+        self._place = head.place
         self.frames = 0
 
     @property

@@ -93,6 +93,10 @@ class _Host:
     def reload(self, now: Now) -> None:
         """Nothing to read."""
 
+    def refill(self) -> bool:
+        """There is no bridge."""
+        return False
+
     def stop(self) -> None:
         """Nothing to end."""
 

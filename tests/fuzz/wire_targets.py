@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any, Final
 
 import msgspec
@@ -29,7 +30,7 @@ from hcom_replica.wire.signing import COMMIT, commit_digest, origin_hash
 from hcom_replica.wire.topics import Topics
 from tests.fuzz.target import INFLATING_PEAK_BYTES, PEAK_BYTES, Run, Target, stateless
 from tests.fuzz.vectors import data, payloads, vectors
-from tests.vectors import BATCH, DEVICE, KEYS, PAYLOAD, SIGNER, STATE
+from tests.vectors import BATCH, DEVICE, KEYS, PAYLOAD, SECOND_EPOCH, SIGNER, STATE
 
 _NONCE: Final = bytes(24)
 _TOPIC: Final = str(vectors("envelope")["topic"])
@@ -141,7 +142,8 @@ def _read_system(body: bytes) -> None:
 
 
 def _read_bundle_head(given: bytes) -> None:
-    bundle.decode_head(given)
+    head = bundle.read_head(BytesIO(given).read)
+    head.notice({keys.check: keys for keys in (KEYS, SECOND_EPOCH)})
 
 
 def _read_bundle_frame(given: bytes) -> None:
@@ -156,6 +158,7 @@ def _read_bundle_frame(given: bytes) -> None:
 
 
 _BUNDLE_HEAD: Final = bytes.fromhex(vectors("bundle")["valid"][0]["data"])[: bundle.HEAD_BYTES]
+_HEAD_WITH_NOTICE: Final = bytes.fromhex(vectors("bundle")["with_notice"])
 _MANIFEST: Final = encode(bundle.Manifest(DEVICE.public, STATE.incarnation, 7, "BOXE"))
 
 
@@ -239,7 +242,7 @@ TARGETS: Final = (
            (bytes.fromhex(vectors("epochs")["record"]["encoded"]), *data("epochs", group="invalid")), _REFUSED),
     Target("notice", stateless(_read_notice), (bytes.fromhex(vectors("epochs")["notice"]),), _REFUSED),
     _message("REKEY", messages.decode_rekey),
-    Target("head of a bundle", stateless(_read_bundle_head), (_BUNDLE_HEAD,), _REFUSED, prefix=60),
+    Target("head of a bundle", stateless(_read_bundle_head), (_BUNDLE_HEAD, _HEAD_WITH_NOTICE), _REFUSED, prefix=81),
     Target("frame of a bundle", stateless(_read_bundle_frame),
            (b"\x00\x01\x00" + _MANIFEST, b"\x01\x02\x00" + PAYLOAD, b"\x01\x02\x01" + pack(PAYLOAD * 4).data,
             b"\x01\x03\x00" + encode(bundle.End(1, 0, bytes(64)))),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
-from hcom_replica.core.peers import SlotMessage, decode_slot
+from hcom_replica.core.slotmessage import SlotMessage, decode_slot
 from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import OriginId
 from hcom_replica.ports import Delivered

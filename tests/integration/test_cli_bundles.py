@@ -10,6 +10,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from hcom_replica.errors import BundleError
 from hcom_replica.folder import keys
 from hcom_replica.testing.real.processes import Cli
 from hcom_replica.wire.batch import decode_batch, encode_batch
-from hcom_replica.wire.bundle import HEAD_BYTES, LENGTH_BYTES, BundleHead, Manifest, Sealer, decode_head
+from hcom_replica.wire.bundle import HEAD_BYTES, LENGTH_BYTES, BundleHead, Manifest, Sealer, read_head
 from hcom_replica.wire.frame import Packed, unpack
 from hcom_replica.wire.keys import GroupKeys
 from hcom_replica.wire.seal import unseal
@@ -115,7 +116,7 @@ def test_bundle_is_private_and_holds_no_secret(boxe: Cli, bundle: Path, token: J
 def plaintexts(path: Path, group: GroupKeys) -> bytes:
     """The payloads of all frames of a bundle, unsealed and inflated."""
     data, found = path.read_bytes(), list[bytes]()
-    head, at = decode_head(data[:HEAD_BYTES]), HEAD_BYTES
+    head, at = read_head(BytesIO(data).read), HEAD_BYTES
     while at < len(data):
         size = int.from_bytes(data[at : at + LENGTH_BYTES], "big")
         place = f"bundle/{head.id.hex()}/{len(found)}"
@@ -321,6 +322,27 @@ def test_bundle_of_a_revoked_device_is_refused_and_what_it_wrote_after_is_left_o
     assert taken["left_out_events"] == 5
     assert '"rose"' in history(boxe)
     assert '"after"' not in history(boxe)
+
+
+def test_bundle_of_a_newer_epoch_opens_for_who_was_away_and_not_for_who_was_revoked(tmp_path: Path) -> None:
+    """P14.7"""
+    boxe, tuka, rose = founded(tmp_path, "boxe", "tuka", "rose")
+    for cli in (tuka, rose):
+        cli.ok("emit", "note", "--data", f'"{cli.folder.name}"')
+        cli.ok("export", str(tmp_path / cli.folder.name) + ".b")
+        boxe.ok("import-bundle", str(tmp_path / cli.folder.name) + ".b")
+    boxe.ok("relay", "revoke", "TUKA")
+    boxe.ok("emit", "note", "--data", '"a secret from tuka"')
+    boxe.ok("export", str(tmp_path / "b"))
+    done = tuka.run("import-bundle", str(tmp_path / "b"))
+    assert done.returncode == 2
+    assert "key epoch 2, which this device does not know, and is revoked" in done.stderr
+    assert rose.json("import-bundle", str(tmp_path / "b"))["stored_events"] > 2
+    assert "a secret from tuka" in history(rose)
+    rose.ok("export", str(tmp_path / "r"))
+    boxe.ok("import-bundle", str(tmp_path / "r"))
+    assert history(boxe) == history(rose)
+    assert tuka.run("import-bundle", str(tmp_path / "r")).returncode == 2
 
 
 def founded(folder: Path, *names: str) -> list[Cli]:

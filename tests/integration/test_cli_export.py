@@ -13,13 +13,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from pyarrow import parquet
 
 from hcom_replica import Replica
+from hcom_replica.api.event import Event
 from hcom_replica.api.exports.driver import export_rows
+from hcom_replica.api.exports.parquet import ParquetTarget
+from hcom_replica.api.exports.place import Place
+from hcom_replica.ids import EventId
 from hcom_replica.testing.real.processes import Cli, clean_environment
+from hcom_replica.wire.event import decode_event
 from tests.harness.folders import device_folder, new_token
+from tests.unit.core.builders import Device, draft
 
 FORMATS = ("sqlite", "jsonl", "parquet")
 EVENTS = 230
@@ -271,3 +278,17 @@ def test_two_exports_into_one_target_at_once_do_not_mix(cli: Cli, tmp_path: Path
         fcntl.flock(fd, fcntl.LOCK_EX)
         assert "another export writes" in cli.run("export", str(target), "--format", form).stderr
         os.close(fd)
+
+
+def test_name_of_a_hostile_device_leads_out_of_no_folder(cli: Cli, tmp_path: Path) -> None:
+    member = Device("../../own\x1b[2J")
+    member.append(draft())
+    events = [Event(EventId(member.own.id, 2), decode_event(member.run().records[1]), "../../own\x1b[2J", None)]
+    target = ParquetTarget(tmp_path / "out", force=False)
+    place = target.place(Place("g", "d", system=False))
+    target.take(events, place)
+    target.close()
+    (file,) = (tmp_path / "out").rglob("*.parquet")
+    assert file.parent.name == "device=..%2F..%2Fown%1B%5B2J"
+    query = f"SELECT device FROM read_parquet('{tmp_path}/out/*/*/*.parquet', hive_partitioning = true)"
+    assert duckdb.connect().execute(query).fetchall() == [("../../own\x1b[2J",)]

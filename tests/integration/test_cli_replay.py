@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from hcom_replica import Replica
+from hcom_replica.api.filters import Query
+from hcom_replica.api.final import FinalReader
+from hcom_replica.store.kv import Table
 from hcom_replica.testing.real.processes import Cli
 
 STORY = """\
@@ -116,3 +119,57 @@ def test_replay_in_python_yields_the_same(filled: Cli) -> None:
     with Replica.open(filled.folder) as replica:
         lines = [event.json().decode() for event in replica.replay(kind="life")]
     assert lines == filled.ok("replay", "--format", "jsonl", "--kind", "life").splitlines()
+
+
+def test_events_that_are_stable_are_the_newest_of_the_stream(filled: Cli) -> None:
+    assert filled.ok("events", "--stable", "--json", "-n", "all") == filled.ok(
+        "replay", "--stable", "--format", "jsonl"
+    )
+    assert [line["kind"] for line in filled.json_lines("events", "--stable", "-n", "2")] == ["message", "k"]
+    assert "luna:BOXE" in filled.ok("events", "--stable")
+    for wrong in (["--order", "arrival"], ["--follow", "--cursor", "x"]):
+        assert filled.run("events", "--stable", *wrong).returncode == 2
+
+
+def test_follow_of_what_is_stable_prints_what_becomes_final(tmp_path: Path) -> None:
+    cli = Cli(tmp_path / "replica")
+    cli.ok("emit", "k", "--data", "1")
+    running = cli.spawn("events", "--stable", "--follow", "--json")
+    running.wait_for_output('"data":1}')
+    cli.ok("emit", "other", "--data", "2")
+    running.wait_for_output('"data":2}')
+    running.interrupt()
+    assert running.wait() == 130
+    assert [json.loads(line)["data"] for line in running.output.splitlines()] == [1, 2]
+
+
+def test_follow_of_what_is_stable_in_python_ends_when_nothing_comes(filled: Cli) -> None:
+    with Replica.open(filled.folder) as replica:
+        reader = FinalReader(replica, Query(kinds=("life", "k")))
+        assert [event.kind for event in reader.read()] == ["life", "k"]
+        assert list(reader.follow(timeout_s=0.2)) == []
+        again = FinalReader(replica, Query(), reader.place)
+        assert list(again.read()) == []
+
+
+def test_damaged_event_is_named_and_the_rest_is_told(tmp_path: Path) -> None:
+    cli = Cli(tmp_path / "replica")
+    with Replica.open(cli.folder) as replica:
+        ids = replica.append_many([("k", number) for number in range(5)])
+        row = replica.log.event(ids[2])
+        assert row is not None
+        with replica.parts._kv.write() as txn:
+            txn.put(Table.LOG, row.key, row.seq.to_bytes(8, "big") + b"\x00" + row.record[1:])
+    for arguments in (
+        ["replay", "--format", "jsonl"],
+        ["events", "--json"],
+        ["events", "--json", "--order", "arrival"],
+    ):
+        done = cli.run(*arguments)
+        assert done.returncode == 0
+        assert [json.loads(line)["data"] for line in done.stdout.splitlines()] == [0, 1, 3, 4]
+        assert f"damaged on this disk and left out: {ids[2]}" in done.stderr
+    done = cli.run("export", str(tmp_path / "out"), "--format", "jsonl")
+    assert done.stdout.startswith("exported 4 events")
+    assert str(ids[2]) in done.stderr
+    assert cli.run("replay", "--format", "html", "-o", str(tmp_path / "x.html")).returncode == 0

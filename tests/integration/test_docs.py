@@ -6,13 +6,15 @@ import re
 import shutil
 import sqlite3
 import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from hcom_replica import Replica
 from hcom_replica.testing.real.brokers import HOST, PrivateBroker, free_port, mosquitto_path
-from hcom_replica.testing.real.processes import Cli
+from hcom_replica.testing.real.processes import Cli, clean_environment
 from hcom_replica.testing.real.waiting import wait_until
 from tests.harness.console import Command, Console, commands_of, shows
 
@@ -58,6 +60,7 @@ def test_tutorial_typed_on_one_machine_works(tmp_path: Path) -> None:
         "follow-from-a-script",
         "take-back-a-secret",
         "carry-events-by-hand",
+        "replay-the-history",
         "prove-the-history",
     ],
 )
@@ -67,6 +70,24 @@ def test_howto_typed_in_a_new_folder_prints_what_it_shows(tmp_path: Path, name: 
     with Console(tmp_path / "c", {}) as console:
         for command in commands:
             console.enter(command)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["replay-the-history", "query-with-sql", "carry-events-by-hand"])
+def test_python_of_the_howto_runs(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Replica.open(tmp_path / "replica") as replica:
+        replica.append("message", {"text": "hello"}, agent="luna")
+    (code,) = blocks(page(f"docs/howto/{name}.md"), "python", {"~/.hcom-replica": str(tmp_path / "replica")})
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env=clean_environment(tmp_path / "replica"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from hcom_replica.core import peers, sources, vectors
+from hcom_replica.core import peer, peers, sources, vectors
 from hcom_replica.core.announce import HeadSlot
 from hcom_replica.core.demand import Demand
 from hcom_replica.core.disputes import Disputes
@@ -23,10 +23,11 @@ from hcom_replica.core.nudge import Nudge
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.outbox import Done
 from hcom_replica.core.ownslots import OwnSlots
-from hcom_replica.core.peers import Peer, SlotMessage
+from hcom_replica.core.peer import Peer
 from hcom_replica.core.pull import Puller
 from hcom_replica.core.ringclock import RingClock
 from hcom_replica.core.serve import Server, _Job
+from hcom_replica.core.slotmessage import SlotMessage
 from hcom_replica.core.standing import StandingSlot
 from hcom_replica.ids import OriginId
 from hcom_replica.wire import frame
@@ -88,14 +89,14 @@ def vector_ahead_of_the_disk(patch: pytest.MonkeyPatch) -> None:
 
 def stale_counter_accepted(patch: pytest.MonkeyPatch) -> None:
     """The word heard last counts, not the word said last."""
-    honest = peers._put
+    honest = peer.put
 
     def put(peer: Peer, page: int, message: SlotMessage) -> bool:
         if page in peer.pages:
             del peer.pages[page]
         return honest(peer, page, message)
 
-    patch.setattr(peers, "_put", put)
+    patch.setattr(peers, "put", put)
 
 
 def dead_holder_waited_for(patch: pytest.MonkeyPatch) -> None:
@@ -135,14 +136,14 @@ def retired_device_waited_for(patch: pytest.MonkeyPatch) -> None:
 
 def late_will_believed(patch: pytest.MonkeyPatch) -> None:
     """What the broker says on behalf of a connection that is dead for long outdoes what the device says now."""
-    honest = peers._put
+    honest = peer.put
 
     def put(peer: Peer, page: int, message: SlotMessage) -> bool:
         if isinstance(message, Presence):
             peer.presence = None
         return honest(peer, page, message)
 
-    patch.setattr(peers, "_put", put)
+    patch.setattr(peers, "put", put)
     patch.setattr(OwnSlots, "seen", lambda self, now, topic, payload: None)
 
 

@@ -30,7 +30,7 @@ def lint(house: Path, contract: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=house, capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.mark.parametrize("contract", ["floors", "pure", "lmdb-edge", "mqtt-edge", "fake-world"])
+@pytest.mark.parametrize("contract", ["floors", "pure", "lmdb-edge", "mqtt-edge", "hcom-edge", "fake-world"])
 def test_import_rules_with_the_package_as_it_is_hold(house: Path, contract: str) -> None:
     result = lint(house, contract)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -50,6 +50,10 @@ def test_import_rules_with_the_package_as_it_is_hold(house: Path, contract: str)
         ("lmdb-edge", "daemon", "import lmdb"),
         ("mqtt-edge", "store", "import paho.mqtt.client"),
         ("mqtt-edge", "cli", "import amqtt.broker"),
+        ("hcom-edge", "daemon", "import sqlite3"),
+        ("hcom-edge", "api", "from sqlite3 import connect"),
+        ("floors", "store", "import hcom_replica.bridge"),
+        ("floors", "bridge", "import hcom_replica.store"),
         ("fake-world", "cli", "import hcom_replica.testing"),
     ],
 )

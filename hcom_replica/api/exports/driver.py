@@ -11,16 +11,17 @@ import msgspec
 from hcom_replica.api.event import Arrival, Event
 from hcom_replica.api.exports.place import AGAIN, Place, Target
 from hcom_replica.api.importing import Progress
+from hcom_replica.api.reading import readable
 from hcom_replica.api.replica import Replica
 from hcom_replica.errors import UsageError
 from hcom_replica.ids import EventId, OriginId
 from hcom_replica.limits import MIB
 from hcom_replica.store.schema import Arrival as StoredArrival
-from hcom_replica.wire.event import decode_event, is_system
+from hcom_replica.wire.event import is_system
 from hcom_replica.wire.signing import short
 
 FORMATS: Final = ("sqlite", "jsonl", "parquet")
-PAGE_EVENTS: Final = 65_536
+PAGE_EVENTS: Final = 32_768
 PAGE_BYTES: Final = 64 * MIB
 _READ_EVENTS: Final = 1_000
 
@@ -140,8 +141,8 @@ def _pages(replica: Replica, after: int, last: int) -> Iterator[list[StoredArriv
 def _events(replica: Replica, rows: list[StoredArrival], *, system: bool) -> list[Event]:
     found = []
     for row in rows:
-        event = decode_event(row.event.record)
-        if system or not is_system(event.kind):
+        event = readable(row.event, replica.note_damaged)
+        if event is not None and (system or not is_system(event.kind)):
             name = EventId(row.event.origin, row.event.seq)
             arrival = Arrival(row.number, row.received_ms, row.late)
             found.append(Event(name, event, replica.names.shown(row.event.origin), arrival))

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -110,7 +111,7 @@ class ParquetTarget:
         from pyarrow import Table, parquet  # noqa: PLC0415 - an extra, and slow to load
 
         first, last = (_arrival(event) for event in (events[0], events[-1]))
-        name = f"day={day.isoformat()}/device={device}/{first:012}-{last:012}.parquet"
+        name = f"day={day.isoformat()}/device={quote(device, safe='')}/{first:012}-{last:012}.parquet"
         final = self._path / name
         final.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         table = Table.from_pylist([_row(event) for event in events], schema=self._schema)

@@ -111,3 +111,11 @@ def test_cloudevents_of_a_redacted_event_carry_no_data() -> None:
     found = json.loads(written("cloudevents", [redacted()]))
     assert found["redacted"] is True
     assert {"data", "data_base64", "datacontenttype"}.isdisjoint(found)
+
+
+def test_late_in_the_stable_stream_is_told_in_every_format() -> None:
+    one = event(1, "k", b"1")
+    one.late = True
+    assert json.loads(written("jsonl", [one]))["late"] is True
+    assert json.loads(written("cloudevents", [one]))["late"] is True
+    assert [row["late"] for row in cells([one, event(2, "k", b"1")])] == ["true", "false"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hcom_replica.api.output import written
+from hcom_replica.api.output import check_free, written
 from hcom_replica.errors import OutputError, UsageError
 
 
@@ -32,6 +32,8 @@ def test_file_that_is_there_is_refused_without_force(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="exists already") as caught:
         write(tmp_path / "out")
     assert "--force" in caught.value.hint
+    with pytest.raises(UsageError, match="exists already"):
+        check_free(tmp_path / "out", force=False)  # before anything is worked out that would be written there
     assert (tmp_path / "out").read_bytes() == b"old"
     write(tmp_path / "out", force=True)
     assert (tmp_path / "out").read_bytes() == b"new"

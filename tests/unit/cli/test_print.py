@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hcom_replica.cli.print import escape, facts, failure, paint, table
+from hcom_replica.cli.print import escape, facts, failure, paint, table, tint
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,13 @@ def test_paint_on_a_terminal_colours_unless_no_color_is_set(monkeypatch: pytest.
     assert paint("x", "red", Terminal()) == "\x1b[31mx\x1b[0m"
     monkeypatch.setenv("NO_COLOR", "1")
     assert paint("x", "red", Terminal()) == "x"
+
+
+def test_tint_gives_each_number_a_colour_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tint("x", 1) == "x"
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setattr("sys.stdout", Terminal())
+    assert tint("x", 0).startswith("\x1b[38;5;")
+    assert tint("x", 0) != tint("x", 1)
+    assert tint("x", 0) == tint("x", 12)

@@ -265,19 +265,20 @@ def test_derived_origin_before_its_fork_is_known_waits_for_the_other_branch() ->
         check_log(device)
 
 
-def thinned_clones() -> tuple[Device, Device]:
-    """Two clones of which the second wins the fork behind seq 201, where only the second has kept a commit."""
+def thinned_clones(rivals: int = 1) -> list[Device]:
+    """Clones of which the last wins the fork behind seq 201, where only the last has kept a commit."""
     base = Device("BOXE")
     for n in range(200):
         base.emit(str(n))
-    one = base.clone(draw=2)
-    one.emit(*("x" for _ in range(10)))
-    bound = one.log.tip_at(one.own.id, 202)
+    clones = [base.clone(draw=100 + number) for number in range(rivals)]
+    for number, clone in enumerate(clones):
+        clone.emit(*(f"x{number}" for _ in range(10)))
+    bound = min(clone.log.tip_at(clone.own.id, 202) for clone in clones)
     for n in range(1000):
-        two = base.clone(draw=3)
-        two.emit(f"y{n}", *("z" for _ in range(99)))
-        if two.log.tip_at(two.own.id, 202) < bound:
-            return one, two
+        winner = base.clone(draw=3)
+        winner.emit(f"y{n}", *("z" for _ in range(99)))
+        if winner.log.tip_at(winner.own.id, 202) < bound:
+            return [*clones, winner]
     raise AssertionError("a thousand hashes, none of them smaller")
 
 
@@ -293,6 +294,23 @@ def test_fork_where_a_thinned_commit_is_missing_asks_for_an_earlier_range() -> N
     assert witness.tips() == before
     send(two, witness)
     assert len(witness.tips()) == 2
+    check_log(witness)
+
+
+def test_run_that_would_take_the_id_does_not_take_that_of_a_branch_that_parts_at_the_same_place() -> None:
+    """P4.6, S1, S2: a branch is named by its first event; nothing else may stand there"""
+    *rivals, two = thinned_clones(rivals=2)
+    witness = Device("NOVA")
+    for rival in rivals:
+        send(rival, witness)
+    assert [state.base for state in witness.log.origins() if state.forks] == [201]
+    before = witness.tips()
+    (outcome,) = witness.log.ingest([carried(two, witness, two.own.id, 202)], NOW).outcomes
+    assert outcome.placement == Misfit(201)
+    assert witness.tips() == before
+    check_log(witness)
+    send(two, witness)
+    assert [state.base for state in witness.log.origins() if state.forks] == [201, 201]
     check_log(witness)
 
 

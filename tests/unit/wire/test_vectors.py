@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from hashlib import blake2b
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,7 @@ from hcom_replica.core.verify import verify_batch
 from hcom_replica.errors import ProtocolError, TokenError
 from hcom_replica.ids import OriginId
 from hcom_replica.wire.batch import Descriptor, decode_batch, encode_batch
-from hcom_replica.wire.bundle import HEAD_BYTES, LENGTH_BYTES, Opener
-from hcom_replica.wire.bundle import decode_head as decode_head_of_bundle
+from hcom_replica.wire.bundle import HEAD_BYTES, LENGTH_BYTES, Opener, read_head
 from hcom_replica.wire.codec import decoder, encode
 from hcom_replica.wire.epoch import (
     Certificate,
@@ -477,7 +477,8 @@ def test_bundle_is_what_the_specification_says() -> None:
     assert data[:8] == b"hcrbndl\x01"
     assert (data[8:24], data[24:28], data[28:44]) == (keys.group, b"\x00\x00\x00\x01", keys.check)
     assert data[44:60].hex() == case["id"]
-    at, plains, digest = 60, list[bytes](), h(data[:60])
+    assert data[60] == 0
+    at, plains, digest = 61, list[bytes](), h(data[:61])
     while at < len(data):
         size = int.from_bytes(data[at : at + 4], "big")
         envelope, at = data[at + 4 : at + 4 + size], at + 4 + size
@@ -498,7 +499,7 @@ def test_bundle_is_what_the_specification_says() -> None:
 
 def read_bundle(data: bytes, keys: GroupKeys) -> list[bytes]:
     """The batches of a bundle, read by this program."""
-    opener, at, batches = Opener(keys, decode_head_of_bundle(data[:HEAD_BYTES])), HEAD_BYTES, list[bytes]()
+    opener, at, batches = Opener(keys, read_head(BytesIO(data).read)), HEAD_BYTES, list[bytes]()
     while not opener.ended:
         size = int.from_bytes(data[at : at + LENGTH_BYTES], "big")
         events = sum(len(decode_batch(batch).records) for batch in batches)
@@ -512,6 +513,26 @@ def test_bundle_reads() -> None:
     """P14.2"""
     case = load("bundle")
     assert [batch.hex() for batch in read_bundle(unhex(case["valid"][0]["data"]), keys_of(case, 1))] == case["batches"]
+
+
+def test_notice_of_a_bundle_tells_who_knows_an_earlier_epoch() -> None:
+    """P14.7"""
+    case = load("bundle")
+    data, keys = unhex(case["with_notice"]), keys_of(case, 1)
+    check, size = data[61:77], int.from_bytes(data[77:81], "big")
+    envelope = data[81 : 81 + size]
+    associated = b"hcr1" + keys.group + f"bundle/{case['id']}/notice".encode()
+    plain = crypto_aead_xchacha20poly1305_ietf_decrypt(envelope[25:], associated, envelope[1:25], keys.seal)
+    assert unpack(Packed(plain[0], plain[1:])).hex() == case["notice"]
+    second = GroupKeys(keys.group, unhex(case["second_secret"]), 2)
+    file = BytesIO(data)
+    head = read_head(file.read)
+    assert file.tell() == 81 + size
+    assert (check, head.check) == (keys.check, second.check)
+    found = head.notice({keys.check: keys})
+    assert found is not None
+    assert encode_notice(found).hex() == case["notice"]
+    assert head.notice({second.check: second}) is None
 
 
 @pytest.mark.parametrize("case", cases("bundle", "invalid"))

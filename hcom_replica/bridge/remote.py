@@ -1,0 +1,340 @@
+"""hcom's remote control, carried in the log (hcom-bridge-v1 section 7).
+
+Owns who may have what done here, and that it is done at most once, and only while whoever asked still waits. hcom's own
+requests and answers are perishable and depend on clocks; here each step is an event, and no step looks at a clock of
+another device: the target asks back before it acts, and the request is sealed anew there, with the target's own time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from hcom_replica.bridge.database import HcomDatabase
+from hcom_replica.bridge.directory import Directory
+from hcom_replica.bridge.envelope import seal, unseal
+from hcom_replica.bridge.ledger import BridgeLog, Key, Shelved
+from hcom_replica.bridge.numbering import Numbering
+from hcom_replica.core.effects import Now, Trace
+from hcom_replica.errors import ProtocolError
+from hcom_replica.ids import OriginId
+from hcom_replica.limits import KIB
+from hcom_replica.wire.event import BODY_BYTES_MAX, Draft, Event, RedactedEvent, decode_event
+
+ACTIONS: Final = (
+    "launch",
+    "kill",
+    "resume",
+    "config_get",
+    "config_set",
+    "relay_off",
+    "term_screen",
+    "term_inject",
+    "transcript",
+    "events",
+    "sub_create",
+    "sub_list",
+    "sub_unsub",
+)
+"""What hcom can be asked for from elsewhere."""
+
+REQUEST: Final = "rpc_request"
+ASK: Final = "rpc_ask"
+YES: Final = "rpc_yes"
+NO: Final = "rpc_no"
+START: Final = "rpc_start"
+ANSWER: Final = "rpc_answer"
+_KINDS: Final = frozenset((REQUEST, ASK, YES, NO, START, ANSWER))
+
+CURSOR: Final = "hcom-rpc"
+PAGE: Final = 512
+HEARD_MAX: Final = 64
+"""Requests of the own hcom that wait for a moment; more are dropped, and their callers told nothing, as by hcom."""
+
+HEARD_BYTES_MAX: Final = 256 * KIB
+WRITE_EVERY: Final = 4_096
+"""Arrivals after which it is written down how far they were looked at."""
+
+_KIND_WITHIN: Final = 32
+"""The kind of an event stands in the first bytes of its record."""
+
+WAITED_MS: Final = {"launch": 14_000, "resume": 29_000}
+WAITED_OTHERS_MS: Final = 9_000
+"""How long hcom waits for an answer, a second less: then nobody needs it any more."""
+
+RUNNING_MS: Final = 60_000
+"""How long the own hcom may take to answer."""
+
+_ID_CHARS_MAX: Final = 64
+
+
+class Wish(msgspec.Struct, omit_defaults=True):
+    """The body of every event of remote control.
+
+    Attributes:
+        request: hcom's id of the request.
+        target: device that it is for, or that it came from, 16 hex digits.
+        action: one of ACTIONS.
+        params: hcom's own.
+        ok, result: of the answer.
+    """
+
+    request: str
+    target: str = ""
+    action: str = ""
+    params: dict[str, Any] = {}
+    ok: bool = False
+    result: Any = None
+
+
+class Kept(msgspec.Struct):
+    """What is kept of a request: ours ("mine"), or one that is served here: "asked", "started" or "done"."""
+
+    stage: str
+    device: bytes
+    action: str
+    params: dict[str, Any]
+
+
+class _Control(msgspec.Struct):
+    type: str = ""
+    data: dict[str, Any] = {}
+
+
+class _Controls(msgspec.Struct):
+    events: list[_Control] = []
+
+
+class Rules(NamedTuple):
+    """Where hcom is, and what is allowed.
+
+    Attributes:
+        key, relay_id: of the private group.
+        allowed: "action", for every device, or "NAME:action" for one.
+        tell: gives a message to hcom's worker.
+        entropy: gives random bytes.
+        trace: is given what is worth a line in the log.
+    """
+
+    key: bytes
+    relay_id: str
+    allowed: tuple[str, ...]
+    tell: Callable[[str, bytes], None]
+    entropy: Callable[[int], bytes]
+    trace: Callable[[Trace], None]
+
+
+class Remote:
+    """Remote control of one folder's hcom, and by it.
+
+    Args:
+        log: what carries it.
+        directory: of its devices.
+        numbering: under what hcom knows them.
+        rules: see there.
+    """
+
+    def __init__(self, log: BridgeLog, directory: Directory, numbering: Numbering, rules: Rules) -> None:
+        self._log = log
+        self._directory = directory
+        self._numbering = numbering
+        self._rules = rules
+        self._heard: deque[bytes] = deque(maxlen=HEARD_MAX)
+        self._waiting: dict[str, int] = {}
+        self._running: dict[str, int] = {}
+        self._results_after = -1
+        self._told_s = 0.0
+        self._own_short = ""
+        self._reached = self._written = log.cursor(CURSOR)
+        for key, value in log.shelf.page(*Key.REMOTE.all(), limit=1 << 16):
+            if msgspec.msgpack.decode(value, type=Kept).stage == "started":
+                self._running[key[1:].decode()] = 0
+
+    def heard(self, topic: str, payload: bytes) -> None:
+        """Take what hcom publishes: only what it asks of other devices is of interest. Looked at by `poll`."""
+        if topic == self._control and len(payload) <= HEARD_BYTES_MAX:
+            self._heard.append(payload)
+
+    def poll(self, database: HcomDatabase, own_short: str, now: Now) -> bool:
+        """Do what is due; return whether there is more to do at once.
+
+        Raises:
+            BridgeError: hcom's database cannot be read now; nothing is lost.
+            StoreError: nothing was changed.
+        """
+        while self._heard:
+            self._request(self._heard[0], now)
+            self._heard.popleft()
+        self._own_short = own_short
+        more = self._consume(now)
+        self._collect(database, now)
+        return more
+
+    def wanted_answer(self, event: Event, device: bytes) -> dict[str, Any] | None:
+        """What hcom is given of an answer: as its own row of results; None when nobody waits for it."""
+        wish = _read(event) if event.kind == ANSWER else None
+        if wish is None or wish.request not in self._waiting:
+            return None
+        kept = self._kept(wish.request)
+        if kept is None or kept.stage != "mine" or kept.device != device:
+            return None
+        return {"request_id": wish.request, "action": wish.action, "ok": wish.ok, "result": wish.result}
+
+    @property
+    def _control(self) -> str:
+        return f"{self._rules.relay_id}/control"
+
+    # --- asking --------------------------------------------------------------------------------------------
+
+    def _request(self, payload: bytes, now: Now) -> None:
+        """Put what hcom asks of another device into the log."""
+        try:
+            said = msgspec.json.decode(unseal(self._rules.key, self._control, payload).plain, type=_Controls)
+        except (ProtocolError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return
+        for control in said.events:
+            request, action = control.data.get("request_id"), control.data.get("action")
+            device = self._numbering.device_of(str(control.data.get("target_device", "")))
+            known = isinstance(request, str) and 0 < len(request) <= _ID_CHARS_MAX and action in ACTIONS
+            if not known or device is None or control.type != "control" or self._kept(str(request)) is not None:
+                continue
+            params = control.data.get("params")
+            wish = Wish(str(request), device.hex(), str(action), params if isinstance(params, dict) else {})
+            self._say(REQUEST, wish, now, [self._note(wish.request, Kept("mine", device, wish.action, {}))])
+            self._waiting[wish.request] = now.mono_ms + WAITED_MS.get(wish.action, WAITED_OTHERS_MS)
+
+    # --- what comes ----------------------------------------------------------------------------------------
+
+    def _consume(self, now: Now) -> bool:
+        """Look at what has arrived, a page at a time; return whether there is more.
+
+        Where that goes on is written now and then only: a step that is looked at again is known by what is kept of it.
+        """
+        page = self._log.arrivals(self._reached, PAGE)
+        taken = False
+        for arrived in page:
+            if b"rpc_" in arrived.event.record[:_KIND_WITHIN]:
+                event = decode_event(arrived.event.record)
+                device = self._directory.device(arrived.event.origin)
+                wish = _read(event)
+                if wish is not None and device != self._directory.own:
+                    taken = True
+                    self._take(event.kind, wish, device, (arrived.event.origin, arrived.event.seq), now)
+            self._reached = arrived.number
+        if taken or self._reached - self._written >= WRITE_EVERY:
+            self._log.append([], now.wall_ms, cursor=(CURSOR, self._reached))
+            self._written = self._reached
+        return len(page) == PAGE
+
+    def _take(self, kind: str, wish: Wish, device: bytes, place: tuple[OriginId, int], now: Now) -> None:
+        kept = self._kept(wish.request)
+        if kind == REQUEST:
+            if kept is None and wish.target == self._directory.own.hex() and not self._is_old(place):
+                self._weigh(wish, device, now)
+        elif kept is None or kept.device != device:
+            return
+        elif kind == ASK and kept.stage == "mine":
+            waits = self._waiting.get(wish.request, 0) > now.mono_ms
+            self._say(YES if waits else NO, Wish(wish.request, device.hex(), kept.action), now, [])
+        elif kind == YES and kept.stage == "asked":
+            self._begin(wish.request, kept, now)
+        elif kind == NO and kept.stage == "asked":
+            kept.stage = "done"
+            self._log.shelf.put([self._note(wish.request, kept)])
+
+    def _is_old(self, place: tuple[OriginId, int]) -> bool:
+        """Whether a request was there before this device knew how far the others are: nobody waits for that."""
+        settled = self._log.shelf.get(Key.SETTLED.of())
+        known = msgspec.msgpack.decode(settled, type=dict[str, int]) if settled else None
+        return known is None or place[1] <= known.get(place[0].hex(), 0)
+
+    def _weigh(self, wish: Wish, device: bytes, now: Now) -> None:
+        name = self._directory.name(device)
+        if wish.action in ACTIONS and {wish.action, f"{name}:{wish.action}"} & set(self._rules.allowed):
+            kept = Kept("asked", device, wish.action, wish.params)
+            self._say(ASK, Wish(wish.request, device.hex(), wish.action), now, [self._note(wish.request, kept)])
+            return
+        own = self._directory.name(self._directory.own)
+        why = f"{own} does not let {name} do {wish.action} (hcom.allow in its config.toml)"
+        self._rules.trace(Trace("remote control refused", (("action", wish.action), ("device", name))))
+        self._answer(wish.request, Kept("asked", device, wish.action, {}), now, ok=False, result={"error": why})
+
+    # --- doing ---------------------------------------------------------------------------------------------
+
+    def _begin(self, request: str, kept: Kept, now: Now) -> None:
+        """Have it done: that it was begun is in the log before it is, so it is done once at most."""
+        kept.stage = "started"
+        self._say(START, Wish(request, kept.device.hex(), kept.action), now, [self._note(request, kept)])
+        self._running[request] = now.mono_ms + RUNNING_MS
+        uuid, short = self._numbering.uuid_of(kept.device), self._numbering.short_of(kept.device)
+        if uuid is None:
+            return
+        self._told_s = max(now.wall_ms / 1_000, self._told_s + 0.001)
+        data = {
+            "action": kept.action,
+            "target_device": self._own_short,
+            "from": f"_:{short}",
+            "from_device": uuid,
+            "params": kept.params,
+            "request_id": request,
+        }
+        event = {"ts": self._told_s, "type": "control", "instance": "_control", "data": data}
+        plain = msgspec.json.encode({"from_device": uuid, "events": [event]})
+        name = self._directory.name(kept.device)
+        self._rules.trace(Trace("remote control", (("action", kept.action), ("device", name))))
+        sealed = seal(self._rules.key, self._control, now.wall_ms // 1_000, plain, self._rules.entropy(24))
+        self._rules.tell(self._control, sealed)
+
+    def _collect(self, database: HcomDatabase, now: Now) -> None:
+        """Take hcom's answers to what was begun; whatever it does not answer in time is answered here."""
+        if not self._running:
+            self._results_after = -1
+            return
+        if self._results_after < 0:
+            self._results_after = max(0, database.newest() - 1_000)
+        for row, request, data in database.results(self._results_after):
+            self._results_after = row
+            kept = self._kept(request) if request in self._running else None
+            if kept is not None:
+                self._answer(request, kept, now, ok=data.get("ok") is True, result=data.get("result"))
+        for request, until_ms in list(self._running.items()):
+            kept = self._kept(request)
+            if now.mono_ms > until_ms and kept is not None:
+                why = {"error": "hcom did not say what came of it"}
+                self._answer(request, kept, now, ok=False, result=why)
+
+    def _answer(self, request: str, kept: Kept, now: Now, *, ok: bool, result: Any) -> None:
+        kept.stage = "done"
+        kept.params = {}
+        wish = Wish(request, kept.device.hex(), kept.action, ok=ok, result=result)
+        if len(msgspec.json.encode(wish)) > BODY_BYTES_MAX:
+            wish.ok, wish.result = False, {"error": "the answer is too large"}
+        self._say(ANSWER, wish, now, [self._note(request, kept)])
+        self._running.pop(request, None)
+
+    # --- help ----------------------------------------------------------------------------------------------
+
+    def _say(self, kind: str, wish: Wish, now: Now, notes: Iterable[Shelved]) -> None:
+        kept = list(notes)
+        self._log.append([Draft(kind, None, None, msgspec.json.encode(wish))], now.wall_ms, shelved=lambda _ids: kept)
+
+    def _note(self, request: str, kept: Kept) -> Shelved:
+        return Key.REMOTE.of(request.encode()), msgspec.msgpack.encode(kept)
+
+    def _kept(self, request: str) -> Kept | None:
+        found = self._log.shelf.get(Key.REMOTE.of(request.encode()))
+        return None if found is None else msgspec.msgpack.decode(found, type=Kept)
+
+
+def _read(event: Event) -> Wish | None:
+    """What an event of remote control says; None when it is none, or malformed."""
+    if event.kind not in _KINDS or isinstance(event, RedactedEvent):
+        return None
+    try:
+        wish = msgspec.json.decode(event.body, type=Wish)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return wish if 0 < len(wish.request) <= _ID_CHARS_MAX else None
