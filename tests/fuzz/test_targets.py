@@ -63,6 +63,8 @@ def test_targets_name_every_module_that_decodes() -> None:
 
 TARGETED = {
     "api/body.py",
+    "core/crdt/agents.py",
+    "core/crdt/shared.py",
     "core/hello.py",
     "core/origin.py",
     "daemon/messages.py",
@@ -79,7 +81,13 @@ TARGETED = {
     "wire/messages.py",
     "wire/token.py",
 }
-NOT_TARGETED = {"testing/scenario.py": "reads files of this repository"}
+NOT_TARGETED = {
+    "testing/scenario.py": "reads files of this repository",
+    "api/auditing.py": "reads what its own child says",
+    "api/views.py": "reads JSON that a fold has taken for such",
+    "cli/views.py": "reads JSON of its own command line; what is none is text",
+    "store/views.py": "reads rows that it has written; what cannot be read is folded anew",
+}
 
 
 def decodes(path: Path) -> bool:
