@@ -40,10 +40,12 @@ class Place(msgspec.Struct):
         line: (8 hex digits of a life of the database, id behind which its rows begin), oldest first: rows up to there
             are those of the life before.
         back: arrival number up to which the log was searched for own events that came back.
+        searched: the whole log was searched once: from then on this origin's events are known without.
     """
 
     line: list[tuple[str, int]] = []
     back: int = 0
+    searched: bool = False
 
 
 _pack = msgspec.msgpack.encode
@@ -158,7 +160,7 @@ class Source:
         """A database that was not seen before goes on behind a row of the one before it."""
         kept = [(life, begins) for life, begins in self._place.line if begins < behind]
         life = self._entropy(_DB_BYTES).hex()
-        self._place = Place([*kept, (life, behind)], self._place.back)
+        self._place = Place([*kept, (life, behind)], self._place.back, self._place.searched)
         self._log.shelf.put([(Key.SOURCE.of(), _pack(self._place))])
         self._taken = Intervals()
 
@@ -202,39 +204,37 @@ class Source:
         )
 
     def _search_back(self, database: HcomDatabase) -> bool:
-        """Count own events that came from other devices as taken; tell whether there is more to search."""
-        if self._place.back >= self._log.last_arrival():
-            return False
+        """Count own events that came from elsewhere as taken; tell whether there is more to search.
+
+        From other devices, after this folder was restored; or, when this log is new, from the log before it.
+        """
         page = self._log.arrivals(self._place.back)
         own = self._log.own_origin()
         notes: list[Shelved] = []
         for arrived in page:
             event = arrived.event
-            if (
-                own is not None
-                and event.origin != own.id
-                and self._directory.device(event.origin) == self._directory.own
-            ):
+            known = self._place.searched and own is not None and event.origin == own.id
+            if not known and self._directory.device(event.origin) == self._directory.own:
                 body = decode_event(event.record).body
                 notes += self._came_back(EventId(event.origin, event.seq), body, database)
-        self._place.back = page[-1].number if page else self._place.back
-        if notes:
+            self._place.back = arrived.number
+        more = self._place.back < self._log.last_arrival()
+        if notes or not (more or self._place.searched):
+            self._place.searched = self._place.searched or not more
             self._log.shelf.put([*notes, (Key.SOURCE.of(), _pack(self._place))])
-        return self._place.back < self._log.last_arrival()
+        return more
 
     def _came_back(self, name: EventId, body: bytes, database: HcomDatabase) -> Iterable[Shelved]:
         """An event of an own row; one of a row that is another one here was written by a copy of this machine."""
         mark = mark_of(body)
-        if mark is None or not _is(database.row(mark.id), bytes.fromhex(mark.hash)):
+        life = None if mark is None else self._life_of(mark.id)
+        if mark is None or life is None or not _is(database.row(mark.id), bytes.fromhex(mark.hash)):
             return
-        db = bytes.fromhex(mark.db)
-        if any(life == mark.db for life, _ in self._place.line):
-            yield Key.ROW.of(db, u64(mark.id)), bytes.fromhex(mark.hash) + event_bytes(name)
-        key = Key.OWN.of(db)
-        current = self._place.line[-1][0] == mark.db
-        taken = self._taken if current else Intervals(self._log.shelf.get(key))
-        taken.add(mark.after, mark.id)
-        yield key, taken.encode()
+        db = bytes.fromhex(life)
+        yield Key.ROW.of(db, u64(mark.id)), bytes.fromhex(mark.hash) + event_bytes(name)
+        if life == self._place.line[-1][0]:
+            self._taken.add(mark.after, mark.id)
+            yield Key.OWN.of(db), self._taken.encode()
 
     def _must_wait(self, now: Now, network: Network) -> bool:
         """In a folder that was restored, what others have of it comes first, for a while."""

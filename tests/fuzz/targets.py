@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.fuzz import disk_targets, local_targets, machine_targets, wire_targets
+from tests.fuzz import bridge_targets, disk_targets, local_targets, machine_targets, wire_targets
 from tests.fuzz.target import Target
 
 TARGETS: Final[tuple[Target, ...]] = (
@@ -12,6 +12,7 @@ TARGETS: Final[tuple[Target, ...]] = (
     *disk_targets.TARGETS,
     *local_targets.TARGETS,
     *machine_targets.TARGETS,
+    *bridge_targets.TARGETS,
 )
 
 

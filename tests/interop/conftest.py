@@ -27,11 +27,11 @@ def machine(tmp_path: Path, broker: PrivateBroker) -> Iterator[Make]:
     """Make a machine that has not joined yet: `machine(name, version=None)`."""
     made: list[Machine] = []
 
-    def make(name: str, version: str | None = None) -> Machine:
+    def make(name: str, version: str | None = None, env: dict[str, str] | None = None) -> Machine:
         program = hcom_path(version)
         if program is None:
             pytest.skip(f"hcom {version or ''} is not installed")
-        made.append(Machine(tmp_path, name, broker.port, program))
+        made.append(Machine(tmp_path, name, broker.port, program, env))
         return made[-1]
 
     yield make

@@ -111,15 +111,17 @@ def test_reset_and_restored_databases_delete_nothing_anywhere(pair: tuple[Machin
     boxe, tuka = pair
     boxe.hcom.fill("luna", numbered(100))
     tuka.hcom.wait_for_imported(100)
-    boxe.hcom.ok("relay", "daemon", "stop")
     with boxe.hcom.database() as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     copy = (boxe.hcom.folder / "hcom.db").read_bytes()
     boxe.hcom.fill("luna", numbered(20, 100))
     tuka.hcom.wait_for_imported(120)
+    boxe.stop()  # else it starts hcom's worker, which would make a database of its own meanwhile
+    boxe.hcom.stop()
     for path in boxe.hcom.folder.glob("hcom.db*"):
         path.unlink()
     (boxe.hcom.folder / "hcom.db").write_bytes(copy)
+    boxe.start()
     boxe.hcom.fill("luna", numbered(30, 120))
     tuka.hcom.wait_for_imported(150)
     boxe.hcom.ok("reset")
@@ -141,6 +143,18 @@ def test_remote_control_reaches_the_other_hcom_when_it_is_allowed_and_is_refused
     assert refused.returncode != 0
     said = [event["kind"] for event in boxe.events() if event["kind"].startswith("rpc_")]
     assert set(said) >= {"rpc_request", "rpc_ask", "rpc_yes", "rpc_start", "rpc_answer"}
+
+
+def test_list_shows_the_agents_of_all_hcoms_and_what_became_of_them(pair: tuple[Machine, Machine]) -> None:
+    """B2.7, P15.1"""
+    boxe, tuka = pair
+
+    def listed(machine: Machine) -> dict[str, str]:
+        return {row["name"]: row["status"] for row in machine.cli.json_lines("list")}
+
+    assert listed(boxe) == listed(tuka) == {"luna:BOXE": "inactive", "rose:TUKA": "inactive"}
+    tuka.hcom.ok("reset")
+    boxe.hcom.wait(lambda: listed(boxe)["rose:TUKA"] == "stopped", lambda: f"rose has stopped; {listed(boxe)}")
 
 
 def test_messages_from_a_script_reach_the_same_agents(pair: tuple[Machine, Machine]) -> None:

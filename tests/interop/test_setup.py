@@ -128,7 +128,7 @@ def test_hcom_that_is_newer_than_any_that_was_tried_is_read_and_that_is_said(alo
     assert "note: this hcom is newer than what was tried" in done.stderr
 
 
-def test_port_that_is_taken_and_database_that_is_gone_are_said_and_got_over(alone: Machine) -> None:
+def test_port_that_is_taken_and_database_that_is_spoilt_are_said_and_got_over(alone: Machine) -> None:
     """B3.1, B2.1"""
     port = int(alone.bridge()["endpoint"].rpartition(":")[2])
     alone.stop()
@@ -143,12 +143,21 @@ def test_port_that_is_taken_and_database_that_is_gone_are_said_and_got_over(alon
         assert f"port {port}" in said.stderr
         assert alone.cli.ok("emit", "k")
     wait_until(lambda: alone.cli.run("bridge", "hcom").returncode == 0, 40, "the bridge, once the port is free")
-    (alone.hcom.folder / "hcom.db").rename(alone.hcom.folder / "elsewhere.db")
+    with alone.hcom.database() as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    place = alone.hcom.folder / "hcom.db"
+    good = place.read_bytes()
     for path in alone.hcom.folder.glob("hcom.db-*"):
         path.unlink()
-    wait_until(lambda: "cannot be opened" in alone.cli.run("bridge", "hcom").stderr, 40, "that there is no database")
+    spoilt = alone.hcom.folder / "spoilt"
+    spoilt.write_bytes(b"this is no database" * 1_000)
+    spoilt.replace(place)
+    wait_until(lambda: "cannot be read" in alone.cli.run("bridge", "hcom").stderr, 40, "that it is no database")
+    mended = alone.hcom.folder / "mended"
+    mended.write_bytes(good)
+    mended.replace(place)
+    wait_until(lambda: alone.cli.run("bridge", "hcom").returncode == 0, 60, "the bridge on the mended database")
     alone.hcom.start("nova")
-    wait_until(lambda: alone.cli.run("bridge", "hcom").returncode == 0, 60, "the bridge on the new database")
     wait_until(lambda: "nova" in {event["agent"] for event in alone.events()}, 40, "nova in the log")
 
 

@@ -68,7 +68,7 @@ def histories(draw: st.DrawFn) -> list[Given]:
     for number, (change, body, kind, which) in enumerate(
         draw(
             st.lists(
-                st.tuples(changes, said, st.sampled_from(["status", "life", KIND]), st.sampled_from(ORIGINS)),
+                st.tuples(changes, said, st.sampled_from(["status", "life", "agent", KIND]), st.sampled_from(ORIGINS)),
                 max_size=len(TAGS),
             )
         )
@@ -170,6 +170,18 @@ def test_agent_that_stopped_is_gone_until_it_says_something_again() -> None:
     ((_, name, row),) = agents.agents(folded([before, stopped]))
     assert (name, row.is_gone) == ("luna", True)
     ((_, _, row),) = agents.agents(folded([active, stopped, before]))
+    assert not row.is_gone
+
+
+def test_agent_that_the_bridge_says_is_gone_is_gone_until_it_is_told_of_again() -> None:
+    """P15.1"""
+    state = ORIGINS[0]
+    active = (state, 2, Event(1, "status", "luna", None, b'{"status":"active"}'))
+    gone = (state, 3, Event(2, "agent", "luna", None, b'{"gone":true}'))
+    there = (state, 4, Event(3, "agent", "luna", None, b'{"tool":"codex"}'))
+    ((_, _, row),) = agents.agents(folded([gone, active]))
+    assert row.is_gone
+    ((_, _, row),) = agents.agents(folded([there, gone, active]))
     assert not row.is_gone
 
 

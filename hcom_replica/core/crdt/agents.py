@@ -75,7 +75,7 @@ def fold(rows: Rows, state: OriginState, seq: int, event: Event) -> None:
         return
     held = rows.get(key)
     row = AgentRow() if held is None else _decode_row(held)
-    said = _said(state, seq, event) if event.kind in ("status", "life") else None
+    said = _said(state, seq, event) if event.kind in ("status", "life", "agent") else None
     if said is not None and event.kind == "status":
         row = AgentRow(_newer(row.status, said), row.life)
     elif said is not None:
@@ -96,6 +96,13 @@ def _newer(held: Said | None, said: Said) -> Said:
     return said if held is None or held.stamp < said.stamp else held
 
 
+def _word(kind: str, body: dict[str, Any]) -> Any:
+    """The status, or the action; that an agent of hcom is told of, or told to be gone, is one, too."""
+    if kind == "agent":
+        return "stopped" if body.get("gone") is True else "started"
+    return body.get("status" if kind == "status" else "action")
+
+
 def _said(state: OriginState, seq: int, event: Event) -> Said | None:
     if isinstance(event, RedactedEvent):
         return None
@@ -103,7 +110,7 @@ def _said(state: OriginState, seq: int, event: Event) -> Said | None:
         body = _decode_body(event.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    word = body.get("status" if event.kind == "status" else "action")
+    word = _word(event.kind, body)
     if not isinstance(word, str):
         return None
     context, detail = (text if isinstance(text := body.get(name), str) else "" for name in ("context", "detail"))

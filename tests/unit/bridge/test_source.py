@@ -11,6 +11,7 @@ import pytest
 from hcom_replica.bridge.intervals import RUNS_MAX, Intervals
 from hcom_replica.bridge.rows import Mark, iso_us, mark_of, time_us
 from hcom_replica.errors import BridgeError, StoreError
+from hcom_replica.wire.event import Draft
 from tests.unit.bridge.hcoms import T0, Bridged, FakeHcom
 from tests.unit.store.devices import Device, send
 
@@ -185,6 +186,25 @@ def test_folder_restored_with_nobody_there_goes_on_after_a_while_and_doubles_not
     send(before, tuka.device)
     tuka.run()
     assert tuka.hcom.texts() == ["one", "two", "three"]
+
+
+def test_log_of_another_group_that_was_joined_takes_no_row_twice(boxe: Bridged) -> None:
+    """B2.5: what was written before is appended to the new log by whoever joins."""
+    for number in range(3):
+        boxe.hcom.say("luna", str(number))
+    boxe.run()
+    before = [event for event in boxe.events() if event.kind != "agent"]
+    joined = Device("BOXE", draw=77)
+    joined.log.append([Draft(event.kind, event.agent, event.time, event.body) for event in before], boxe.now.wall_ms)
+    boxe.source.close()
+    boxe.boot(joined)
+    boxe.hcom.say("luna", "in the new group")
+    boxe.run()
+    boxe.boot()
+    boxe.hcom.say("luna", "last")
+    boxe.run()
+    assert texts(boxe) == ["0", "1", "2", "in the new group", "last"]
+    assert boxe.source.event_of_row(2) is not None
 
 
 def test_rows_taken_twice_that_come_together_are_handed_over_once(boxe: Bridged, tmp_path: Path) -> None:
