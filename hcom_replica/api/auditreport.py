@@ -48,7 +48,8 @@ def audit_page(folder: Folder, query: Query, *, progress: Progress | None = None
         return AuditPage(build_page([], page), audit)
     with Replica.in_folder(folder) as replica:
         tables += [_arrivals(replica), _forks(replica)]
-        return AuditPage(history_page(replica, query, report=_report(audit, tables)), audit)
+        tell = progress or (lambda *_: None)
+        return AuditPage(history_page(replica, query, report=_report(audit, tables), progress=tell), audit)
 
 
 def _report(audit: AuditReport, tables: list[Table]) -> Report:

@@ -20,6 +20,8 @@ from hcom_replica.store.log import Log
 GAP_MAX_MS: Final = 5_000
 """How long a replay stands still at most, unless asked otherwise."""
 
+_TOLD_EVENTS: Final = 1_000
+
 _SPEED: Final = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)x?")
 
 Shortened = Callable[[int, int], None]
@@ -95,6 +97,14 @@ class Pace:
         left = due - self.now()
         if left > 0:
             self.sleep(left)
+
+
+def counted(events: Iterable[Event], tell: Callable[[str, int, int], None], total: int) -> Iterator[Event]:
+    """Yield events, and tell now and then how many of how many have passed."""
+    for number, event in enumerate(events, 1):
+        if not number % _TOLD_EVENTS:
+            tell("writing", number, total)
+        yield event
 
 
 def late_arrivals(log: Log) -> dict[bytes, int]:

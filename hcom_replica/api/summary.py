@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
+
 from hcom_replica.api.event import Event
 
 SUMMARY_CHARS_MAX: Final = 200
@@ -92,6 +94,38 @@ def _bundle(data: _Body) -> str:
     return f"{told} ({', '.join(counted)})" if told and counted else told
 
 
+def _agent(data: _Body) -> str:
+    if data.get("gone") is True:
+        return "is no more"
+    tool, directory = _text(data, "tool"), _text(data, "directory")
+    told = " ".join(part for part in (tool, f"in {directory}" if directory else "") if part)
+    return f"is {told}" if told else ""
+
+
+def _remote(step: str) -> Callable[[_Body], str]:
+    """A step of remote control, with `{}` for the action."""
+    return lambda data: step.format(_text(data, "action")) if _text(data, "action") else ""
+
+
+def _answer(data: _Body) -> str:
+    action = _text(data, "action")
+    return f"{action}: {'done' if data.get('ok') is True else 'not done'}" if action else ""
+
+
+def _state(data: _Body) -> str:
+    key, what = _text(data, "key"), _text(data, "op")
+    value = next((data[name] for name in ("value", "item", "by") if name in data), None)
+    return f"{what} {key} {msgspec.json.encode(value).decode()}" if key and what else ""
+
+
+def _roster(data: _Body) -> str:
+    words = (("enter", "lets in"), ("close", "closes"), ("late", "gives a late place to"))
+    counted = [
+        (told, len(data[name])) for name, told in words if isinstance(data.get(name), list | dict) and data[name]
+    ]
+    return ", ".join(f"{told} {count} origin{'s' if count != 1 else ''}" for told, count in counted)
+
+
 def _hello(data: _Body) -> str:
     name, reason = _text(data, "name"), _text(data, "reason")
     return f"{name} begins to write ({reason})" if name and reason else ""
@@ -121,6 +155,18 @@ _KINDS: Final[dict[str, Callable[[_Body], str]]] = {
     "status": _status,
     "life": _life,
     "bundle": _bundle,
+    "agent": _agent,
+    "rpc_request": _remote("asks for {}"),
+    "rpc_ask": _remote("asks whether {} is still wanted"),
+    "rpc_yes": _remote("still wants {}"),
+    "rpc_no": _remote("wants {} no more"),
+    "rpc_start": _remote("begins {}"),
+    "rpc_answer": _answer,
+    "state": _state,
+    "_roster": _roster,
+    "_epoch": lambda _: "begins a new key epoch",
+    "_adopt": lambda _: "takes over the key epoch",
+    "_admit": lambda _: "admits members",
     "_hello": _hello,
     "_name": _named("is called {} from here on"),
     "_retire": _named("retires device {}"),

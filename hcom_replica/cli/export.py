@@ -50,7 +50,8 @@ def export(
 
 
 def _tell_sealed(file: str, done: Exported) -> None:
-    line(f"sealed {done.events:,} events of {done.origins:,} origins into {escape(file)}, {done.size_bytes:,} bytes")
+    origins = f"{done.origins:,} origin{'s' if done.origins != 1 else ''}"
+    line(f"sealed {done.events:,} events of {origins} into {escape(file)}, {done.size_bytes:,} bytes")
     note("whoever holds the group's join token can read it; no key and no token is in it")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, NamedTuple
@@ -26,6 +26,7 @@ from hcom_replica.cli.filters import (
 )
 from hcom_replica.cli.options import Opt
 from hcom_replica.cli.print import note
+from hcom_replica.cli.progress import Progress
 from hcom_replica.cli.session import Session
 from hcom_replica.errors import UsageError
 
@@ -59,7 +60,7 @@ def replay(
     """Print the whole history in the one order that all devices share."""
     from hcom_replica.api.filters import Query
     from hcom_replica.api.output import check_free, written
-    from hcom_replica.api.replaying import Pace, read_gap_ms, read_speed
+    from hcom_replica.api.replaying import Pace, counted, read_gap_ms, read_speed
     from hcom_replica.api.replica import Replica
 
     if form not in FORMATS:
@@ -73,16 +74,20 @@ def replay(
         if stable:
             warn_nothing_final(replica)
         into: Any = sys.stdout.buffer if output is None else stack.enter_context(written(Path(output), force=force))
+        tell = stack.enter_context(Progress()) if output is not None else _silent
         if form == "html":
-            into.write(_page(replica, query, stable=stable))
-            warn_damaged(replica)
-            return 0
-        found = replica.replay(pace=pace, stable=stable, query=query)
-        late = _late_here(replica) if form == "text" and not stable else {}
-        lines = _lines(replica, found, form, Style(None if stable else replica.device, late, output is None))
+            lines: Iterable[bytes] = [_page(replica, query, tell, stable=stable)]
+        else:
+            found = counted(replica.replay(pace=pace, stable=stable, query=query), tell, replica.log.event_count())
+            late = _late_here(replica) if form == "text" and not stable else {}
+            lines = _lines(replica, found, form, Style(None if stable else replica.device, late, output is None))
         _write(into, lines, each=pace.speed is not None)
         warn_damaged(replica)
     return 0
+
+
+def _silent(_what: str, _done: int, _total: int) -> None:
+    """Show nothing: what is written to the terminal shows how far it has come."""
 
 
 class Style(NamedTuple):
@@ -109,10 +114,10 @@ def _lines(replica: Replica, events: Iterator[Event], form: str, style: Style) -
     return Story(replica.names, style.own, style.late, coloured=style.coloured).lines(events)
 
 
-def _page(replica: Replica, query: Query, *, stable: bool) -> bytes:
+def _page(replica: Replica, query: Query, tell: Callable[[str, int, int], None], *, stable: bool) -> bytes:
     from hcom_replica.api.page.sources import history_page, stable_page
 
-    return stable_page(replica, query) if stable else history_page(replica, query)
+    return stable_page(replica, query, progress=tell) if stable else history_page(replica, query, progress=tell)
 
 
 def _late_here(replica: Replica) -> dict[bytes, str]:

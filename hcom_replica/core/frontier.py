@@ -70,8 +70,10 @@ def _reached(roster: Roster, states: States, promises: Promises, own: OriginId, 
     if origin in roster.closed and _is_held(states, origin, roster.closed[origin]):
         return _EVERYTHING
     said = 0 if state is None else max(state.hlc, promises.get(origin, 0))
-    if closings and origin not in roster.closed and (own in closings or own not in roster.needed(origin)):
-        said = _as_closed(states, origin, roster.heeded(origin))
+    if closings:
+        stated = _as_closed(states, origin, roster.heeded(origin))
+        frozen = origin not in roster.closed and (own in closings or own not in roster.needed(origin))
+        said = stated if frozen else max(said, stated)
     return order_key(min(said + 1, _HLC_MAX), _NOBODY)
 
 

@@ -113,6 +113,16 @@ class Roster:
                 return late if found is None else min(found, late)
         return found
 
+    def settled_before(self, origin: OriginId, place: bytes) -> int | None:
+        """The seq up to which an origin's events stand before a place where late ones may; None when all of it does."""
+        upto = [seq for at, seq in self.late.get(origin, ()) if at < place]
+        entry = self.entries.get(origin)
+        if entry is not None and entry < place:
+            if origin not in self.closed:
+                return None
+            upto.append(self.closed[origin])
+        return max(upto, default=0)
+
     def blocks(self) -> dict[bytes, list[OriginId]]:
         """Place -> origins of which events may stand there that belong before it."""
         found: dict[bytes, list[OriginId]] = {}

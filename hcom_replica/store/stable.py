@@ -75,8 +75,10 @@ def _block(log: Log, roster: Roster, place: bytes, origins: list[OriginId]) -> I
 
 
 def _late(log: Log, roster: Roster, place: bytes, origin: OriginId) -> Iterator[StoredEvent]:
-    state = log.origin_state(origin)
-    seq = state.base if state is not None else 0
+    state, settled = log.origin_state(origin), roster.settled_before(origin, place)
+    if state is None or settled is None:
+        return
+    seq = max(state.base, settled)
     while (row := log.event(EventId(origin, seq := seq + 1))) is not None and row.key < place:
         found = roster.place(origin, seq, row.key)
         if found is None or found > place:

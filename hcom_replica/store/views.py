@@ -15,6 +15,7 @@ import msgspec
 
 from hcom_replica.core.crdt import agents, shared
 from hcom_replica.core.origin import OriginState
+from hcom_replica.errors import StoreCorrupt
 from hcom_replica.ids import OriginId
 from hcom_replica.store.kv import Kv, ReadTxn, Table, WriteTxn
 from hcom_replica.store.meta import read_number, read_states
@@ -76,10 +77,19 @@ class StoredRows:
 
 @contextmanager
 def open_views(kv: Kv, progress: Progress | None = None) -> Iterator[StoredRows]:
-    """Bring the views up to date, and give their rows, of one state, for as long as the block lasts; see `catch_up`."""
-    catch_up(kv, progress)
-    with kv.read() as txn:
-        yield StoredRows(txn)
+    """Bring the views up to date, and give their rows, of one state, for as long as the block lasts; see `catch_up`.
+
+    Raises:
+        StoreCorrupt: a row cannot be read; the next to open them folds all anew.
+    """
+    try:
+        catch_up(kv, progress)
+        with kv.read() as txn:
+            yield StoredRows(txn)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        with kv.write() as writing:
+            writing.delete(Table.VIEWS, _MARK)
+        raise StoreCorrupt(f"a view cannot be read: {error}", hint="try again: they are folded anew") from error
 
 
 def catch_up(kv: Kv, progress: Progress | None = None, page: int = PAGE) -> None:
@@ -132,7 +142,12 @@ def _write(txn: WriteTxn, rows: StoredRows, mark: _Mark, *, fresh: bool) -> None
 
 def _mark(txn: ReadTxn) -> _Mark | None:
     value = txn.get(Table.VIEWS, _MARK)
-    return None if value is None else _decode_mark(value)
+    if value is None:
+        return None
+    try:
+        return _decode_mark(value)
+    except msgspec.DecodeError:
+        return None  # then all is folded anew
 
 
 def _due(txn: ReadTxn) -> tuple[int, int, int]:

@@ -353,12 +353,15 @@ class Stage(Cluster):
         return "" if self.converged() else "the logs differ"
 
     def _standing_mail(self) -> list[str]:
-        """Segments on the broker; those that no index names are left out once something was lost or spoilt up there.
+        """Segments on the broker; once something was lost or spoilt, or a writer died, those that an index names.
+
+        The clearing of the index may have overtaken that of a slot when it did.
 
         A process that did not write them cannot know of them; they go with the next ring of their writer (P8.5).
         """
         hits = self.faults.hits()
-        if not hits[FaultKind.DROP_UP] and not hits[FaultKind.CORRUPT] and not self.broker.forgot:
+        crashes = sum(device.crashes for device in self.devices.values())
+        if not (hits[FaultKind.DROP_UP] or hits[FaultKind.CORRUPT] or self.broker.forgot or crashes):
             return self.mail()
         indexes = {topic.split("/")[2] for topic, payload in self.broker.retained(f"{self.world.keys.prefix}/i/#")
                    if self._is_sound(topic, payload)}  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from base64 import urlsafe_b64encode
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from io import BytesIO
@@ -13,8 +14,13 @@ import msgspec
 
 from hcom_replica.api.body import compact
 from hcom_replica.api.importing import check_lines
+from hcom_replica.core.crdt.agents import agents
+from hcom_replica.core.crdt.agents import fold as fold_agent
+from hcom_replica.core.crdt.shared import fold as fold_shared
+from hcom_replica.core.crdt.shared import names
 from hcom_replica.core.effects import Now
 from hcom_replica.core.info import LiveInfo
+from hcom_replica.core.origin import fresh_origin
 from hcom_replica.daemon.lock import pid_in
 from hcom_replica.daemon.messages import (
     DaemonInfo,
@@ -33,6 +39,8 @@ from hcom_replica.errors import ConfigError, DaemonError, ReplicaError, TokenErr
 from hcom_replica.limits import KIB
 from hcom_replica.transport.gate import admit
 from hcom_replica.transport.url import parse_broker_url
+from hcom_replica.wire.batch import Descriptor
+from hcom_replica.wire.event import Event
 from hcom_replica.wire.signing import hash32
 from hcom_replica.wire.token import PREFIX, decode_token
 from tests.fuzz.target import JSON_PEAK_PER_BYTE, Run, Target, stateless
@@ -188,7 +196,44 @@ _RESPONSES: Final = (
 )
 _CONNECT: Final = b"\x10\x10\x00\x04MQTT\x04\x02\x00\x3c\x00\x04abcd"
 
+_STATE: Final = tuple(
+    msgspec.json.encode(
+        {"op": op, "key": "k", "tag": "t", "value": [1], "item": "i", "seen": ["t"], "stamp": 7, "by": -3}
+    )
+    for op in ("set", "add", "remove", "incr")
+)
+
+
+def _fold(given: bytes) -> None:
+    """What any member may say of agents and of the shared state."""
+    rows = FuzzRows()
+    for kind in ("state", "status", "life"):
+        event = Event(1, kind, "luna", None, given)
+        fold_agent(rows, _ORIGIN, 1, event)
+        fold_shared(rows, event)
+    list(agents(rows))
+    names(rows)
+
+
+class FuzzRows(dict[bytes, bytes]):
+    """Rows of views in a dict."""
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Set a row."""
+        self[key] = value
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """The rows whose keys begin so."""
+        yield from sorted((key, value) for key, value in self.items() if key.startswith(prefix))
+
+
+_ORIGIN: Final = fresh_origin(bytes(16), Descriptor(bytes(32), bytes(12), ()))
+
 TARGETS: Final = (
+    Target("event of a view", stateless(_fold),
+           (*_STATE, b'{"status":"active","context":"c"}', b'{"action":"stopped"}'), (),
+           words=(*JSON_WORDS, b'"op"', b'"tag"', b'"seen"', b"4611686018427387904", b"\\u0000", b"\\ud800"),
+           peak_per_byte=JSON_PEAK_PER_BYTE),
     Target("join token", stateless(_join), _TOKEN_TEXTS, (TokenError,),
            words=(b"hcr1_", b"=", b"-", b"_", b" ", b"\n", b"AAAA", b"\xff", b"\x00", b"/", b"+")),
     Target("join token with a right checksum", stateless(_join_checked),

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import stat
+import subprocess
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -356,6 +357,14 @@ def founded(folder: Path, *names: str) -> list[Cli]:
         keys.set_group(made, JoinToken(token.keys, token.brokers, founder))
         clis.append(Cli(made.root))
     return clis
+
+
+def test_bundle_is_taken_from_a_pipe_too(tuka: Cli, bundle: Path) -> None:
+    command = [*tuka._command(("import-bundle", "-", "--json"))]
+    for data, code in ((bundle.read_bytes(), 0), (bundle.read_bytes()[:-9], 2)):
+        ran = subprocess.run(command, env=tuka._environment, input=data, capture_output=True, check=False)
+        assert ran.returncode == code, ran.stderr
+    assert len(history(tuka).splitlines()) == EVENTS + 1 + 3
 
 
 def test_export_replaces_no_file_unasked(boxe: Cli, bundle: Path) -> None:

@@ -57,6 +57,7 @@ READING: dict[tuple[str, ...], list[list[str]]] = {
     ("subscriptions",): [[], ["--json"]],
     ("subscriptions", "add"): [["\x1b[2J"]],
     ("subscriptions", "remove"): [["\x1b[2J"]],
+    ("bridge", "hcom"): [["--hcom-dir", "/nowhere/\x1b[2J"], ["--hcom-dir", "/nowhere/\u009b", "--json"]],
     ("audit",): [[], ["--json"], ["--device", "\x1b[2J\u009b"]],
     ("audit", "verify"): [[], ["--json"], ["--device", NAMES[0]]],
     ("audit", "diff"): [["\x1b[2J\u009b"], [NAMES[0], "--timeout", "0"], [NAMES[0], "--timeout", "0", "--json"]],

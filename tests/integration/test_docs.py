@@ -62,6 +62,7 @@ def test_tutorial_typed_on_one_machine_works(tmp_path: Path) -> None:
         "carry-events-by-hand",
         "replay-the-history",
         "prove-the-history",
+        "share-state-between-scripts",
     ],
 )
 def test_howto_typed_in_a_new_folder_prints_what_it_shows(tmp_path: Path, name: str) -> None:

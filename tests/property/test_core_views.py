@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from contextlib import suppress
 
 import msgspec
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from hcom_replica.core.crdt import agents, shared
 from hcom_replica.core.crdt.shared import KIND, Change
 from hcom_replica.core.origin import OriginState, fresh_origin
+from hcom_replica.errors import StoreCorrupt
 from hcom_replica.ids import EventId
 from hcom_replica.store.kv import Table
 from hcom_replica.store.views import catch_up, open_views
@@ -231,6 +233,21 @@ def test_views_kept_by_a_cursor_are_those_from_scratch_and_those_of_other_device
     plain = [{key: value for key, value in kept.items() if key[:1] in b"vsci"} for kept in found]
     assert plain[0] == plain[1] == plain[2]
     assert any(state.forks for state in boxe.log.origins())
+
+
+@pytest.mark.parametrize("damaged", [b"\x00", agents.PREFIX])
+def test_view_that_cannot_be_read_is_folded_anew(damaged: bytes) -> None:
+    """A row of it is no event: it can be made again."""
+    device = Device("BOXE")
+    device.log.append([Draft("status", "luna", None, b'{"status":"active"}')], NOW)
+    catch_up(device.kv)
+    with device.kv.write() as txn:
+        key = next(key for key, _ in txn.scan(Table.VIEWS, damaged) if key.startswith(damaged))
+        txn.put(Table.VIEWS, key, b"\xc1")
+    with suppress(StoreCorrupt), open_views(device.kv) as rows:
+        list(agents.agents(rows))
+    with open_views(device.kv) as rows:
+        assert [name for _, name, _ in agents.agents(rows)] == ["luna"]
 
 
 def test_two_that_fold_at_once_count_each_event_once() -> None:

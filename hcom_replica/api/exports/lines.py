@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from hcom_replica.api.event import Event
 from hcom_replica.api.exports.place import AGAIN, Place, load, lock, save, tidy
 from hcom_replica.api.output import check_free, unwritable
@@ -66,7 +68,7 @@ class LinesTarget:
             os.fsync(self._fd)
         except OSError as error:
             raise unwritable(self._path, error) from None
-        save(self._state, _with_bytes(place, before + len(data)))
+        save(self._state, msgspec.structs.replace(place, bytes=before + len(data)))
 
     def redact(self, names: list[str]) -> bool:
         """Lines stand as they were written."""
@@ -78,9 +80,3 @@ class LinesTarget:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-
-def _with_bytes(place: Place, size: int) -> Place:
-    from msgspec.structs import replace  # noqa: PLC0415 - a name that means something else above
-
-    return replace(place, bytes=size)

@@ -8,9 +8,10 @@ from typing import Final
 from hcom_replica.api.appending import wall_ms
 from hcom_replica.api.event import Event
 from hcom_replica.api.filters import Query
+from hcom_replica.api.importing import Progress
 from hcom_replica.api.names import Names
 from hcom_replica.api.page.build import Absence, Page, Report, build_page
-from hcom_replica.api.replaying import late_arrivals
+from hcom_replica.api.replaying import counted, late_arrivals
 from hcom_replica.api.replica import Replica
 from hcom_replica.api.times import iso_ms
 from hcom_replica.ids import OriginId
@@ -20,8 +21,16 @@ ABSENT_MS: Final = 60_000
 """What takes longer than this from its writing to its arrival was held up; by the clocks of both devices."""
 
 
-def history_page(replica: Replica, query: Query, *, report: Report | None = None) -> bytes:
+def history_page(
+    replica: Replica, query: Query, *, report: Report | None = None, progress: Progress = lambda *_: None
+) -> bytes:
     """The page of what this device holds, with what only it saw: absences, and what came late.
+
+    Args:
+        replica: open.
+        query: which events.
+        report: stands beside them.
+        progress: told from time to time, in events.
 
     Raises:
         UsageError: a filter cannot be read, or too many events pass.
@@ -32,13 +41,18 @@ def history_page(replica: Replica, query: Query, *, report: Report | None = None
     )
     late: dict[bytes, int | None] = {**late_arrivals(replica.log)}
     absences = find_absences(replica.log, replica.names)
-    return build_page(
-        replica.find(query), Page("History" if report is None else "Audit", about, absences, late, report)
-    )
+    events = counted(replica.find(query), progress, replica.log.event_count())
+    title = "History" if report is None else "Audit"
+    return build_page(events, Page(title, about, absences, late, report))
 
 
-def stable_page(replica: Replica, query: Query) -> bytes:
+def stable_page(replica: Replica, query: Query, *, progress: Progress = lambda *_: None) -> bytes:
     """The page of what is final: the same bytes on every device.
+
+    Args:
+        replica: open.
+        query: which events.
+        progress: told from time to time, in events.
 
     Raises:
         UsageError: a filter cannot be read, or too many events pass.
@@ -52,7 +66,7 @@ def stable_page(replica: Replica, query: Query) -> bytes:
                 late[bytes.fromhex(event.order)] = None
             yield event
 
-    return build_page(final(), Page("History", about, late=late))
+    return build_page(counted(final(), progress, replica.log.event_count()), Page("History", about, late=late))
 
 
 def find_absences(log: Log, names: Names) -> list[Absence]:

@@ -206,3 +206,13 @@ def test_founder_s_later_incarnation_that_is_to_be_closed_does_not_keep_the_firs
     assert story.roster().closed == {A.id: 1}, "C has not closed the second"
     story.say(C, 31, close={a2.id: (2, 10)})
     assert story.roster().closed == {A.id: 1, a2.id: 2}
+
+
+def test_word_of_others_about_an_origin_stays_believed_when_it_is_closed() -> None:
+    """P13.5, S10: the cut may name more than is held here"""
+    story = Story().say(A, 10, B, C, D).promise(A=100, C=100, D=100, B=40)
+    story.say(A, 60, close={B.id: (1, 40)}).say(C, 61, close={B.id: (1, 70)})
+    assert story.frontier(A) == 70
+    story.say(D, 62, close={B.id: (7, 45)})
+    assert story.roster().closed == {B.id: 7}
+    assert story.frontier(A) == 70
