@@ -135,13 +135,19 @@ class Endpoint:
         """Whether somebody knows the password."""
         return username == "hcom" and hmac.compare_digest(password or b"", self._password.encode())
 
+    def take_over(self, client_id: str) -> None:
+        """Whoever is connected under an id gives way to a new client of that id, as on every broker."""
+        for client in list(self._clients):
+            if client.admitted and client.client_id == client_id:
+                client.bye(Reason.TAKEN_OVER)
+
     def is_ours(self, topic: str) -> bool:
         """Whether a topic, or `+` in its place, is of this group."""
         relay, _, rest = topic.partition("/")
         return relay == self._relay_id and bool(rest) and "/" not in rest and "#" not in rest
 
     def hear(self, topic: str, payload: bytes) -> None:
-        """Give what a client published to the gateway."""
+        """Give on what a client published."""
         self._heard(topic, payload)
 
     def forget(self, client: _Client, *, refused: bool) -> None:
@@ -189,6 +195,7 @@ class _Client:
         self._receive_max = 0
         self.packet_bytes_max = 0
         self.admitted = False
+        self.client_id = ""
         self.filters: set[str] = set()
         selector.register(sock, selectors.EVENT_READ, self._ready)
 
@@ -314,6 +321,8 @@ class _Client:
                 self._socket.send(mqtt5.connack(Reason.NOT_AUTHORIZED, PACKET_BYTES_MAX))
             self.cut()
             return
+        self._server.take_over(said.client_id)
+        self.client_id = said.client_id
         self.admitted = True
         self.packet_bytes_max = said.packet_bytes_max
         self._receive_max = said.receive_max

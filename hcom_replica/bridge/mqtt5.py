@@ -41,6 +41,7 @@ class Reason(IntEnum):
     BAD_CREDENTIALS = 0x86
     NOT_AUTHORIZED = 0x87
     SHUTTING_DOWN = 0x8B
+    TAKEN_OVER = 0x8E
     VERSION = 0x84
 
 

@@ -48,8 +48,12 @@ BLIND_MS: Final = 40
 """How often its database is looked at where the system does not tell of writes."""
 
 IDLE_MS: Final = 500
-WORKER_MS: Final = 1_500
-"""How long hcom's worker, if it runs, may take to come before it is restarted: by itself it may wait a minute."""
+WORKER_MS: Final = 2_500
+"""How long hcom's worker may take to come before it is started again: by itself it may wait a minute. When the bridge
+begins, and no worker runs, it is started at once; later one that is gone may be on its way back, as in `hcom reset`."""
+
+CHILD_S: Final = 5.0
+"""How long the end of the bridge waits for an hcom that is just starting its worker."""
 
 WORKER_AGAIN_MS: Final = 60_000
 
@@ -147,6 +151,7 @@ class Bridging:
         self._wake_ms: int | None = None
         self._worked_ms = -GAP_MS
         self._more = False
+        self._fresh = True
         self._worker_ms: int | None = None
         self._worker: subprocess.Popen[bytes] | None = None
         self._listened = 0
@@ -203,8 +208,9 @@ class Bridging:
         self._source.close()
         self._unwatch()
         self._endpoint.close()
-        if self._worker is not None:
-            self._worker.poll()
+        if self._worker is not None:  # else it would start a worker behind the back of whoever stops everything
+            with suppress(subprocess.TimeoutExpired):
+                self._worker.wait(CHILD_S)
 
     # --- work ----------------------------------------------------------------------------------------------
 
@@ -269,9 +275,9 @@ class Bridging:
         if self._worker is not None and self._worker.poll() is not None:
             self._worker = None
         if self._endpoint.listeners():
-            self._worker_ms = None
+            self._worker_ms, self._fresh = None, False
         elif self._worker_ms is None:
-            self._worker_ms = now.mono_ms + (WORKER_MS if self._has_worker() else 0)
+            self._worker_ms = now.mono_ms + (0 if self._fresh and not self._has_worker() else WORKER_MS)
         elif now.mono_ms >= self._worker_ms and self._worker is None:
             self._worker_ms = now.mono_ms + WORKER_AGAIN_MS
             self._restart_worker()
@@ -289,7 +295,7 @@ class Bridging:
         self._trace(Trace("starting hcom's relay worker"))
         with suppress(OSError):
             self._worker = subprocess.Popen(
-                [self.settings.program, "relay", "daemon", "restart"],
+                [self.settings.program, "relay", "daemon", "restart" if self._has_worker() else "start"],
                 env={**os.environ, "HCOM_DIR": self.settings.hcom_dir},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -22,6 +22,7 @@ _FILES: Final = (
     "device.key",
     "group.key",
     "broker.password",
+    "bridge.json",
     "daemon.log",
     "daemon.log.1",
     "daemon.log.2",

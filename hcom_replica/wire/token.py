@@ -73,7 +73,7 @@ def _foreign(text: str) -> TokenError:
     if len(data) >= 17 and data[0] in _HCOM_VERSIONS:
         return TokenError(
             "this is a token of hcom's own relay",
-            hint="to connect a group of hcom: hcom-replica bridge hcom --join TOKEN",
+            hint="hcom-replica relay new --hcom makes a group, and connects the hcom of this machine to it",
         )
     return TokenError(f"not a join token: it does not begin with {PREFIX}", hint="hcom-replica relay token shows it")
 

@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from hcom_replica.testing.real.processes import is_alive
 from hcom_replica.testing.real.waiting import wait_until
 from tests.harness.group import WAIT_S, Laptop
 
@@ -170,8 +171,15 @@ class RealHcom:
         return "\n".join(path.read_text(errors="replace").splitlines()[-12:]) if path.exists() else ""
 
     def stop(self) -> None:
-        """End its relay worker. Idempotent."""
+        """End its relay worker, also one that a command has only just started. Idempotent."""
         self.run("relay", "daemon", "stop")
+        if self.has_worker():
+            self.run("relay", "daemon", "stop")
+
+    def has_worker(self) -> bool:
+        """Whether its relay worker runs."""
+        path = self.folder / ".tmp" / "relay.pid"
+        return path.exists() and is_alive(int(path.read_text() or 0))
 
 
 class Machine(Laptop):

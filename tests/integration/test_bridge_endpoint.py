@@ -151,6 +151,19 @@ def test_wrong_password_is_refused(running: Running) -> None:
     client.close()
 
 
+def test_client_gives_way_to_a_new_one_of_its_id(running: Running) -> None:
+    """B3.3"""
+    first = Client(running)
+    first.paho.reconnect_delay_set(60, 60)
+    first.subscribe(f"{RELAY}/+")
+    second = Client(running)
+    assert first.gone.wait(10)
+    second.subscribe(f"{RELAY}/+")
+    assert running.endpoint.listeners() == 1
+    second.close()
+    first.close()
+
+
 def test_topics_of_others_are_refused(running: Running) -> None:
     """B3.1"""
     client = Client(running)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import TracebackType
 
 import pytest
 
@@ -30,6 +31,13 @@ class TwoMachines(Console):
         path = os.pathsep.join([str(self.folder / "bin"), hcom.env["PATH"]])
         return {**own, "HOME": str(hcom.home), "HCOM_DIR": str(hcom.folder), "PATH": path}
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)  # the daemons first: they start hcom's worker when it is gone
+        for hcom in self.hcoms.values():
+            hcom.stop()
+
 
 def test_tutorial_of_hcom_typed_on_two_machines_heals(tmp_path: Path, broker: PrivateBroker) -> None:
     program = hcom_path()
@@ -39,20 +47,15 @@ def test_tutorial_of_hcom_typed_on_two_machines_heals(tmp_path: Path, broker: Pr
     install = [command.text for command in commands if command.prompt == ""]
     assert install == ["pip install hcom", "pip install ."]
     with TwoMachines(tmp_path / "c", broker, program) as console:
-        boxe, tuka = console.hcoms.values()
-        try:
-            for command in commands:
-                if command.prompt:
-                    await_what_is_needed(console, command)
-                    console.enter(command)
-            said = [text for outputs in console.outputs.values() for text in outputs]
-            assert any("rose:TUKA [remote]" in text for text in said)
-            assert "for when you are back" in console.outputs["hcom listen 40 --name rose"][-1]
-            assert "written in the tunnel" in console.outputs["hcom listen 40 --name luna"][-1]
-            assert "written in the tunnel" in console.outputs["hcom-replica events --kind message"][-1]
-        finally:
-            boxe.stop()
-            tuka.stop()
+        for command in commands:
+            if command.prompt:
+                await_what_is_needed(console, command)
+                console.enter(command)
+        said = [text for outputs in console.outputs.values() for text in outputs]
+        assert any("rose:TUKA [remote]" in text for text in said)
+        assert "for when you are back" in console.outputs["hcom listen 40 --name rose"][-1]
+        assert "written in the tunnel" in console.outputs["hcom listen 40 --name luna"][-1]
+        assert "written in the tunnel" in console.outputs["hcom-replica events --kind message"][-1]
 
 
 def await_what_is_needed(console: TwoMachines, command: Command) -> None:

@@ -10,7 +10,16 @@ import pytest
 from hcom_replica.folder.access import warnings
 from hcom_replica.folder.paths import Folder
 
-SECRET = ["group.key", "device.key", "config.toml", "broker.password", "daemon.log", "daemon.sock", "wake.sock"]
+SECRET = [
+    "group.key",
+    "device.key",
+    "config.toml",
+    "broker.password",
+    "bridge.json",
+    "daemon.log",
+    "daemon.sock",
+    "wake.sock",
+]
 
 
 @pytest.fixture

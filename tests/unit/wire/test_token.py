@@ -52,7 +52,7 @@ def test_token_of_hcom_is_named_as_such(version: int) -> None:
     foreign = base64.urlsafe_b64encode(bytes((version,)) + bytes(40)).decode().rstrip("=")
     with pytest.raises(TokenError, match="hcom's own relay") as error:
         decode_token(foreign)
-    assert "bridge hcom --join" in error.value.hint
+    assert "relay new --hcom" in error.value.hint
 
 
 @pytest.mark.parametrize("text", ["", "hello", "https://example.org/x"])
