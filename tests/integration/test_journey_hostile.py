@@ -62,11 +62,13 @@ def test_junk_and_plants_on_every_topic_are_dropped_and_counted_and_honest_sync_
         assert b.status()["inbound"]["behind_events"] == 0
 
         # What was planted in the slots of A, and what was wiped out of them, A puts right.
-        newest = max(event["seq"] for event in a.events("--system", "--device", a.name))
+
+        def newest() -> int:
+            return int(max(event["seq"] for event in a.events("--system", "--device", a.name)))
 
         def is_right() -> bool:
             slots = witness.slots(origin)
-            return slots.head is not None and slots.head.seq == newest and slots.presence is not None
+            return slots.head is not None and slots.head.seq == newest() and slots.presence is not None
 
         wait_until(is_right, 30, lambda: f"the slots of A are right again: {witness.slots(origin)}; {a.trouble()}")
         c = group.add("BOXC")

@@ -49,11 +49,13 @@ def test_link_that_was_a_black_hole_leaves_nothing_stale_on_the_broker(
 
         witness, status = Witness(own_broker, group.token), a.status()
         origin = OriginId(bytes.fromhex(status["origin"]))
-        newest = max(event["seq"] for event in a.events("--system", "--device", a.name))
+
+        def newest() -> int:
+            return int(max(event["seq"] for event in a.events("--system", "--device", a.name)))
 
         def is_fresh() -> bool:
             slots = witness.slots(origin)
-            fresh = slots.head is not None and slots.head.seq == newest
+            fresh = slots.head is not None and slots.head.seq == newest()
             return fresh and slots.presence is not None and slots.presence.online and not slots.false_lines
 
         wait_until(is_fresh, 40, lambda: f"all slots are A's latest: {witness.slots(origin)}; {a.trouble()}")
