@@ -45,9 +45,16 @@ class EpochSchedule(Schedule):
     def _rotate(self, name: str) -> None:
         self._change_key(name)
 
+    def _restore(self, name: str) -> None:
+        """See Schedule; under the topics of another epoch a device does not see what it has said before."""
+        super()._restore(name)
+        self.stage.checkers.liars.add(self.stage.key_of(name))
+
     def _change_key(self, name: str, *victims: str) -> None:
         try:
             self.stage.revoke(name, *victims)
+            for victim in victims:
+                self.stage.stable.shut_out(self.stage[victim])
         except UsageError:
             self.acts["key change refused"] += 1
         except StoreFull:

@@ -58,6 +58,7 @@ class StableWatch:
         self._twinned = twinned
         self._readings: dict[str, _Reading] = {}
         self._gone: dict[str, OriginId | None] = {}
+        self._shut_out: set[str] = set()
         self._compared: dict[tuple[str, str], int] = {}
         self.lines = 0
 
@@ -66,6 +67,11 @@ class StableWatch:
         own = device.log.own_origin()
         self._readings.pop(device.name, None)
         self._gone[device.name] = own.id if own is not None else None
+
+    def shut_out(self, device: Device) -> None:
+        """A device was revoked: what it reads is its own affair from now on."""
+        self._readings.pop(device.name, None)
+        self._shut_out.add(device.name)
 
     def forget(self, name: str) -> None:
         """A device and its disk are no more."""
@@ -78,7 +84,8 @@ class StableWatch:
             Violation: S10.
         """
         own, reading = device.log.own_origin(), self._readings.get(device.name)
-        if self._twinned or own is None or self._gone.get(device.name) == own.id:
+        gone = device.name in self._shut_out or (own is not None and self._gone.get(device.name) == own.id)
+        if self._twinned or own is None or gone:
             return
         if reading is None or reading.own != own.id:
             reading = self._begin(device.name, own.id)
