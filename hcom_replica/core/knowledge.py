@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from hcom_replica.core.effects import Now
-from hcom_replica.core.members import Members, read_members
+from hcom_replica.core.members import Members, fold_members
 from hcom_replica.core.membership import Membership, Viewer, judge
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.peer import Peer
@@ -86,11 +86,11 @@ class Knowledge:
         self.version += 1
         if system != self._system:
             self._system = system
-            self.members = read_members(self.log)
+            events = self.log.system_events()
+            self.members = fold_members(self.states, events)
             self._judge_members()
             if self._viewer is not None and self.membership is not None:
-                founder, left = self._viewer.founder, self.membership.left
-                self.roster = read_roster(self.log.system_events(), self.states, founder, left)
+                self.roster = read_roster(events, self.states, self._viewer.founder, self.membership.left)
         self._own_origins = self._stale = None
         self.redacted.refresh()
 

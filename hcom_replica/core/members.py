@@ -5,7 +5,7 @@ A pure fold over the system events in unified order, so that it is the same on e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hcom_replica.core.book import Book
@@ -15,6 +15,9 @@ from hcom_replica.core.reader import LogReader
 from hcom_replica.ids import ORIGIN_BYTES, EventId, OriginId
 from hcom_replica.wire.event import Event
 from hcom_replica.wire.names import name_of, suffix_of
+
+SystemEvents = Sequence[tuple[OriginId, int, Event]]
+"""(origin, seq, event), as `LogReader.system_events` gives them."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,18 @@ class Members:
 
 def read_members(log: LogReader) -> Members:
     """Fold all system events held."""
+    return fold_members({state.id: state for state in log.origins()}, log.system_events())
+
+
+def fold_members(states: Mapping[OriginId, OriginState], events: SystemEvents) -> Members:
+    """Fold system events.
+
+    Args:
+        states: all origins held.
+        events: all system events held, in unified order.
+    """
     members = Members()
-    states = {state.id: state for state in log.origins()}
-    for origin, seq, event in log.system_events():
+    for origin, seq, event in events:
         state = states.get(origin)
         if state is not None:
             note_member(members, states, state, seq, event)

@@ -13,15 +13,14 @@ from typing import Final, NamedTuple, TypeVar
 
 from hcom_replica.core.hello import Roster as Body
 from hcom_replica.core.hello import read_system
+from hcom_replica.core.members import SystemEvents, newest_generation
 from hcom_replica.core.origin import OriginState
 from hcom_replica.ids import ORIGIN_BYTES, OriginId, order_key
-from hcom_replica.wire.event import Event
 
 START: Final = b""
 """The place at which the founder's origin enters: before everything."""
 
 T = TypeVar("T")
-SystemEvents = Sequence[tuple[OriginId, int, Event]]
 
 
 class Closing(NamedTuple):
@@ -185,10 +184,8 @@ def read_roster(
 def ended_origins(states: Iterable[OriginState], left: Collection[bytes]) -> set[OriginId]:
     """The origins that nobody writes any more: their devices have left, or have begun a later incarnation."""
     known = list(states)
-    newest: dict[bytes, int] = {}
-    for state in known:
-        newest[state.key] = max(newest.get(state.key, 0), state.generation)
-    return {state.id for state in known if state.key in left or state.generation < newest[state.key]}
+    newest = newest_generation(known)
+    return {state.id for state in known if state.key in left or state.generation < newest[state.device]}
 
 
 def _statements(events: SystemEvents) -> list[Statement]:

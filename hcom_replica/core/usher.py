@@ -12,6 +12,7 @@ from hcom_replica.core.effects import AppendSystem, Now
 from hcom_replica.core.hello import RETIRE, RETURN, ROSTER, Retire, Return, Roster, system_draft
 from hcom_replica.core.hlc import millis
 from hcom_replica.core.knowledge import Knowledge
+from hcom_replica.core.members import newest_generation
 from hcom_replica.core.membership import Membership
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.outbox import Outbox
@@ -90,7 +91,7 @@ class Usher:
             self._retire_lapsed(now, membership)
 
     def _state(self, entering: list[OriginId], late: dict[OriginId, int], own: OriginState) -> None:
-        closing = {**self._closing, **self._superseded(entering, own)}
+        closing = {**self._closing, **self._said(self._superseded(entering, own))}
         body = Roster(
             [origin.hex() for origin in entering[:_AT_ONCE]],
             {origin.hex(): said for origin, said in islice(closing.items(), _AT_ONCE)},
@@ -112,13 +113,11 @@ class Usher:
             return
         self._version = knowledge.version
         states = knowledge.states.values()
-        newest: dict[bytes, int] = {}
-        for state in states:
-            newest[state.key] = max(newest.get(state.key, 0), state.generation)
+        newest = newest_generation(states)
         self._entering = sorted(
             state.id
             for state in states
-            if self._may_enter(membership, state) and state.generation == newest[state.key] and state.id != own.id
+            if self._may_enter(membership, state) and state.generation == newest[state.device] and state.id != own.id
         )
         self._closing = self._to_close(membership, own)
         self._late = {state.id: state.seq for state in states if self._is_late(membership, state, own)}
@@ -131,28 +130,24 @@ class Usher:
 
     def _to_close(self, membership: Membership, own: OriginState) -> dict[OriginId, tuple[int, int]]:
         """Origins that are waited for no more, and that this device has to say so of (P13.4)."""
-        knowledge, found = self._knowledge, dict[OriginId, tuple[int, int]]()
+        knowledge, found = self._knowledge, list[OriginId]()
         superseded = self._superseded(list(knowledge.roster.entries), own)
         for origin in knowledge.roster.entries:
             state = knowledge.states.get(origin)
             gone = state is not None and (state.device in knowledge.members.retired or state.key in membership.revoked)
             if (gone or origin in superseded or origin in knowledge.roster.closings) and self._owes(origin, own):
-                found[origin] = self._said(origin)
-        return found
+                found.append(origin)
+        return self._said(found)
 
-    def _superseded(self, entering: list[OriginId], own: OriginState) -> dict[OriginId, tuple[int, int]]:
-        """Origins that are followed by a later incarnation that is let in."""
-        knowledge = self._knowledge
-        later: dict[bytes, int] = {}
-        for origin in entering:
-            state = knowledge.states.get(origin)
-            if state is not None:
-                later[state.key] = max(later.get(state.key, 0), state.generation)
-        found = {}
-        for origin in knowledge.roster.entries:
-            state = knowledge.states.get(origin)
-            if state is not None and state.generation < later.get(state.key, 0) and self._owes(origin, own):
-                found[origin] = self._said(origin)
+    def _superseded(self, entering: list[OriginId], own: OriginState) -> list[OriginId]:
+        """Origins that are followed by a later incarnation that is let in, and that this device has to close."""
+        states = self._knowledge.states
+        later = newest_generation(states[origin] for origin in entering if origin in states)
+        found = []
+        for origin in self._knowledge.roster.entries:
+            state = states.get(origin)
+            if state is not None and state.generation < later.get(state.device, 0) and self._owes(origin, own):
+                found.append(origin)
         return found
 
     def _owes(self, origin: OriginId, own: OriginState) -> bool:
@@ -161,11 +156,17 @@ class Usher:
             return False
         return own.id not in roster.entries or own.id in roster.needed(origin)
 
-    def _said(self, origin: OriginId) -> tuple[int, int]:
-        state = self._knowledge.states.get(origin)
-        if state is None:
-            return 0, 0
-        return state.seq, max(state.hlc, self._knowledge.log.promises().get(origin, 0))
+    def _said(self, origins: list[OriginId]) -> dict[OriginId, tuple[int, int]]:
+        """What is said of origins that are closed: the seq held, and the hlc up to which nothing can follow it."""
+        if not origins:
+            return {}
+        states, promises = self._knowledge.states, self._knowledge.log.promises()
+        return {
+            origin: (states[origin].seq, max(states[origin].hlc, promises.get(origin, 0)))
+            if origin in states
+            else (0, 0)
+            for origin in origins
+        }
 
     def _is_late(self, membership: Membership, state: OriginState, own: OriginState) -> bool:
         """Whether more of an origin is held than has, or is going to have, a place (P13.6)."""
