@@ -17,10 +17,8 @@ import msgspec
 from hcom_replica.api.names import Names
 from hcom_replica.api.opening import Parts, open_parts
 from hcom_replica.core.knowledge import Knowledge
-from hcom_replica.core.membership import read_membership
 from hcom_replica.core.peers import Peers
 from hcom_replica.core.proof import fork_proofs
-from hcom_replica.core.roster import Roster, read_roster
 from hcom_replica.core.settings import Settings
 from hcom_replica.errors import ConfigError, StoreCorrupt, UsageError
 from hcom_replica.folder.keys import group_token
@@ -29,7 +27,6 @@ from hcom_replica.ids import OriginId, order_key
 from hcom_replica.store.audit import OriginAudit
 from hcom_replica.store.audit_origin import Finding
 from hcom_replica.store.auditor import MODULE
-from hcom_replica.wire.signing import device_id
 
 Progress = Callable[[str, int, int], None]
 
@@ -219,9 +216,7 @@ class _Story:
 
     def __init__(self, parts: Parts) -> None:
         log = self._log = parts.log
-        self._parts = parts
-        self._states = {state.id: state for state in log.origins()}
-        self._membership = read_membership(log, parts.viewer)
+        self._token = parts.token
         self._knowledge = Knowledge(log, Peers(parts.token.keys.group, log.peers()), Settings().lease_ms, parts.viewer)
 
     def missing(self) -> dict[str, int]:
@@ -230,19 +225,21 @@ class _Story:
 
     def findings(self) -> Iterator[Finding]:
         """All of them."""
-        for fork in fork_proofs(self._log, self._parts.token.keys.group):
+        for fork in fork_proofs(self._log, self._token.keys.group):
             proof = "both signed by its device" if fork.proven else "not both signed by its device"
             origin = fork.derived.state.id.hex()
             yield Finding(
                 "fork", f"two histories leave each other there, {proof}", origin, fork.base + 1, fork.base + 1
             )
-        for state in self._states.values():
+        membership = self._knowledge.membership
+        strangers = membership.unadmitted() if membership is not None and any(self._token.founder) else ()
+        for state in self._knowledge.states.values():
             origin, key = state.id.hex(), state.key
             if state.drift_ms:
                 yield Finding("drift", f"events were {state.drift_ms / 1_000:.0f} s ahead of this clock", origin)
-            if key in self._membership.revoked:
+            if self._knowledge.is_revoked(key):
                 yield Finding("revoked writer", "its device is revoked", origin, state.base + 1, state.seq)
-            elif any(self._parts.token.founder) and key in self._membership.unadmitted():
+            elif key in strangers:
                 yield Finding("unknown key", "no member has admitted its device", origin, state.base + 1, state.seq)
         for lacked, seqs in self._knowledge.behind().items():
             have = self._knowledge.have(lacked)
@@ -251,8 +248,7 @@ class _Story:
 
     def _late(self) -> Iterator[Finding]:
         """What a device brought that others had ceased to wait for, or that nobody had let in (P13.6)."""
-        states, founder = self._states, self._parts.token.founder
-        roster: Roster = read_roster(self._log.system_events(), states, founder, self._membership.left)
+        states, roster = self._knowledge.states, self._knowledge.roster
         for origin, lines in roster.late.items():
             state = states.get(origin)
             upto = max((seq for _, seq in lines), default=0)
@@ -262,22 +258,3 @@ class _Story:
             last = min(upto, state.seq)
             if first <= last and roster.place(origin, last, order_key(0, origin)) is not None:
                 yield Finding("late", "came when the stable order had passed its place", origin.hex(), first, last)
-
-
-def device_of(parts: Parts, name: str) -> bytes:
-    """The 8 bytes that stand for the device with a name.
-
-    Raises:
-        UsageError: none, or more than one, is called so.
-    """
-    names = Names(parts.log, parts.device.public)
-    found = {device for device, shown in names.all().items() if name in (shown, device.hex())}
-    found |= {names.device(state.id) for state in parts.log.origins() if names.is_called(state.id, name)}
-    if len(found) != 1:
-        raise UsageError(
-            f"no device {name} is known here" if not found else f"{len(found)} devices are called {name}",
-            hint="hcom-replica devices lists them",
-        )
-    if found == {device_id(parts.device.public)}:
-        raise UsageError("that is this device", hint="name another one: hcom-replica devices lists them")
-    return found.pop()

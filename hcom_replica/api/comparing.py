@@ -11,7 +11,6 @@ from contextlib import suppress
 
 import msgspec
 
-from hcom_replica.api.auditing import device_of
 from hcom_replica.api.control import Control
 from hcom_replica.api.names import Names
 from hcom_replica.api.opening import Parts
@@ -21,7 +20,7 @@ from hcom_replica.core.origin import OriginState
 from hcom_replica.core.peer import Peer
 from hcom_replica.core.peers import Peers
 from hcom_replica.core.settings import Settings
-from hcom_replica.errors import BrokerError, DaemonError
+from hcom_replica.errors import BrokerError, DaemonError, UsageError
 from hcom_replica.ids import OriginId
 
 
@@ -74,22 +73,25 @@ def compare(parts: Parts, name: str, *, timeout_s: float = 10.0) -> DiffReport:
     Raises:
         UsageError: no device, or more than one, is called so, or it is this one.
     """
-    device = device_of(parts, name)
-    shown = Names(parts.log, parts.device.public).all().get(device, name)
+    names = Names(parts.log, parts.device.public)
+    device = names.find(name)
+    if device == names.own:
+        raise UsageError("that is this device", hint="name another one: hcom-replica devices lists them")
+    shown = names.all()[device]
     asked = False
     control = Control(parts)
     with suppress(BrokerError, DaemonError):  # then what it has said last is looked at
         asked = control.flush(timeout_s, shown).safe  # asks for its vector, and tells it what it lacks
     control.ask()  # a daemon that is asked how it is keeps what it has heard
-    comparison = _Comparison(parts, device)
+    comparison = _Comparison(parts, names, device)
     rows = sorted(comparison.rows(), key=lambda row: (row.relation == "equal", row.device, row.origin))
     equal = bool(rows) and all(row.relation == "equal" for row in rows)
     return DiffReport(shown, equal, asked, comparison.said_at, rows)
 
 
 class _Comparison:
-    def __init__(self, parts: Parts, device: bytes) -> None:
-        self._names = Names(parts.log, parts.device.public)
+    def __init__(self, parts: Parts, names: Names, device: bytes) -> None:
+        self._names = names
         peers = Peers(parts.token.keys.group, parts.log.peers())
         self._knowledge = Knowledge(parts.log, peers, Settings().lease_ms, parts.viewer)
         spoken = [peer for peer in peers if peer.device == device]

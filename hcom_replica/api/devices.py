@@ -100,30 +100,16 @@ def retire_device(replica: Replica, name: str) -> dict[str, int]:
     Raises:
         UsageError: no device, or more than one, is called so, or it is this one; nothing was appended.
     """
-    device = _find(replica, name)
+    device = replica.names.find(name)
+    if device == replica.names.own:
+        raise UsageError(
+            "this device cannot retire itself", hint="run it on another device; relay forget leaves the group"
+        )
     last = {state.id.hex(): state.seq for state in _states(replica).get(device, [])}
     replica.log.append([system_draft(RETIRE, Retire(device.hex(), last))], wall_ms())
     replica.names.refresh()
     wake(replica.folder)
     return last
-
-
-def _find(replica: Replica, name: str) -> bytes:
-    names = replica.names
-    found = [device for device, shown in names.all().items() if name in (shown, device.hex())]
-    if not found:
-        by_origin = {names.device(state.id) for state in replica.log.origins() if names.is_called(state.id, name)}
-        found = sorted(by_origin)
-    if not found:
-        raise UsageError(f"no device {name} is known here", hint="hcom-replica devices lists them")
-    if len(found) > 1:
-        listed = ", ".join(names.all()[device] for device in found)
-        raise UsageError(f"{len(found)} devices are called {name}", hint=f"name one: {listed}")
-    if found[0] == names.own:
-        raise UsageError(
-            "this device cannot retire itself", hint="run it on another device; relay forget leaves the group"
-        )
-    return found[0]
 
 
 def _incarnations(replica: Replica) -> dict[bytes, list[Incarnation]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hcom_replica.core.members import display_names, read_members
 from hcom_replica.core.reader import LogReader
+from hcom_replica.errors import UsageError
 from hcom_replica.ids import OriginId
 from hcom_replica.wire.signing import device_id
 
@@ -59,6 +60,23 @@ class Names:
     def known(self, name: str) -> bool:
         """Tell whether any device here is called so."""
         return any(self.is_called(origin, name) for origin in self._devices) or name == self.own_name
+
+    def find(self, name: str) -> bytes:
+        """The 8 bytes of the device that a person means: by the name shown, or its id; else as `is_called` has it.
+
+        Raises:
+            UsageError: none, or more than one, is called so.
+        """
+        found = [device for device, shown in self._shown.items() if name in (shown, device.hex())]
+        if not found:
+            states = self._log.origins()  # a device may have turned up since the last refresh
+            found = sorted({self.device(state.id) for state in states if self.is_called(state.id, name)})
+        if not found:
+            raise UsageError(f"no device {name} is known here", hint="hcom-replica devices lists them")
+        if len(found) > 1:
+            listed = ", ".join(self._shown[device] for device in found)
+            raise UsageError(f"{len(found)} devices are called {name}", hint=f"name one: {listed}")
+        return found[0]
 
     def all(self) -> dict[bytes, str]:
         """Device -> shown name, of all that are known here, this device included."""
