@@ -9,13 +9,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import IO, Any
 
 import msgspec
 
 from hcom_replica.api.names import Names
 from hcom_replica.api.opening import Parts, open_parts
+from hcom_replica.api.progress import Progress, silent
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.peers import Peers
 from hcom_replica.core.proof import fork_proofs
@@ -27,8 +28,6 @@ from hcom_replica.ids import OriginId, order_key
 from hcom_replica.store.audit import OriginAudit
 from hcom_replica.store.audit_origin import Finding
 from hcom_replica.store.auditor import MODULE
-
-Progress = Callable[[str, int, int], None]
 
 
 class OriginReport(msgspec.Struct, frozen=True):
@@ -89,7 +88,7 @@ class _Walked(msgspec.Struct):
     broken: bool = False
 
 
-def audit_folder(folder: Folder, *, device: str | None = None, progress: Progress | None = None) -> AuditReport:
+def audit_folder(folder: Folder, *, device: str | None = None, progress: Progress = silent) -> AuditReport:
     """Audit the log of a folder.
 
     Args:
@@ -106,7 +105,7 @@ def audit_folder(folder: Folder, *, device: str | None = None, progress: Progres
         raise ConfigError(f"there is no replica in {folder.root}")
     if not (folder.log / "data.mdb").exists():
         open_parts(folder, create=False).close()
-    walked = _walk(folder, token.keys.group, progress or _silent)
+    walked = _walk(folder, token.keys.group, progress)
     if walked.broken:
         return _report(walked, {}, walked.findings, None)
     try:
@@ -198,10 +197,6 @@ def _said(lines: IO[bytes] | None) -> Iterator[tuple[str, Any, str]]:
     for line in lines or ():
         word, *rest = msgspec.json.decode(line)
         yield word, rest[0] if rest else None, rest[1] if len(rest) > 1 else ""
-
-
-def _silent(_what: str, _done: int, _total: int) -> None:
-    """Show nothing."""
 
 
 # --- what the events say ---------------------------------------------------------------------------------

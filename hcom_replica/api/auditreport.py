@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
-from hcom_replica.api.auditing import AuditReport, Progress, audit_folder
+from hcom_replica.api.auditing import AuditReport, audit_folder
 from hcom_replica.api.filters import Query
 from hcom_replica.api.forks import forks
 from hcom_replica.api.page.build import Page, Report, Table, build_page
-from hcom_replica.api.page.sources import find_absences, history_page
-from hcom_replica.api.replaying import late_arrivals, told_span
+from hcom_replica.api.page.sources import Seen, history_page, look
+from hcom_replica.api.progress import Progress, silent
+from hcom_replica.api.replaying import told_span
 from hcom_replica.api.replica import Replica
 from hcom_replica.folder.paths import Folder
 from hcom_replica.ids import OriginId
@@ -29,7 +30,7 @@ class AuditPage(NamedTuple):
     report: AuditReport
 
 
-def audit_page(folder: Folder, query: Query, *, progress: Progress | None = None) -> AuditPage:
+def audit_page(folder: Folder, query: Query, *, progress: Progress = silent) -> AuditPage:
     """Audit the log of a folder, and make the page that says what was found.
 
     Args:
@@ -47,9 +48,11 @@ def audit_page(folder: Folder, query: Query, *, progress: Progress | None = None
         page = Page("Audit", "the log cannot be read", report=_report(audit, tables))
         return AuditPage(build_page([], page), audit)
     with Replica.in_folder(folder) as replica:
-        tables += [_arrivals(replica), _forks(replica)]
-        tell = progress or (lambda *_: None)
-        return AuditPage(history_page(replica, query, report=_report(audit, tables), progress=tell), audit)
+        seen = look(replica)
+        tables += [_arrivals(replica, seen), _forks(replica)]
+        return AuditPage(
+            history_page(replica, query, report=_report(audit, tables), seen=seen, progress=progress), audit
+        )
 
 
 def _report(audit: AuditReport, tables: list[Table]) -> Report:
@@ -87,15 +90,15 @@ def _origins(audit: AuditReport) -> Table:
     return Table("Origins", ("device", "origin", "events", "signatures", "late", "clock ahead by", "missing"), rows)
 
 
-def _arrivals(replica: Replica) -> Table:
+def _arrivals(replica: Replica, seen: Seen) -> Table:
     """How events came here."""
     late, longest = Counter[str](), Counter[str]()
-    for key, late_ms in late_arrivals(replica.log).items():
+    for key, late_ms in seen.late.items():
         device = replica.names.shown(OriginId(key[8:]))
         late[device] += 1
         longest[device] = max(longest[device], late_ms)
     away, times = Counter[str](), Counter[str]()
-    for absence in find_absences(replica.log, replica.names):
+    for absence in seen.absences:
         away[absence.device] += absence.to_ms - absence.from_ms
         times[absence.device] += 1
     rows = [

@@ -16,9 +16,9 @@ import msgspec
 from hcom_replica.api.appending import wall_ms
 from hcom_replica.api.bundlefile import OpenedBundle, open_bundle, verified_runs
 from hcom_replica.api.control import wake
-from hcom_replica.api.importing import Progress
 from hcom_replica.api.keyepochs import membership_of
 from hcom_replica.api.output import written
+from hcom_replica.api.progress import Progress, silent
 from hcom_replica.api.replica import Replica
 from hcom_replica.api.times import iso_ms
 from hcom_replica.core.membership import Membership
@@ -86,9 +86,7 @@ class BundleTaken(msgspec.Struct, frozen=True):
 # --- making one ----------------------------------------------------------------------------------------------
 
 
-def export_bundle(
-    replica: Replica, path: Path, *, force: bool = False, progress: Progress = lambda *_: None
-) -> Exported:
+def export_bundle(replica: Replica, path: Path, *, force: bool = False, progress: Progress = silent) -> Exported:
     """Seal everything that is held into a file.
 
     Args:
@@ -166,7 +164,7 @@ def _next_run(log: Log, origin: OriginId, first: int) -> StoredRun:
 # --- taking one ----------------------------------------------------------------------------------------------
 
 
-def import_bundle(replica: Replica, file: BinaryIO, *, progress: Progress = lambda *_: None) -> BundleTaken:
+def import_bundle(replica: Replica, file: BinaryIO, *, progress: Progress = silent) -> BundleTaken:
     """Store what a bundle holds and this device lacks.
 
     Args:

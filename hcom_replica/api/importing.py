@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
 from itertools import islice
@@ -21,6 +21,7 @@ import msgspec
 from hcom_replica.api.appending import append_drafts, draft
 from hcom_replica.api.body import compact
 from hcom_replica.api.opening import Parts
+from hcom_replica.api.progress import Progress, silent
 from hcom_replica.api.times import read_iso
 from hcom_replica.errors import LimitError, StoreFull, UsageError
 from hcom_replica.ids import EventId
@@ -35,9 +36,6 @@ LINE_BYTES_MAX: Final = 16 * MIB
 
 _HINT: Final = 'a line looks like {"kind": "status", "agent": "luna", "data": {"status": "done"}}; "time" is optional'
 _AGAIN_MAX: Final = 1_000_000
-
-Progress = Callable[[str, int, int], None]
-"""Told what is being done, and how many bytes of how many are."""
 
 
 class Imported(NamedTuple):
@@ -88,21 +86,20 @@ def spooled(stream: BinaryIO) -> Iterator[BinaryIO]:
         yield spool
 
 
-def import_lines(parts: Parts, file: BinaryIO, *, again: bool = False, progress: Progress | None = None) -> Imported:
+def import_lines(parts: Parts, file: BinaryIO, *, again: bool = False, progress: Progress = silent) -> Imported:
     """Append the events of a file of JSON lines.
 
     Args:
         parts: an open folder.
         file: seekable, at its start.
         again: append the lines anew although the file was imported before.
-        progress: told from time to time.
+        progress: told from time to time, in bytes.
 
     Raises:
         UsageError: a line is not usable, named by its number; nothing was appended.
         StoreError: whole batches before it are in; the same call goes on behind them.
     """
-    tell = progress or (lambda *_: None)
-    content, lines, size = check_lines(file, tell)
+    content, lines, size = check_lines(file, progress)
     mark = _mark_again(parts, content, lines) if again else content
     done = parts.log.lines_imported(mark)
     first: EventId | None = None
@@ -119,11 +116,11 @@ def import_lines(parts: Parts, file: BinaryIO, *, again: bool = False, progress:
         first = first or (ids[0] if ids else None)
         last = ids[-1] if ids else last
         events += len(ids)
-        tell("importing", file.tell(), size)
+        progress("importing", file.tell(), size)
     return Imported(events, already, first, last)
 
 
-def check_lines(file: BinaryIO, tell: Progress = lambda *_: None) -> tuple[bytes, int, int]:
+def check_lines(file: BinaryIO, tell: Progress = silent) -> tuple[bytes, int, int]:
     """Read every line once; return the hash of the content, the number of lines, and the bytes.
 
     Raises:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from hcom_replica.api.event import Event
+from hcom_replica.api.progress import Progress
 from hcom_replica.api.times import read_span_ms
 from hcom_replica.errors import UsageError
 from hcom_replica.store.log import Log
@@ -99,7 +100,7 @@ class Pace:
             self.sleep(left)
 
 
-def counted(events: Iterable[Event], tell: Callable[[str, int, int], None], total: int) -> Iterator[Event]:
+def counted(events: Iterable[Event], tell: Progress, total: int) -> Iterator[Event]:
     """Yield events, and tell now and then how many of how many have passed."""
     for number, event in enumerate(events, 1):
         if not number % _TOLD_EVENTS:

@@ -14,6 +14,7 @@ import msgspec
 
 from hcom_replica.api.appending import append_drafts, wall_ms
 from hcom_replica.api.body import from_object
+from hcom_replica.api.progress import Progress
 from hcom_replica.api.replica import Replica
 from hcom_replica.api.times import iso_us
 from hcom_replica.api.where import compile_where
@@ -28,8 +29,6 @@ SUBSCRIPTIONS: Final = "subscriptions"
 """The set of the shared state that holds what scripts of the group listen for."""
 
 _TAG_BYTES: Final = 8
-
-Progress = Callable[[str, int, int], None]
 
 
 class Agent(msgspec.Struct, frozen=True):

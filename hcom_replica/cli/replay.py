@@ -60,6 +60,7 @@ def replay(
     """Print the whole history in the one order that all devices share."""
     from hcom_replica.api.filters import Query
     from hcom_replica.api.output import check_free, written
+    from hcom_replica.api.progress import silent
     from hcom_replica.api.replaying import Pace, counted, read_gap_ms, read_speed
     from hcom_replica.api.replica import Replica
 
@@ -74,7 +75,8 @@ def replay(
         if stable:
             warn_nothing_final(replica)
         into: Any = sys.stdout.buffer if output is None else stack.enter_context(written(Path(output), force=force))
-        tell = stack.enter_context(Progress()) if output is not None else _silent
+        # what is written to the terminal shows itself how far it has come
+        tell = stack.enter_context(Progress()) if output is not None else silent
         if form == "html":
             lines: Iterable[bytes] = [_page(replica, query, tell, stable=stable)]
         else:
@@ -84,10 +86,6 @@ def replay(
         _write(into, lines, each=pace.speed is not None)
         warn_damaged(replica)
     return 0
-
-
-def _silent(_what: str, _done: int, _total: int) -> None:
-    """Show nothing: what is written to the terminal shows how far it has come."""
 
 
 class Style(NamedTuple):

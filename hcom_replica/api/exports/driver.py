@@ -10,7 +10,7 @@ import msgspec
 
 from hcom_replica.api.event import Arrival, Event
 from hcom_replica.api.exports.place import AGAIN, Place, Target
-from hcom_replica.api.importing import Progress
+from hcom_replica.api.progress import Progress, silent
 from hcom_replica.api.reading import readable
 from hcom_replica.api.replica import Replica
 from hcom_replica.errors import UsageError
@@ -49,7 +49,7 @@ def export_rows(
     *,
     system: bool = False,
     force: bool = False,
-    progress: Progress = lambda *_: None,
+    progress: Progress = silent,
 ) -> RowsExported:
     """Export what arrived here since the last export into the same target.
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from hcom_replica.api.appending import wall_ms
 from hcom_replica.api.event import Event
 from hcom_replica.api.filters import Query
-from hcom_replica.api.importing import Progress
 from hcom_replica.api.names import Names
 from hcom_replica.api.page.build import Absence, Page, Report, build_page
+from hcom_replica.api.progress import Progress, silent
 from hcom_replica.api.replaying import counted, late_arrivals
 from hcom_replica.api.replica import Replica
 from hcom_replica.api.times import iso_ms
@@ -21,8 +21,30 @@ ABSENT_MS: Final = 60_000
 """What takes longer than this from its writing to its arrival was held up; by the clocks of both devices."""
 
 
+class Seen(NamedTuple):
+    """What only this device saw.
+
+    Attributes:
+        late: 16-byte key in the canonical order -> how long after it was written it arrived, ms.
+        absences: by device and then by time.
+    """
+
+    late: dict[bytes, int]
+    absences: list[Absence]
+
+
+def look(replica: Replica) -> Seen:
+    """How events came here."""
+    return Seen(late_arrivals(replica.log), find_absences(replica.log, replica.names))
+
+
 def history_page(
-    replica: Replica, query: Query, *, report: Report | None = None, progress: Progress = lambda *_: None
+    replica: Replica,
+    query: Query,
+    *,
+    report: Report | None = None,
+    seen: Seen | None = None,
+    progress: Progress = silent,
 ) -> bytes:
     """The page of what this device holds, with what only it saw: absences, and what came late.
 
@@ -30,6 +52,7 @@ def history_page(
         replica: open.
         query: which events.
         report: stands beside them.
+        seen: what `look` has found, when that is known.
         progress: told from time to time, in events.
 
     Raises:
@@ -39,14 +62,13 @@ def history_page(
         f"{{events}} of {{agents}} on {{devices}}, group {replica.group[:8]}, "
         f"as {replica.device} had them at {iso_ms(wall_ms())}"
     )
-    late: dict[bytes, int | None] = {**late_arrivals(replica.log)}
-    absences = find_absences(replica.log, replica.names)
+    late, absences = seen or look(replica)
     events = counted(replica.find(query), progress, replica.log.event_count())
     title = "History" if report is None else "Audit"
     return build_page(events, Page(title, about, absences, late, report))
 
 
-def stable_page(replica: Replica, query: Query, *, progress: Progress = lambda *_: None) -> bytes:
+def stable_page(replica: Replica, query: Query, *, progress: Progress = silent) -> bytes:
     """The page of what is final: the same bytes on every device.
 
     Args:
