@@ -11,6 +11,7 @@ from hcom_replica.api.keyepochs import membership_of
 from hcom_replica.api.replica import Replica
 from hcom_replica.api.times import iso_ms
 from hcom_replica.core.hello import RETIRE, Retire, system_draft
+from hcom_replica.core.hlc import millis
 from hcom_replica.core.incarnations import Incarnation, read_incarnations
 from hcom_replica.core.members import read_members
 from hcom_replica.core.origin import OriginState
@@ -85,7 +86,7 @@ def list_devices(replica: Replica) -> list[DeviceRow]:
                 device.hex(),
                 [state.id.hex() for state in states],
                 sum(state.seq - state.base - state.system for state in states),
-                iso_ms(newest >> 16) if newest else None,
+                iso_ms(millis(newest)) if newest else None,
                 flags,
                 [_row(one) for one in begun.get(device, [])],
                 story(begun[device][-1], "its folder") if device in begun else "",
@@ -120,7 +121,7 @@ def _incarnations(replica: Replica) -> dict[bytes, list[Incarnation]]:
 
 
 def _row(one: Incarnation) -> IncarnationRow:
-    return IncarnationRow(one.state.id.hex(), iso_ms(one.hlc >> 16), one.reason, one.fetched_events)
+    return IncarnationRow(one.state.id.hex(), iso_ms(millis(one.hlc)), one.reason, one.fetched_events)
 
 
 def _states(replica: Replica) -> dict[bytes, list[OriginState]]:

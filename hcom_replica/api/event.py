@@ -13,6 +13,7 @@ import msgspec
 
 from hcom_replica.api.body import decoded, disarmed, spliced
 from hcom_replica.api.times import iso_ms, iso_us
+from hcom_replica.core.hlc import millis
 from hcom_replica.ids import EventId, order_key
 from hcom_replica.wire import event as wire
 
@@ -90,7 +91,7 @@ class Event:
     @property
     def time_us(self) -> int:
         """The time its writer claims, else that of its hlc, in microseconds since 1970."""
-        return (self.hlc >> 16) * 1_000 if self.claimed_us is None else self.claimed_us
+        return millis(self.hlc) * 1_000 if self.claimed_us is None else self.claimed_us
 
     @property
     def name(self) -> str | None:

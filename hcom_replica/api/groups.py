@@ -15,6 +15,7 @@ from pathlib import Path
 from hcom_replica.api.appending import wall_ms
 from hcom_replica.api.opening import device_name, free_name, joining_mark, take_joined_log
 from hcom_replica.core.append import Writer
+from hcom_replica.core.hlc import millis
 from hcom_replica.errors import ConfigError
 from hcom_replica.folder import keys
 from hcom_replica.folder.config import load_config
@@ -124,5 +125,5 @@ def _drafts(log: Log) -> Iterator[Draft]:
     for row in log.events():
         event = decode_event(row.record)
         if not is_system(event.kind) and not isinstance(event, RedactedEvent):
-            claimed = (event.hlc >> 16) * 1_000 if event.time is None else event.time
+            claimed = millis(event.hlc) * 1_000 if event.time is None else event.time
             yield Draft(event.kind, event.agent, claimed, event.body)

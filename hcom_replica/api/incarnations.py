@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from hcom_replica.api.times import iso_ms
+from hcom_replica.core.hlc import millis
 from hcom_replica.core.incarnations import Incarnation, read_incarnations
 from hcom_replica.core.reader import LogReader
 
@@ -21,7 +22,7 @@ def story(one: Incarnation, whose: str) -> str:
     """
     if not one.story:
         return ""
-    when = iso_ms(one.hlc >> 16)
+    when = iso_ms(millis(one.hlc))
     back = f"; {one.fetched_events:,} events were fetched back" if one.fetched_events else ""
     return f"{whose} {one.story} (noticed {when or 'at an unknown time'}){back}; writing goes on as a new incarnation"
 
@@ -31,5 +32,5 @@ def own_story(log: LogReader) -> tuple[str, int]:
     own = log.own_origin()
     for one in read_incarnations(log) if own is not None else []:
         if own is not None and one.state.id == own.id:
-            return story(one, "this folder"), one.hlc >> 16
+            return story(one, "this folder"), millis(one.hlc)
     return "", 0

@@ -15,6 +15,7 @@ from typing import Final
 from hcom_replica.api.event import Event
 from hcom_replica.api.progress import Progress
 from hcom_replica.api.times import read_span_ms
+from hcom_replica.core.hlc import millis
 from hcom_replica.errors import UsageError
 from hcom_replica.store.log import Log
 
@@ -115,7 +116,7 @@ def late_arrivals(log: Log) -> dict[bytes, int]:
         16-byte key in the canonical order -> how long after it was written it arrived, ms by the two devices' clocks.
     """
     return {
-        row.key: max(0, row.received_ms - (int.from_bytes(row.key[:8], "big") >> 16))
+        row.key: max(0, row.received_ms - millis(int.from_bytes(row.key[:8], "big")))
         for row in log.received()
         if row.late
     }

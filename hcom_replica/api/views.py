@@ -21,6 +21,7 @@ from hcom_replica.api.where import compile_where
 from hcom_replica.core.crdt import agents, shared
 from hcom_replica.core.crdt.agents import AgentRow
 from hcom_replica.core.crdt.shared import Change
+from hcom_replica.core.hlc import millis
 from hcom_replica.errors import UsageError
 from hcom_replica.ids import EventId
 from hcom_replica.wire.event import Draft
@@ -93,7 +94,7 @@ def _agent(name: str, device: str, row: AgentRow, *, here: bool) -> Agent:
     said = row.life if row.is_gone else row.status
     if said is None:
         return Agent(f"{name}:{device}", name, device, here, None, None, None, None)
-    time_us = (said.hlc >> 16) * 1_000 if said.time_us is None else said.time_us
+    time_us = millis(said.hlc) * 1_000 if said.time_us is None else said.time_us
     word = "stopped" if row.is_gone else said.word
     return Agent(
         f"{name}:{device}", name, device, here, word, iso_us(time_us), said.context or None, said.detail or None

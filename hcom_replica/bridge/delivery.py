@@ -13,6 +13,7 @@ import msgspec
 
 from hcom_replica.bridge.rows import MARK, iso_us
 from hcom_replica.bridge.snapshot import HcomEvent
+from hcom_replica.core.hlc import millis
 from hcom_replica.errors import UsageError
 from hcom_replica.ids import EventId, parse_event_id
 from hcom_replica.wire.event import Event
@@ -89,7 +90,7 @@ def deliver(name: EventId, event: Event, place: Place, inboxes: Inboxes, replied
     data = _object(event.body)
     ours: dict[str, Any] = {"id": str(name)}
     instance = plain_name(event.agent or "")
-    at_us = event.time if event.time is not None else (event.hlc >> 16) * 1_000
+    at_us = event.time if event.time is not None else millis(event.hlc) * 1_000
     if at_us < place.reset_us:
         ours["time"] = iso_us(at_us)
         at_us = place.reset_us
@@ -107,7 +108,7 @@ def result_row(event: Event, result: dict[str, Any], bytes_max: int) -> Delivery
     data = _encode(result)
     if len(data) > bytes_max:
         data = _encode({**result, "ok": False, "result": {"error": "the answer is too large for hcom"}})
-    return Delivery(iso_us((event.hlc >> 16) * 1_000), "rpc_result", "_rpc", data, ())
+    return Delivery(iso_us(millis(event.hlc) * 1_000), "rpc_result", "_rpc", data, ())
 
 
 def plain_name(agent: str) -> str:

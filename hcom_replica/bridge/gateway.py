@@ -23,6 +23,7 @@ from hcom_replica.bridge.roster import Roster
 from hcom_replica.bridge.rows import iso_us
 from hcom_replica.bridge.snapshot import Agent, Snapshot, State, encode_snapshot
 from hcom_replica.core.effects import Now
+from hcom_replica.core.hlc import millis
 from hcom_replica.limits import KIB
 
 ANNOUNCE_MS: Final = 45_000
@@ -150,7 +151,7 @@ class Gateway:
 
     def _last_written_ms(self, device: bytes) -> int:
         states = [self._log.origin_state(origin) for origin in self._directory.origins(device)]
-        return max((state.hlc >> 16 for state in states if state is not None), default=0)
+        return max((millis(state.hlc) for state in states if state is not None), default=0)
 
     def _state(self, alias: Alias, device: bytes, hcom: Hcom, away: str) -> State:
         agents = self._roster.shown(device, away=away, not_before_s=hcom.reset_s)

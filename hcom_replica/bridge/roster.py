@@ -10,6 +10,7 @@ from hcom_replica.bridge.delivery import plain_name
 from hcom_replica.bridge.ledger import BridgeLog, Key, Shelved
 from hcom_replica.bridge.rows import AGENT
 from hcom_replica.bridge.snapshot import Agent
+from hcom_replica.core.hlc import millis
 from hcom_replica.wire.event import Event
 
 AGENTS_MAX: Final = 100
@@ -120,7 +121,7 @@ def _agent(before: _Kept | None, event: Event, said: Any) -> _Kept | None:
 def _status(before: _Kept | None, event: Event, said: Any) -> _Kept | None:
     if before is None or before.fields is None or before.status_hlc > event.hlc or not isinstance(said, dict):
         return None
-    at_s = (event.time / 1e6) if event.time is not None else (event.hlc >> 16) / 1e3
+    at_s = (event.time / 1e6) if event.time is not None else millis(event.hlc) / 1e3
     status = {name: said.get(name) for name in ("status", "context", "detail")} | {"status_time": int(at_s)}
     return _Kept(before.hlc, event.hlc, {**before.fields, **_checked(status)})
 

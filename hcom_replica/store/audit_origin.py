@@ -20,7 +20,7 @@ from hcom_replica.errors import ProtocolError, StoreCorrupt
 from hcom_replica.limits import COMMIT_EVENTS_MAX
 from hcom_replica.store.commits import base_point
 from hcom_replica.store.kv import Item, ReadTxn, Table
-from hcom_replica.store.schema import ANCHOR, origin_end, seq_key, unpack_commit
+from hcom_replica.store.schema import ANCHOR, number, origin_end, seq_key, unpack_commit
 from hcom_replica.wire.event import RedactedEvent, decode_events, encoded_bytes
 from hcom_replica.wire.signing import COMMIT, commit_digest, verify
 
@@ -137,12 +137,12 @@ class OriginWalk:
         if records is not None and self._tip:
             tip, hlc, cum = self._tip, rows[-1][1], self._cum + encoded_bytes(records)
             found = self._chain(tip, rows, records)
-            if found is not None and signed and (found, _number(hlc), cum) == (row.tip, row.hlc, row.cum):
+            if found is not None and signed and (found, number(hlc), cum) == (row.tip, row.hlc, row.cum):
                 self._tip, self._hlc, self._cum = row.tip, row.hlc, row.cum
                 return
             if found is not None and not signed:
                 yield self._finding("commit", "its signature does not hold", row.seq, row.seq)
-                self._tip, self._hlc, self._cum = found, _number(hlc), cum
+                self._tip, self._hlc, self._cum = found, number(hlc), cum
                 return
         elif not signed:
             yield self._finding("commit", "its signature does not hold", row.seq, row.seq)
@@ -184,7 +184,7 @@ class OriginWalk:
         times = [time for _, time in rows]
         if [_pack(event.hlc) for event in events] != times or not all(map(lt, times, times[1:])):
             return None
-        if _number(times[0]) <= self._hlc:
+        if number(times[0]) <= self._hlc:
             return None
         first = _seq(rows[0][0])
         self.system += [first + at for at, event in enumerate(events) if event.kind[:1] == "_"]
@@ -218,15 +218,15 @@ class OriginWalk:
             return Finding("hole", "the index has no row for it"), 0
         value = self._txn.get(Table.LOG, time + self._state.id)
         if value is None:
-            return Finding("index", "the log has no event where the index says"), _number(time)
-        if _number(value[:8]) != seq:
-            return Finding("event", f"says to be number {_number(value[:8])}"), _number(time)
+            return Finding("index", "the log has no event where the index says"), number(time)
+        if number(value[:8]) != seq:
+            return Finding("event", f"says to be number {number(value[:8])}"), number(time)
         try:
             (event,), _ = decode_events([value[8:]])
         except ProtocolError as error:
-            return Finding("event", f"cannot be read: {error.message}"), _number(time)
-        if event.hlc != _number(time):
-            return Finding("event", "says another hlc than its place"), _number(time)
+            return Finding("event", f"cannot be read: {error.message}"), number(time)
+        if event.hlc != number(time):
+            return Finding("event", "says another hlc than its place"), number(time)
         return None, event.hlc
 
     def _is_signed(self, row: CommitRow) -> bool:
@@ -242,8 +242,4 @@ class OriginWalk:
 
 
 def _seq(key: bytes) -> int:
-    return int.from_bytes(key[8:16], "big")
-
-
-def _number(data: bytes) -> int:
-    return int.from_bytes(data, "big")
+    return number(key[8:16])

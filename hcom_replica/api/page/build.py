@@ -18,6 +18,7 @@ import msgspec
 
 from hcom_replica.api.event import Event
 from hcom_replica.api.summary import summary
+from hcom_replica.core.hlc import millis
 from hcom_replica.errors import UsageError
 
 EVENTS_MAX: Final = 300_000
@@ -139,7 +140,7 @@ class _Columns:
         self._devices.setdefault(event.device, len(self._devices))
         self.lane.append(self._lanes.setdefault((event.agent, event.device), len(self._lanes)))
         self._keys.append(bytes.fromhex(event.order))
-        log_ms = event.hlc >> 16
+        log_ms = millis(event.hlc)
         row = {
             "kind": self._kinds.setdefault(event.kind, len(self._kinds)),
             "origin": self._origins.setdefault(event.origin, len(self._origins)),

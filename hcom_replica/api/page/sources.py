@@ -14,6 +14,7 @@ from hcom_replica.api.progress import Progress, silent
 from hcom_replica.api.replaying import counted, late_arrivals
 from hcom_replica.api.replica import Replica
 from hcom_replica.api.times import iso_ms
+from hcom_replica.core.hlc import millis
 from hcom_replica.ids import OriginId
 from hcom_replica.store.log import Log
 
@@ -101,7 +102,7 @@ def find_absences(log: Log, names: Names) -> list[Absence]:
     began: int | None = None
     for row in log.received():
         began = row.received_ms if began is None else began
-        written_ms = int.from_bytes(row.key[:8], "big") >> 16
+        written_ms = millis(int.from_bytes(row.key[:8], "big"))
         device = names.device(OriginId(row.key[8:]))
         if device == names.own or row.received_ms - written_ms < ABSENT_MS or row.received_ms <= began:
             continue
