@@ -131,11 +131,11 @@ def look(folder: Folder, hcom_dir: str | None = None) -> BridgeStatus:
     if settings is None:
         place = str(program.folder)
         return BridgeStatus(set_up=False, device=_name(folder), hcom_dir=place, hcom_version=version, notes=notes)
-    points = _tried(lambda: program.relay().get("id") == settings.relay_id and in_a_group(program.relay()), problems)
-    if points is False:
+    relay = _tried(program.relay, problems)
+    points = relay is not None and relay.get("id") == settings.relay_id and in_a_group(relay)
+    if relay is not None and not points:
         problems.append("hcom's relay does not lead here any more (bridge hcom --setup points it here again)")
-    pid, info = ask(folder)
-    del pid
+    _, info = ask(folder)
     bridge = info.bridge if info is not None else None
     problems += _daemon_problems(bridge, running=info is not None)
     return BridgeStatus(
@@ -147,7 +147,7 @@ def look(folder: Folder, hcom_dir: str | None = None) -> BridgeStatus:
         hcom_device=letters,
         endpoint=settings.url,
         key=fingerprint(settings.key_bytes),
-        relay_points_here=bool(points),
+        relay_points_here=points,
         daemon=bridge is not None,
         worker=bridge is not None and bridge.worker,
         waiting_events=bridge.waiting_events if bridge is not None else 0,

@@ -207,13 +207,6 @@ class HcomDatabase:
             return None if value is None else int(float(value))
         return None
 
-    def kv_prefix(self, prefix: str) -> dict[str, str]:
-        """The values of `kv` whose keys begin with a prefix."""
-        rows = self._all(
-            "SELECT key, CAST(value AS TEXT) FROM kv WHERE key >= ? AND key < ?", prefix, prefix + "\U0010ffff"
-        )
-        return {str(key): str(value) for key, value in rows if value is not None}
-
     def reset_s(self) -> float:
         """When hcom was reset, seconds since 1970: what is older, its importer drops; 0 when it never was."""
         told = self.kv("relay_local_reset_ts")

@@ -146,8 +146,8 @@ class Handover:
             StoreError: nothing was changed.
         """
         cursor = self._log.cursor(CURSOR)
-        arrived = self._log.arrivals(cursor, PAGE)
-        if not arrived or self._is_held(arrived, now):
+        arrived = [(item, decode_event(item.event.record)) for item in self._log.arrivals(cursor, PAGE)]
+        if not arrived or self._is_held([event for _, event in arrived], now):
             return False
         page = self._decide(arrived, hcom, now)
         if page.upto == cursor:
@@ -157,9 +157,9 @@ class Handover:
             self.under_way[device] = [*self.under_way.get(device, []), *events]
         return True
 
-    def _is_held(self, arrived: Sequence[Arrived], now: Now) -> bool:
+    def _is_held(self, arrived: Sequence[Event], now: Now) -> bool:
         """Whether what is next waits for company: a status often comes right before a message, and each costs hcom."""
-        urgent = len(arrived) == PAGE or any(decode_event(item.event.record).kind in _URGENT for item in arrived)
+        urgent = len(arrived) == PAGE or any(event.kind in _URGENT for event in arrived)
         if not urgent and self._held_ms is None:
             self._held_ms = now.mono_ms
         held = not urgent and now.mono_ms - (self._held_ms or 0) < HOLD_MS
@@ -188,12 +188,12 @@ class Handover:
 
     # --- deciding ------------------------------------------------------------------------------------------
 
-    def _decide(self, arrived: Sequence[Arrived], hcom: Hcom, now: Now) -> Page:
+    def _decide(self, arrived: Sequence[tuple[Arrived, Event]], hcom: Hcom, now: Now) -> Page:
         page = Page({}, {}, [], 0)
         size = sum(len(event.data) for events in self.under_way.values() for event in events)
-        upto = arrived[0].number - 1
-        for item in arrived:
-            name, event = EventId(item.event.origin, item.event.seq), decode_event(item.event.record)
+        upto = arrived[0][0].number - 1
+        for item, event in arrived:
+            name = EventId(item.event.origin, item.event.seq)
             if is_system(event.kind):
                 self._directory.refresh()
             device = self._directory.device(name.origin)
@@ -279,11 +279,11 @@ class Handover:
 
     def _regrets(self, name: EventId, event: Event, device: bytes, made: Delivery) -> Iterable[Draft]:
         """Tell an agent elsewhere that its message cannot come to whom it was for."""
+        if not made.undelivered or event.agent is None or not self._roster.has(device, made.instance):
+            return
         settled = self._log.shelf.get(Key.SETTLED.of())
         known = msgspec.msgpack.decode(settled, type=dict[str, int]) if settled else None
-        if not made.undelivered or known is None or name.seq <= known.get(name.origin.hex(), 0):
-            return
-        if not self._roster.has(device, made.instance) or event.agent is None:
+        if known is None or name.seq <= known.get(name.origin.hex(), 0):
             return
         own = self._directory.name(self._directory.own)
         missed = ", ".join(f"{one}:{own}" for one in made.undelivered)

@@ -124,14 +124,6 @@ class Source:
             self.database = None
             self._seen_version = -1
 
-    def opened(self) -> HcomDatabase:
-        """The database.
-
-        Raises:
-            BridgeError: it cannot be opened.
-        """
-        return self._opened()
-
     def event_of_row(self, row: int) -> EventId | None:
         """The event that a row of this device became."""
         found = self._note(row)
