@@ -37,7 +37,7 @@ WantedBy=default.target
 
 
 class Service(NamedTuple):
-    """A service that stands ready.
+    """A service, whether it stands ready or not.
 
     Attributes:
         name: as the service manager knows it.
@@ -54,19 +54,17 @@ def define(folder: Folder) -> Service:
     Raises:
         DaemonError: neither systemd nor launchd is known here, or the file cannot be written; nothing was changed.
     """
-    name = _name(folder)
+    service = _service(folder)
     if sys.platform == "darwin":
-        file = Path.home() / "Library" / "LaunchAgents" / f"{name}.plist"
-        _write(file, plistlib.dumps(_agent(name, folder)))
-        return Service(name, file)
+        _write(service.file, plistlib.dumps(_agent(service.name, folder)))
+        return service
     if shutil.which("systemctl") is None:
         raise DaemonError(
             "there is no systemd on this machine", hint="let your service manager run: hcom-replica run --dir PATH"
         )
-    file = _units() / f"{name}.service"
     text = _UNIT.format(folder=_quoted(os.fspath(folder.root)), command=" ".join(map(_quoted, _command(folder))))
-    _write(file, text.encode())
-    return Service(name, file)
+    _write(service.file, text.encode())
+    return service
 
 
 def begin(service: Service) -> bool:
@@ -88,28 +86,27 @@ def begin(service: Service) -> bool:
 
 def uninstall(folder: Folder) -> Path | None:
     """Stop the service of a folder and take its definition away; return the file, None when there was none."""
-    name = _name(folder)
+    file = _service(folder).file
     darwin = sys.platform == "darwin"
-    file = Path.home() / "Library" / "LaunchAgents" / f"{name}.plist" if darwin else _units() / f"{name}.service"
     if not file.exists():
         return None
     if darwin:
         _run("launchctl", "unload", "-w", os.fspath(file), check=False)
     else:
-        _run("systemctl", "--user", "disable", "--now", f"{name}.service", check=False)
+        _run("systemctl", "--user", "disable", "--now", file.name, check=False)
     file.unlink()
     if not darwin:
         _run("systemctl", "--user", "daemon-reload", check=False)
     return file
 
 
-def _name(folder: Folder) -> str:
+def _service(folder: Folder) -> Service:
     """One name for each folder: its path, digested."""
-    return f"hcom-replica-{blake2b(os.fspath(folder.root.resolve()).encode(), digest_size=4).hexdigest()}"
-
-
-def _units() -> Path:
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "systemd" / "user"
+    name = f"hcom-replica-{blake2b(os.fspath(folder.root.resolve()).encode(), digest_size=4).hexdigest()}"
+    if sys.platform == "darwin":
+        return Service(name, Path.home() / "Library" / "LaunchAgents" / f"{name}.plist")
+    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    return Service(name, config / "systemd" / "user" / f"{name}.service")
 
 
 def _command(folder: Folder) -> list[str]:
