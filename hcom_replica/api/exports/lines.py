@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from hcom_replica.api.event import Event
-from hcom_replica.api.exports.place import AGAIN, Place, load, lock, save, tidy
+from hcom_replica.api.exports.place import AGAIN, LockedTarget, Place, load, save, tidy
 from hcom_replica.api.output import check_free, unwritable
 from hcom_replica.errors import UsageError
 from hcom_replica.folder.paths import FILE_MODE
@@ -21,7 +21,7 @@ from hcom_replica.folder.paths import FILE_MODE
 SUFFIX: Final = ".export"
 
 
-class LinesTarget:
+class LinesTarget(LockedTarget):
     """A file of JSON lines.
 
     Args:
@@ -33,7 +33,6 @@ class LinesTarget:
         self._path = path
         self._state = path.with_name(path.name + SUFFIX)
         self._force = force
-        self._fd = -1
 
     def place(self, fresh: Place) -> Place:
         """How far it has come."""
@@ -43,8 +42,7 @@ class LinesTarget:
             save(self._state, fresh)  # from here on the file is known to be an export
             held = fresh
         try:
-            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
-            lock(self._fd, self._path)
+            self.lock(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE), self._path)
             tidy(self._state)
             self._cut(held)
         except OSError as error:
@@ -69,14 +67,3 @@ class LinesTarget:
         except OSError as error:
             raise unwritable(self._path, error) from None
         save(self._state, msgspec.structs.replace(place, bytes=before + len(data)))
-
-    def redact(self, names: list[str]) -> bool:
-        """Lines stand as they were written."""
-        del names
-        return False
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1

@@ -19,7 +19,7 @@ import msgspec
 
 from hcom_replica.api.body import disarmed, is_json_line
 from hcom_replica.api.event import Event
-from hcom_replica.api.exports.place import AGAIN, Place, load, lock, save, tidy
+from hcom_replica.api.exports.place import AGAIN, LockedTarget, Place, load, save, tidy
 from hcom_replica.api.output import unwritable
 from hcom_replica.errors import UsageError
 from hcom_replica.folder.paths import FOLDER_MODE
@@ -31,7 +31,7 @@ _LAST_US: Final = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) // timedelta(mic
 _PART: Final = ".part"
 
 
-class ParquetTarget:
+class ParquetTarget(LockedTarget):
     """A folder of Parquet files.
 
     Args:
@@ -52,7 +52,6 @@ class ParquetTarget:
         self._schema = _schema(pa)
         self._path = path
         self._force = force
-        self._fd = -1
 
     def place(self, fresh: Place) -> Place:
         """How far it has come; what a killed export left is finished or cleared first."""
@@ -63,8 +62,7 @@ class ParquetTarget:
             if held is None and self._path.exists() and not all(map(_is_ours, self._path.iterdir())):
                 raise UsageError(f"{self._path} holds something else", hint="name a new folder")
             self._path.mkdir(mode=FOLDER_MODE, exist_ok=True)
-            self._fd = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            lock(self._fd, self._path)
+            self.lock(os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), self._path)
             tidy(self._path / STATE)
             if held is None or self._force:
                 held = fresh
@@ -117,17 +115,6 @@ class ParquetTarget:
         table = Table.from_pylist([_row(event) for event in events], schema=self._schema)
         parquet.write_table(table, _draft(final), compression="zstd")
         return name
-
-    def redact(self, names: list[str]) -> bool:
-        """Files stand as they were written."""
-        del names
-        return False
-
-    def close(self) -> None:
-        """Give the folder back."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

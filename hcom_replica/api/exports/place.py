@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from glob import escape
 from pathlib import Path
 from typing import Final, Protocol
@@ -111,13 +112,30 @@ def decoded(text: str) -> Place:
     return _decode(text)
 
 
-def lock(fd: int, path: Path) -> None:
-    """Keep others from writing a target at the same time, until the descriptor is closed.
+class LockedTarget:
+    """What targets that are no database share: one writer at a time, and what is written stays as it is."""
 
-    Raises:
-        UsageError: somebody does already.
-    """
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise UsageError(f"another export writes {path}", hint="wait for its end") from None
+    _fd = -1
+
+    def lock(self, fd: int, path: Path) -> None:
+        """Keep others from writing at the same time, until it is closed; the descriptor is this target's from now on.
+
+        Raises:
+            UsageError: somebody does already.
+        """
+        self._fd = fd
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(f"another export writes {path}", hint="wait for its end") from None
+
+    def redact(self, names: list[str]) -> bool:
+        """Files stand as they were written."""
+        del names
+        return False
+
+    def close(self) -> None:
+        """Close the file or folder, which gives it back. Idempotent."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
