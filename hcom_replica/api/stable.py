@@ -15,9 +15,8 @@ from hcom_replica.api.names import Names
 from hcom_replica.api.opening import Parts
 from hcom_replica.core.frontier import find_frontier
 from hcom_replica.core.members import Members, display_names, note_member
-from hcom_replica.core.membership import read_membership
 from hcom_replica.core.origin import OriginState
-from hcom_replica.core.roster import Roster, read_roster
+from hcom_replica.core.roster import Roster, logged_roster
 from hcom_replica.ids import EventId, OriginId
 from hcom_replica.store.log import Log
 from hcom_replica.store.stable import StableEvent, StablePlace, stable_events
@@ -70,8 +69,7 @@ class StableStream:
         log = self._log = parts.log
         own, promises = log.own_origin(), log.promises()
         self._states = {state.id: state for state in log.origins()}
-        left = read_membership(log, parts.viewer).left
-        self._roster = read_roster(log.system_events(), self._states, parts.token.founder, left)
+        self._roster = logged_roster(log, parts.viewer, self._states)
         found = find_frontier(self._roster, self._states, promises, own.id if own is not None else None)
         holder = None
         if found.held_by is not None:

@@ -13,8 +13,10 @@ from typing import Final, NamedTuple, TypeVar
 
 from hcom_replica.core.hello import Roster as Body
 from hcom_replica.core.hello import read_system
-from hcom_replica.core.members import SystemEvents, newest_generation
+from hcom_replica.core.members import SystemEvents, fold_members, newest_generation
+from hcom_replica.core.membership import Viewer, judge
 from hcom_replica.core.origin import OriginState
+from hcom_replica.core.reader import LogReader
 from hcom_replica.ids import ORIGIN_BYTES, OriginId, order_key
 
 START: Final = b""
@@ -154,6 +156,14 @@ class Roster:
                     found.add(name)
                     grows = True
         return found
+
+
+def logged_roster(log: LogReader, viewer: Viewer, states: Mapping[OriginId, OriginState]) -> Roster:
+    """Judge by the log alone; `states` are all origins held."""
+    events = log.system_events()
+    members = fold_members(states, events)
+    left = judge(viewer, members.book, {state.key for state in states.values()}, members.retired).left
+    return read_roster(events, states, viewer.founder, left)
 
 
 def read_roster(

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from hcom_replica.core.frontier import find_frontier
-from hcom_replica.core.membership import read_membership
-from hcom_replica.core.roster import Roster, read_roster
+from hcom_replica.core.roster import Roster, logged_roster
 from hcom_replica.ids import OriginId
 from hcom_replica.store.log import Log
 from hcom_replica.store.stable import StablePlace, stable_events
@@ -149,8 +148,7 @@ def judged(device: Device) -> tuple[Roster, bytes | None]:
     """The roster by a device's log, and how far its frontier is."""
     log = device.log
     states, own = {state.id: state for state in log.origins()}, log.own_origin()
-    left = read_membership(log, device.viewer).left
-    roster = read_roster(log.system_events(), states, device.viewer.founder, left)
+    roster = logged_roster(log, device.viewer, states)
     return roster, find_frontier(roster, states, log.promises(), own.id if own is not None else None).key
 
 
