@@ -141,12 +141,14 @@ class Intake:
             self._ahead[run.origin] = _Ahead(state, run.last, run.tips[-1])
 
     def _joins(self, run: Run) -> bool:
-        """Whether a run goes on from what is held, as far as that is known: else it is no progress (P4.8)."""
-        before, ahead = run.first - 1, self._ahead.get(run.origin)
-        if ahead is not None and before == ahead.seq:
-            return run.prev == ahead.tip
-        held = self._knowledge.states.get(run.origin)
-        return held is None or before > held.seq or run.prev == self._knowledge.tip(held, before)
+        """Whether a run, longer than what is held, carries it on: else it is no progress, whatever its last seq (P4.8).
+
+        One that leaves it on the way is another history, and perhaps one that is held by another name.
+        """
+        held = self._ahead.get(run.origin) or self._knowledge.states.get(run.origin)
+        if held is None or run.first - 1 > held.seq:
+            return True
+        return held.tip == (run.prev if run.first > held.seq else run.tips[held.seq - run.first])
 
     def _put_aside(self, origin: OriginId, batch: Batch) -> None:
         size = _size(batch)

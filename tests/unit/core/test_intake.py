@@ -86,6 +86,23 @@ def test_run_that_does_not_go_on_from_what_is_held_is_staged_and_no_progress(nov
     assert nova.intake.have(one.own.id) == one.own.seq
 
 
+def test_run_that_leaves_what_is_held_on_the_way_is_staged_and_no_progress(nova: Taking) -> None:
+    """P4.8: it begins as what is held does, and is longer, and is another history: more is lacked of the first."""
+    one = Device("BOXE")
+    one.append()
+    two = one.clone()
+    one.append(draft(b"one"))
+    two.append(draft(b"two"), draft(b"two"))
+    one.send_to(nova.device)
+    nova.parts.knowledge.reload()
+    held = one.own.seq
+    assert nova.intake.offer(two.batch()) is Taken.STAGED
+    assert nova.intake.have(one.own.id) == held < two.own.seq
+    one.append()
+    assert nova.intake.offer(one.batch()) is Taken.STAGED
+    assert nova.intake.have(one.own.id) == one.own.seq
+
+
 def test_batches_in_order_are_staged_for_one_transaction(boxe: Device, nova: Taking) -> None:
     for batch in pieces(boxe):
         assert nova.intake.offer(batch) is Taken.STAGED
