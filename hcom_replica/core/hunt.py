@@ -45,4 +45,4 @@ class Hunt:
     @property
     def begins(self) -> int:
         """The seq behind which somebody who is away should leave what is lacked: what both hold is left out."""
-        return max((seq for seq in self.agreed.values() if seq <= self.differs), default=self.back)
+        return max((seq for seq in self.agreed.values() if seq < self.differs), default=self.back)
