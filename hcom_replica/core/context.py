@@ -25,6 +25,7 @@ from hcom_replica.core.peers import Note, Peers
 from hcom_replica.core.pull import Puller
 from hcom_replica.core.reader import LogReader
 from hcom_replica.core.rekey import Rekey
+from hcom_replica.core.reread import Reread
 from hcom_replica.core.serve import Server
 from hcom_replica.core.settings import Settings
 from hcom_replica.core.standing import StandingSlot
@@ -93,6 +94,7 @@ class Context:
         self.server = Server(outbox, topics, settings)
         self.mailbox = Mailbox(outbox, slots, topics, settings)
         self.nudge = Nudge(outbox, topics, settings)
+        self.reread = Reread(outbox, topics, settings)
         self.flusher = Flusher(outbox, topics, settings, self.mailbox)
         self.earlier = EarlierEpochs(outbox, slots, topics, settings, self.mailbox)
         self.counters: Counter[str] = Counter()

@@ -94,6 +94,7 @@ class Machine:
         for part in (context.head, context.vector, context.standing, context.server, context.mailbox, context.nudge):
             part.closed()
         context.earlier.closed()
+        context.reread.closed()
         context.rekey.settled()
         context.usher.settled()
         self._c.fence.link_down()
@@ -307,7 +308,15 @@ class Machine:
         if not silent:
             parts.append(self._c.puller)
         if self._c.fence.open and not silent:
-            parts += [self._c.slots, self._c.head, self._c.vector, self._c.nudge, self._c.flusher, self._c.earlier]
+            parts += [
+                self._c.slots,
+                self._c.head,
+                self._c.vector,
+                self._c.nudge,
+                self._c.flusher,
+                self._c.earlier,
+                self._c.reread,
+            ]
         times = [time for time in (part.wake_at() for part in parts) if time is not None]
         mailbox_ms = self._c.mailbox.wake_at() if self._c.fence.open and not silent else None
         if mailbox_ms is not None or (self._mailbox_skipped and not silent):
@@ -436,6 +445,7 @@ class Machine:
             self._c.mailbox.tick(now, knowledge, signer, self._c.room, urgent=urgent)
             self._mailbox_ms = now.mono_ms + self._pause_ms()
         self._c.nudge.tick(now, knowledge, signer)
+        self._c.reread.tick(now, knowledge)
         self._c.earlier.tick(now, signer, knowledge)
         if self._greeting_due:
             self._greeting_due = False

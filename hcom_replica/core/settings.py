@@ -57,6 +57,9 @@ class Settings:
     clear_after_connect_ms: int = 30_000
     slot_guard_ms: int = 10_000
     nudge_ms: int = 60_000
+    reread_ms: int = 2_000
+    """Between two readings of all heads, when some were lost."""
+
     flush_ring_after_ms: int = 1_000
     tell_ms: int = 60_000
     """How long those are told of a new epoch who have no part in it."""

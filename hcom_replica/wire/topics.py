@@ -94,6 +94,11 @@ class Topics:
         return f"{self.prefix}/f/{nonce.hex()}"
 
     @property
+    def heads(self) -> str:
+        """The filter for the heads of all."""
+        return f"{self.prefix}/h/+"
+
+    @property
     def live(self) -> str:
         """New commits, as they are made."""
         return f"{self.prefix}/l"
@@ -110,7 +115,8 @@ class Topics:
 
     def shared(self) -> list[str]:
         """The filters that every device holds while it is connected."""
-        return [f"{self.prefix}/{tail}" for tail in ("h/+", "v/+/+", "i/+", "s/+", "p/+", "r/+", "l", "w", "a")]
+        others = ("v/+/+", "i/+", "s/+", "p/+", "r/+", "l", "w", "a")
+        return [self.heads, *(f"{self.prefix}/{tail}" for tail in others)]
 
     def watched(self, own: Iterable[OriginId]) -> list[str]:
         """The filters that a device holds under these topics when they are of an earlier epoch (P12.13 to P12.15).
