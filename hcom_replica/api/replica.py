@@ -248,6 +248,21 @@ class Replica:
             return reader.as_of(self._received(as_of), accept, newest)
         return reader.canonical(accept, newest) if order == "canonical" else reader.arrived(accept, newest)
 
+    def json_lines(self, query: Query | None = None, **filters: Any) -> Iterator[bytes]:
+        """Give what `replay` yields as lines of JSON, as `Event.json` writes them; many at once, so much faster.
+
+        Args:
+            query: filters, or
+            **filters: the same, by name: kind, agent, device, since, until, grep, where, system ...
+
+        Yields:
+            One or more lines, each with its newline.
+
+        Raises:
+            UsageError: a filter cannot be read.
+        """
+        return Reader(self.log, self.names, self.note_damaged).json_lines(self._filter(query or _query(filters)))
+
     def replay(
         self, *, pace: Pace | None = None, stable: bool = False, query: Query | None = None, **filters: Any
     ) -> Iterator[Event]:
