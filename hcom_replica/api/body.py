@@ -91,16 +91,20 @@ def is_json_line(body: bytes) -> bool:
     return True
 
 
-def are_json_lines(bodies: Sequence[bytes]) -> bool:
-    """Tell whether all of many bodies can stand in a line of JSON as they are: `is_json_line` in half the time."""
+def as_json_lines(bodies: Sequence[bytes]) -> Sequence[bytes] | None:
+    """Make many bodies ready to stand in lines of JSON, `disarmed`, in half the time of one by one.
+
+    Returns:
+        None when one of them cannot, see `is_json_line`.
+    """
     joined = b"".join(bodies)
     if _LF in joined or _CR in joined or any(len(body) > DEPTH_MAX and _too_deep(body) for body in bodies):
-        return False
+        return None
     try:
         deque(map(_decode, bodies), 0)
     except _NO_JSON:
-        return False
-    return True
+        return None
+    return bodies if joined.isascii() and _DEL not in joined else list(map(disarmed, bodies))
 
 
 def disarmed(text: bytes) -> bytes:

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from hcom_replica.api.body import are_json_lines, disarmed, spliced
+from hcom_replica.api.body import as_json_lines, disarmed, spliced
 from hcom_replica.api.times import iso_us
 from hcom_replica.core.hlc import millis
 from hcom_replica.ids import OriginId, order_key
@@ -23,6 +23,7 @@ from hcom_replica.wire.event import Event, RedactedEvent, is_system, sound_event
 _GONE: Final = b'"data":null,"redacted":true'
 _DATA: Final = b'"data":'
 _END: Final = b"}\n"
+_DAY_US: Final = 86_400_000_000
 _HOUR_MS: Final = 3_600_000
 _MILLIS: Final = tuple(f'{ms:03}Z"' for ms in range(1_000))
 
@@ -54,13 +55,14 @@ def sound_lines(rows: Sequence[StoredEvent], shown: Callable[[OriginId], str], *
         None when one of them is damaged, redacted or has a body that is no line of JSON.
     """
     events = sound_events([row.record for row in rows])
-    if events is None or not are_json_lines([event.body for event in events]):
+    bodies = None if events is None else as_json_lines([event.body for event in events])
+    if events is None or bodies is None:
         return None
     parts: list[bytes] = []
-    for row, event in zip(rows, events, strict=True):
+    for row, event, body in zip(rows, events, bodies, strict=True):
         if system or not is_system(event.kind):
-            parts += (_head(row.key, row.seq, event, shown(row.origin)), _DATA, event.body, _END)
-    return disarmed(b"".join(parts))
+            parts += (_head(row.key, row.seq, event, shown(row.origin)), _DATA, body, _END)
+    return b"".join(parts)
 
 
 def _head(key: bytes, seq: int, event: Event, device: str) -> bytes:
@@ -103,8 +105,15 @@ def _time(us: int) -> str:
 
 @lru_cache(maxsize=1_024)
 def _hour(hour: int) -> str:
-    shown = iso_us(hour * _HOUR_MS * 1_000)
-    return "" if shown is None else f'"{shown[: -len("00:00.000Z")]}'
+    day, in_day = divmod(hour, 24)
+    date = _date(day)
+    return f"{date}{in_day:02}:" if date else ""
+
+
+@lru_cache(maxsize=1_024)
+def _date(day: int) -> str:
+    shown = iso_us(day * _DAY_US)
+    return "" if shown is None else f'"{shown[: -len("00:00:00.000Z")]}'
 
 
 @lru_cache(maxsize=3_600)

@@ -72,7 +72,7 @@ class StoredEvent(msgspec.Struct, frozen=True, gc=False):
     @property
     def seq(self) -> int:
         """From 1."""
-        return number(self.value[:8])
+        return _from_bytes(self.value[:8], "big")
 
     @property
     def id(self) -> EventId:
