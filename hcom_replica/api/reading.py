@@ -1,12 +1,10 @@
 """Reading the log through a filter: in canonical order, in order of arrival, and as it grows.
 
-Owns how far back a reader has to look for the newest N, and how soon a follower sees what others append. Never holds
-a transaction while its caller works.
+Owns how far back a reader has to look for the newest N. Never holds a transaction while its caller works.
 """
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -18,6 +16,7 @@ from hcom_replica.api.jsonlines import sound_lines
 from hcom_replica.api.names import Names
 from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import EventId
+from hcom_replica.store.changes import Changes
 from hcom_replica.store.log import Log
 from hcom_replica.store.schema import Arrival as StoredArrival
 from hcom_replica.store.schema import StoredEvent
@@ -25,9 +24,6 @@ from hcom_replica.wire import event as wire
 from hcom_replica.wire.event import decode_event, is_system
 
 _PAGE: Final = 1_000
-_AWAKE_S: Final = 0.002
-_DROWSY_S: Final = 0.02
-_AWAKE_FOR_S: Final = 60.0
 
 
 Damaged = Callable[[EventId], None]
@@ -143,16 +139,18 @@ class Reader:
     def _event(self, row: StoredEvent, event: wire.Event, arrival: Arrival | None = None) -> Event:
         return Event(row.id, event, self._names.shown(row.origin), arrival)
 
-    def follow(self, arrival: int, accept: Filter, consumed: Callable[[int], None]) -> Iterator[Event | None]:
+    def follow(
+        self, arrival: int, accept: Filter, consumed: Callable[[int], None], changes: Changes
+    ) -> Iterator[Event | None]:
         """Yield accepted events in order of arrival for ever, and None at each look that found nothing new.
 
         Args:
             arrival: the last number that was consumed before.
             accept: which events.
             consumed: told, after a page of events and at the end, up to which number the caller has consumed.
+            changes: of this log.
         """
         reached = kept = arrival
-        active = time.monotonic()
         try:
             while True:
                 rows = self._log.arrivals(reached, _PAGE)
@@ -164,11 +162,11 @@ class Reader:
                 if kept < reached:
                     consumed(reached)
                     kept = reached
-                    active = time.monotonic()
+                    changes.seen()
                     continue
                 yield None
                 while self._log.last_arrival() <= reached:
-                    time.sleep(_AWAKE_S if time.monotonic() - active < _AWAKE_FOR_S else _DROWSY_S)
+                    changes.wait()
                     yield None
         finally:
             if kept < reached:

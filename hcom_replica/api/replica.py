@@ -319,13 +319,16 @@ class Replica:
             if cursor:
                 self.log.set_cursor(cursor, arrival)
 
-        quiet = clock.monotonic()
-        for event in Reader(self.log, self.names, self.note_damaged).follow(begin, accept, consumed):
-            if event is not None:
-                yield event
-                quiet = clock.monotonic()
-            elif timeout_s is not None and clock.monotonic() - quiet >= timeout_s:
-                return
+        from hcom_replica.store.changes import Changes  # noqa: PLC0415 - see stable_frontier
+
+        quiet, reader = clock.monotonic(), Reader(self.log, self.names, self.note_damaged)
+        with Changes(self.folder.log) as changes:
+            for event in reader.follow(begin, accept, consumed, changes):
+                if event is not None:
+                    yield event
+                    quiet = clock.monotonic()
+                elif timeout_s is not None and clock.monotonic() - quiet >= timeout_s:
+                    return
 
     def stable_frontier(self) -> StableFrontier:
         """How far the stable stream has come on this device, and who holds it back."""
