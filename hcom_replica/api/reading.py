@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
+from hcom_replica.api.changes import Changes
 from hcom_replica.api.event import Arrival, Event
 from hcom_replica.api.filters import Filter
 from hcom_replica.api.jsonlines import sound_lines
 from hcom_replica.api.names import Names
 from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import EventId
-from hcom_replica.store.changes import Changes
 from hcom_replica.store.log import Log
 from hcom_replica.store.schema import Arrival as StoredArrival
 from hcom_replica.store.schema import StoredEvent

@@ -319,7 +319,7 @@ class Replica:
             if cursor:
                 self.log.set_cursor(cursor, arrival)
 
-        from hcom_replica.store.changes import Changes  # noqa: PLC0415 - see stable_frontier
+        from hcom_replica.api.changes import Changes  # noqa: PLC0415 - see stable_frontier
 
         quiet, reader = clock.monotonic(), Reader(self.log, self.names, self.note_damaged)
         with Changes(self.folder.log) as changes:
