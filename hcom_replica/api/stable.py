@@ -91,7 +91,7 @@ class StableStream:
             row, decoded = found.event, decode_event(found.event.record)
             if is_system(decoded.kind):
                 naming.note(found)
-            event = Event(EventId(row.origin, row.seq), decoded, naming.shown(row.origin))
+            event = Event(row.id, decoded, naming.shown(row.origin))
             if accept.accepts(event):
                 yield Stable(event, found.late, found.place)
 

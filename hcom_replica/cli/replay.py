@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, NamedTuple
 
 from hcom_replica.cli.filters import (
     Agents,
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from hcom_replica.api.event import Event
     from hcom_replica.api.filters import Query
     from hcom_replica.api.replica import Replica
+
+_TOGETHER: Final = 256
+"""Lines that are written at once where nobody waits for each: it takes a fifth of the time."""
 
 FORMATS = ("text", "jsonl", "csv", "cloudevents", "html")
 
@@ -79,6 +83,8 @@ def replay(
         tell = stack.enter_context(Progress()) if output is not None else silent
         if form == "html":
             lines: Iterable[bytes] = [_page(replica, query, tell, stable=stable)]
+        elif form == "jsonl" and not stable and pace.speed is None:
+            lines = _told(replica.json_lines(query), tell, replica.log.event_count())
         else:
             found = counted(replica.replay(pace=pace, stable=stable, query=query), tell, replica.log.event_count())
             late = _late_here(replica) if form == "text" and not stable else {}
@@ -118,6 +124,15 @@ def _page(replica: Replica, query: Query, tell: Callable[[str, int, int], None],
     return stable_page(replica, query, progress=tell) if stable else history_page(replica, query, progress=tell)
 
 
+def _told(pieces: Iterable[bytes], tell: Callable[[str, int, int], None], total: int) -> Iterator[bytes]:
+    """Yield lines, many at once, and tell how many of how many have passed."""
+    done = 0
+    for piece in pieces:
+        yield piece
+        done += piece.count(b"\n")
+        tell("writing", done, total)
+
+
 def _late_here(replica: Replica) -> dict[bytes, str]:
     from hcom_replica.api.replaying import late_arrivals, told_span
 
@@ -125,10 +140,14 @@ def _late_here(replica: Replica) -> dict[bytes, str]:
 
 
 def _write(into: BinaryIO, lines: Iterable[bytes], *, each: bool) -> None:
-    for text in lines:
-        into.write(text)
-        if each:
+    if each:
+        for text in lines:
+            into.write(text)
             into.flush()
+        return
+    rest = iter(lines)
+    while chunk := b"".join(islice(rest, _TOGETHER)):
+        into.write(chunk)
 
 
 def _say_shortened(gap_ms: int, wait_ms: int) -> None:

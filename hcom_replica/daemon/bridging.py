@@ -25,12 +25,12 @@ from hcom_replica.bridge.roster import Roster
 from hcom_replica.bridge.settings import BridgeSettings
 from hcom_replica.bridge.shortid import short_id
 from hcom_replica.bridge.source import Source
-from hcom_replica.bridge.watch import Watch
 from hcom_replica.core.effects import Now, Trace
 from hcom_replica.core.machine import Machine
 from hcom_replica.daemon.engine import Engine
 from hcom_replica.daemon.messages import BridgeInfo
 from hcom_replica.errors import BridgeError, StoreError
+from hcom_replica.folder.watch import Watch
 from hcom_replica.ids import OriginId
 
 DATABASE: Final = "hcom.db"

@@ -309,6 +309,13 @@ class Log:
         with self._kv.read() as txn:
             return serve.read_run(txn, origin, first, raw_bytes_max)
 
+    def read_behind(self, held: OriginState, raw_bytes_max: int) -> StoredRun | None:
+        """Whole commits behind an earlier state of an origin; see `core.reader`."""
+        from hcom_replica.store import serve
+
+        with self._kv.read() as txn:
+            return serve.read_behind(txn, held, raw_bytes_max)
+
     def tip_at(self, origin: OriginId, seq: int) -> bytes:
         """c[seq] of a held seq, the base included.
 

@@ -7,11 +7,11 @@ once all the same, because keys and arrival numbers do not change (but for forks
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import islice, starmap
 
 from hcom_replica.ids import EventId, OriginId
 from hcom_replica.store.kv import Kv, ReadTxn, Table
-from hcom_replica.store.schema import Arrival, Received, StoredEvent, arrival, received, seq_key, stored_event, u64
+from hcom_replica.store.schema import Arrival, Received, StoredEvent, arrival, received, seq_key, u64
 
 PAGE_EVENTS = 1000
 
@@ -23,8 +23,7 @@ def events(
     while True:
         with kv.read() as txn:
             items = list(islice(txn.scan(Table.LOG, start, stop, reverse=reverse), page))
-        for key, value in items:
-            yield stored_event(key, value)
+        yield from starmap(StoredEvent, items)
         if len(items) < page:
             return
         start, stop = (start, items[-1][0]) if reverse else (items[-1][0] + b"\x00", stop)
@@ -57,7 +56,7 @@ def events_at(kv: Kv, places: Sequence[bytes], page: int = PAGE_EVENTS) -> Itera
     for first in range(0, len(places), page):
         with kv.read() as txn:
             values = [(key, txn.get(Table.LOG, key)) for key in places[first : first + page]]
-        yield from (stored_event(key, value) for key, value in values if value is not None)
+        yield from (StoredEvent(key, value) for key, value in values if value is not None)
 
 
 def event(txn: ReadTxn, name: EventId) -> StoredEvent | None:
@@ -67,7 +66,7 @@ def event(txn: ReadTxn, name: EventId) -> StoredEvent | None:
         return None
     key = time + name.origin
     (value,) = txn.get_many(Table.LOG, [key])
-    return stored_event(key, value)
+    return StoredEvent(key, value)
 
 
 def system_events(txn: ReadTxn) -> list[StoredEvent]:
@@ -75,4 +74,4 @@ def system_events(txn: ReadTxn) -> list[StoredEvent]:
     names = [key for key, _ in txn.scan(Table.SYSTEM)]
     times = txn.get_many(Table.INDEX, names)
     keys = sorted(time + OriginId(name[:8]) for time, name in zip(times, names, strict=True))
-    return [stored_event(key, value) for key, value in zip(keys, txn.get_many(Table.LOG, keys), strict=True)]
+    return [StoredEvent(key, value) for key, value in zip(keys, txn.get_many(Table.LOG, keys), strict=True)]

@@ -32,6 +32,23 @@ def read_run(txn: ReadTxn, origin: OriginId, first: int, raw_bytes_max: int) -> 
     return StoredRun(start.seq + 1, start.tip, start.cum, records, commits)
 
 
+def read_behind(txn: ReadTxn, held: OriginState, raw_bytes_max: int) -> StoredRun | None:
+    """Read whole commits behind an earlier state of an origin, at which no commit need be kept any more.
+
+    Returns:
+        As `read_run`.
+
+    Raises:
+        StoreCorrupt: rows are missing.
+    """
+    state = read_state(txn, held.id)
+    if state is None or held.seq >= state.seq:
+        return None
+    commits = _commits_within(txn, state, Point(held.seq, held.tip, held.cum), raw_bytes_max)
+    records = read_records(txn, state, held.seq + 1, commits[-1].seq)
+    return StoredRun(held.seq + 1, held.tip, held.cum, records, commits)
+
+
 def _commits_within(txn: ReadTxn, state: OriginState, start: Point, raw_bytes_max: int) -> list[CommitRow]:
     taken: list[CommitRow] = []
     for key, value in txn.scan(Table.COMMITS, seq_key(state.id, start.seq + 1), origin_end(state.id)):

@@ -76,6 +76,7 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
 
 
 _encode = msgspec.msgpack.Encoder().encode
+_UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _decode = msgspec.msgpack.Decoder(Event).decode
 
 
@@ -92,7 +93,7 @@ def decode_event(record: bytes) -> Event:
     """
     try:
         return _decode(record)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except _UNDECODABLE as error:
         if record[:1] == REDACTED:  # looked at only here, because nearly all records are none
             return _decode_redacted(record)
         raise ProtocolError("format", f"event: {error}") from None
@@ -100,10 +101,16 @@ def decode_event(record: bytes) -> Event:
 
 def decode_events(records: Sequence[bytes]) -> tuple[list[Event], bool]:
     """Decode records, and tell whether each is whole, that is none of them redacted; see `decode_event`."""
+    events = sound_events(records)
+    return (list(map(decode_event, records)), False) if events is None else (events, True)
+
+
+def sound_events(records: Sequence[bytes]) -> list[Event] | None:
+    """Decode records; None when one of them is damaged or redacted."""
     try:
-        return list(map(_decode, records)), True
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return list(map(decode_event, records)), False
+        return list(map(_decode, records))
+    except _UNDECODABLE:
+        return None
 
 
 def _decode_redacted(record: bytes) -> RedactedEvent:

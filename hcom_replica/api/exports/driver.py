@@ -143,9 +143,8 @@ def _events(replica: Replica, rows: list[StoredArrival], *, system: bool) -> lis
     for row in rows:
         event = readable(row.event, replica.note_damaged)
         if event is not None and (system or not is_system(event.kind)):
-            name = EventId(row.event.origin, row.event.seq)
             arrival = Arrival(row.number, row.received_ms, row.late)
-            found.append(Event(name, event, replica.names.shown(row.event.origin), arrival))
+            found.append(Event(row.event.id, event, replica.names.shown(row.event.origin), arrival))
     return found
 
 

@@ -14,7 +14,7 @@ from hcom_replica.limits import COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX
 from hcom_replica.store.kv import Kv, Table
 from hcom_replica.store.log import Log
 from hcom_replica.store.memory_kv import MemoryKv
-from hcom_replica.store.schema import ANCHOR, stored_event, unpack_commit
+from hcom_replica.store.schema import ANCHOR, StoredEvent, unpack_commit
 from hcom_replica.wire.batch import Batch, Commit, decode_batch, encode_batch
 from hcom_replica.wire.event import Draft, RedactedEvent, decode_event, encoded_bytes, is_system
 from hcom_replica.wire.signing import COMMIT, DeviceKey, commit_digest, short, verify
@@ -173,7 +173,7 @@ def _check_origin(state: OriginState, tables: dict[Table, list[tuple[bytes, byte
     redactions = dict(tables[Table.REDACTIONS])
     hlc = 0
     for seq, time in index:
-        event = stored_event(time + state.id, log[time + state.id])
+        event = StoredEvent(time + state.id, log[time + state.id])
         assert (event.seq, event.hlc) == (seq, decode_event(event.record).hlc)
         assert event.hlc > hlc
         hlc, cum = event.hlc, cum + encoded_bytes([event.record])

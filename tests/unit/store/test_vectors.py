@@ -13,12 +13,12 @@ from hcom_replica.core.origin import decode_state, encode_state
 from hcom_replica.ids import OriginId, order_key
 from hcom_replica.store.marker import STRIDE_BYTES, newest, pack_mark, unpack_mark
 from hcom_replica.store.schema import (
+    StoredEvent,
     arrival,
     pack_commit,
     pack_home,
     pack_peer,
     seq_key,
-    stored_event,
     u64,
     unpack_commit,
     unpack_home,
@@ -53,7 +53,7 @@ def test_origin_state_is_stored_as_an_array_of_twelve(case: dict[str, str]) -> N
 def test_log_row_is_keyed_by_hlc_and_origin() -> None:
     """T2.1"""
     key, value = row("log")
-    event = stored_event(key, value)
+    event = StoredEvent(key, value)
     assert (event.hlc, event.seq) == (ROWS["log"]["hlc"], ROWS["log"]["seq"])
     assert order_key(event.hlc, event.origin) == key, BROKEN
     assert value == event.seq.to_bytes(8, "big") + event.record

@@ -1,4 +1,4 @@
-"""Wakes the loop when hcom writes to its database: inotify on the folder where there is one, else nothing.
+"""Tells of writes to the files of a folder, of any process: inotify where there is one, else nothing.
 
 Owns the descriptor. A lost wake costs no more than the next look; see `wakes`.
 """
@@ -22,7 +22,7 @@ class Watch:
     """Watches a folder.
 
     Args:
-        folder: the one that holds hcom.db; must exist.
+        folder: must exist.
 
     Attributes:
         wakes: whether this system tells of writes; where it does not, look every few ms.
@@ -35,7 +35,7 @@ class Watch:
         self.wakes = self._fd >= 0
 
     def fileno(self) -> int:
-        """What the loop waits for; -1 when there is nothing."""
+        """What is waited for; -1 when there is nothing."""
         return self._fd
 
     def hear(self) -> None:
