@@ -72,11 +72,14 @@ def _memory(name: str, watch: MemoryWatch, pid: int, begin: float) -> Figure:
 
 
 def _growth(name: str, watch: MemoryWatch, pid: int, begin: float) -> Figure:
-    """Memory in the last quarter of the catch-up over that in the second: flat when the log's length is no matter."""
-    most = [mib for _, mib in watch.curve(pid, begin)]
-    quarter = max(1, len(most) // 4)
-    early, late = max(most[: 2 * quarter]), max(most[-quarter:])
-    return Figure(name, max(late - early, 0.0), "MiB", "less", targets=(Target(_FLAT_MIB),))
+    grown = late_growth([mib for _, mib in watch.curve(pid, begin)])
+    return Figure(name, grown, "MiB", "less", targets=(Target(_FLAT_MIB),))
+
+
+def late_growth(values: Sequence[float]) -> float:
+    """The most in the last quarter over the most in the first half: nothing when how long it takes is no matter."""
+    half, late = values[: max(1, len(values) // 2)], values[-max(1, len(values) // 4) :]
+    return max(max(late) - max(half), 0.0)
 
 
 def write_alone(both: Pair, drafts: Sequence[Draft]) -> None:

@@ -112,7 +112,7 @@ class Figure:
             "sense": self.sense,
             "floor": None if self.floor is None else round(self.floor, 6),
             "floor_name": self.floor_name or None,
-            "ratio": None if self.ratio is None else round(self.ratio, 4),
+            "ratio": None if self.ratio is None else round(self.ratio, 6),
             "beside": self.beside() or None,
             "target": self._target_text() or None,
             "limit": None if self.limit is None else round(self.limit, 6),
@@ -133,7 +133,9 @@ class Figure:
         if self.ratio is None:
             return ""
         in_times = any(target.of == "times" for target in self.targets)
-        return f"{self.value / self.floor:.2f} times" if in_times and self.floor else f"{self.ratio:.2f}"
+        if in_times and self.floor:
+            return f"{self.value / self.floor:.2f} times"
+        return f"{self.ratio:.2f}" if self.ratio >= _SMALL else f"{self.ratio:.2g}"
 
     def _target_text(self) -> str:
         return ", ".join(self._one_target(target) for target in self.targets)
@@ -143,6 +145,7 @@ class Figure:
         return {"value": text, "ratio": f"ratio {text}", "times": f"{text} times"}[target.of]
 
 
+_SMALL: Final = 0.1
 _HEAD: Final = ("figure", "value", "floor", "ratio", "target", "")
 
 

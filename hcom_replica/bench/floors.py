@@ -27,10 +27,14 @@ class RawLmdb:
     Args:
         folder: made if missing.
         tables: how many; `put` and `scan` use the first.
+
+    Attributes:
+        data_file: where they are.
     """
 
     def __init__(self, folder: Path, tables: int = 1) -> None:
         folder.mkdir(parents=True)
+        self.data_file = folder / "data.mdb"
         self._env = lmdb.open(str(folder), map_size=MAP_BYTES, max_dbs=tables, lib_version=0)
         self._dbs = [self._env.open_db(b"%d" % number) for number in range(tables)]
         self._db = self._dbs[0]

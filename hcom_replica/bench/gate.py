@@ -28,22 +28,27 @@ def fallen(figures: Sequence[Figure], earlier: Sequence[Mapping[str, Any]], shar
 
     Args:
         figures: of this run.
-        earlier: `as_json` of another's; what only one of the two has is left out.
+        earlier: `as_json` of another's, or of several: the worst counts. What only one of both has is left out.
         share: how much of a ratio may be lost.
     """
-    known = {_what(row): row.get("ratio") for row in earlier}
     found = []
     for figure in figures:
-        row = figure.as_json()
-        now, before = row["ratio"], known.get(_what(row))
+        now, what = figure.as_json()["ratio"], _what(figure.as_json())
+        known = [row["ratio"] for row in earlier if row.get("ratio") and _what(row) == what]
+        before = (max if _is_cost(figure) else min)(known, default=None)
         if now and before and _left(figure, before, now) < 1 - share:
             found.append(Fallen(figure.part, figure.name, before, now))
     return found
 
 
+def _is_cost(figure: Figure) -> bool:
+    """Whether its ratio grows when it gets worse: of bytes, which should be few, it does."""
+    return figure.sense == "less" and figure.unit not in TIMES
+
+
 def _left(figure: Figure, before: float, now: float) -> float:
-    """What is left of a ratio, as a share: of bytes, which should be few, the ratio has grown."""
-    return before / now if figure.sense == "less" and figure.unit not in TIMES else now / before
+    """What is left of a ratio, as a share."""
+    return before / now if _is_cost(figure) else now / before
 
 
 def best(first: Sequence[Figure], again: Sequence[Figure]) -> list[Figure]:

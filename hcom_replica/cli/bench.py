@@ -27,9 +27,9 @@ def bench(
     ] = False,
     disk: Annotated[str | None, Opt("--disk", metavar="PATH", help="a folder on the disk to measure on")] = None,
     baseline: Annotated[
-        str | None,
-        Opt("--baseline", metavar="FILE", help="output of --json: exit 1 when a ratio fell by 30 %"),
-    ] = None,
+        list[str],
+        Opt("--baseline", metavar="FILE", help="output of --json: exit 1 when a ratio fell by 30 %; may be repeated"),
+    ] = (),  # type: ignore[assignment]
     plot: Annotated[str | None, Opt("--plot", metavar="DIR", help="draw each part as SVG, into a folder")] = None,
     json: Annotated[bool, Opt("--json", help="print JSON")] = False,
 ) -> int | None:
@@ -37,7 +37,8 @@ def bench(
     from hcom_replica.bench.run import begin, chosen
 
     parts, left_out = chosen(names, peers=peers)
-    earlier, begun = _earlier(baseline, quick=quick), time.monotonic()
+    begun = time.monotonic()
+    earlier = [row for path in baseline for row in _earlier(path, quick=quick)]
     if plot is not None:
         _write(plot, {})  # a long run must not end in a folder that cannot be made
     with begin(Path(disk or gettempdir()), quick=quick) as run:
@@ -51,12 +52,12 @@ def bench(
         line(f"\n{_told(figures, quick=quick)}; {time.monotonic() - begun:.0f} s")
     for said in [*(f"left out: {name}, for lack of {what}" for name, what in left_out.items()), *worse]:
         note(said)
-    missed = earlier is None and any(figure.passed is False for figure in figures)
+    missed = not baseline and any(figure.passed is False for figure in figures)
     return 1 if worse or missed else 0
 
 
 def _measured(
-    run: Run, parts: Sequence[str], earlier: list[dict[str, Any]] | None, *, json: bool
+    run: Run, parts: Sequence[str], earlier: list[dict[str, Any]], *, json: bool
 ) -> tuple[list[Figure], list[str]]:
     """Measure and show parts; gives the figures, and what fell since an earlier run."""
     from hcom_replica.bench.compare import beside
@@ -67,7 +68,7 @@ def _measured(
     for _, made in run.figures(parts):
         figures += made
         _show(made, json=json)
-    figures, worse = run.held_to(figures, earlier or [])
+    figures, worse = run.held_to(figures, earlier)
     compared = beside(figures)
     _show(compared, json=json)
     return [*figures, *compared], [f"fallen: {one}" for one in worse]
@@ -106,16 +107,14 @@ def _write(folder: str, files: dict[str, str]) -> None:
         raise UsageError(f"cannot write {folder}: {error.strerror}", hint="--plot takes a folder to be made") from None
 
 
-def _earlier(path: str | None, *, quick: bool) -> list[dict[str, Any]] | None:
-    """The figures of an earlier run; None when none is named.
+def _earlier(path: str, *, quick: bool) -> list[dict[str, Any]]:
+    """The figures of an earlier run.
 
     Raises:
         UsageError: the file is not what --json prints, or of a run of another size.
     """
     import json
 
-    if path is None:
-        return None
     try:
         told = json.loads(Path(path).read_bytes())
         figures: list[dict[str, Any]] = told["figures"]
