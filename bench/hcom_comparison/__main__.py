@@ -19,7 +19,7 @@ from bench.hcom_comparison.cases import CASES, FULL, QUICK, Case, Outcome, Scale
 from bench.hcom_comparison.sides import Alone, Bridged, Side
 from hcom_replica.bench import machine
 from hcom_replica.testing.real.brokers import MosquittoBroker, mosquitto_path
-from tests.harness.hcom import hcom_path
+from hcom_replica.testing.real.hcom import hcom_path
 
 SIDES: tuple[type[Side], ...] = (Alone, Bridged)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import statistics
-import threading
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
 from bench.hcom_comparison.sides import FAKETIME, Computer, Side, arrivals
+from hcom_replica.testing.real.hcom import send_and_see
 
 
 class Scale(NamedTuple):
@@ -226,39 +226,9 @@ def idle(side: Side, scale: Scale) -> Outcome:
 def latency(side: Side, scale: Scale) -> Outcome:
     """From the row in A's database to the row in B's, one `hcom send` after the other."""
     a, b = side.pair()
-    seen: dict[str, float] = {}
-    ended = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(b, seen, ended))
-    watcher.start()
-    written: dict[str, float] = {}
-    for number in range(scale.sends):
-        text = f"send {number}"
-        row = a.hcom.send(a.agent, text)
-        ((stamp,),) = a.hcom.query("SELECT timestamp FROM events WHERE id = ?", row)
-        written[text] = datetime.fromisoformat(stamp).timestamp()
-        time.sleep(0.05)
-    deadline = time.monotonic() + 20
-    while len(seen) < scale.sends and time.monotonic() < deadline:
-        time.sleep(0.05)
-    ended.set()
-    watcher.join()
-    took_ms = sorted((seen[text] - at) * 1_000 for text, at in written.items() if text in seen)
-    assert len(took_ms) == scale.sends, f"{len(took_ms)} of {scale.sends} came"
+    took_ms = sorted(taken * 1_000 for taken in send_and_see(a.hcom, a.agent, b.hcom, scale.sends))
     p50, p99 = statistics.median(took_ms), took_ms[min(len(took_ms) - 1, len(took_ms) * 99 // 100)]
     return Outcome(f"{p50:.0f} / {p99:.0f} ms", {"p50_ms": round(p50, 1), "p99_ms": round(p99, 1)})
-
-
-def _watch(b: Computer, seen: dict[str, float], ended: threading.Event) -> None:
-    """Note when each message is first seen in B's database."""
-    with b.hcom.database() as db:
-        after = 0
-        while not ended.is_set():
-            for number, data in db.execute("SELECT id, data FROM events WHERE id > ? ORDER BY id", (after,)).fetchall():
-                after = number
-                said = json.loads(data)
-                if "_relay" in said and str(said.get("text", "")).startswith("send "):
-                    seen.setdefault(said["text"], time.time())
-            time.sleep(0.001)
 
 
 CASES: Final[dict[str, tuple[str, Case]]] = {

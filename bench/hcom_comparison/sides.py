@@ -6,7 +6,6 @@ told (`hcom relay push`), as `hcom send` does.
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
 from abc import ABC, abstractmethod
@@ -16,9 +15,10 @@ from pathlib import Path
 from typing import Final
 
 from hcom_replica.testing.real.brokers import MosquittoBroker
+from hcom_replica.testing.real.hcom import RealHcom, hcom_path
 from hcom_replica.testing.real.proxy import ChaosProxy
 from tests.harness.clocks import WrongClock
-from tests.harness.hcom import Machine, RealHcom, hcom_path
+from tests.harness.hcom import Machine
 
 FAKETIME: Final = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 """Debian's libfaketime, for the case of a wrong clock."""
@@ -118,14 +118,9 @@ class AloneComputer(Computer):
         self.hcom = RealHcom(side.folder / name, _program(), wrong_clock(clock_off_s))
         self.hcom.start(self.agent)
         if side.token:
-            self.hcom.ok("relay", "connect", side.token)
+            self.hcom.relay_connect(side.token, self.network.url)
         else:
-            said = self.hcom.ok("relay", "new", "--broker", self.network.url)
-            side.token = re.findall(r"relay connect (\S+)", said)[0]
-        if side.computers:  # each by its own network
-            path = self.hcom.folder / "config.toml"
-            path.write_text(re.sub(r'(?m)^url = ".*"$', f'url = "{self.network.url}"', path.read_text()))
-            self.hcom.run("relay", "daemon", "restart")
+            side.token = self.hcom.relay_new(self.network.url)
 
     @property
     def short(self) -> str:
@@ -134,15 +129,15 @@ class AloneComputer(Computer):
 
     def off(self) -> None:
         """The lid is closed."""
-        self.hcom.ok("relay", "daemon", "stop")
+        self.hcom.relay_worker(on=False)
 
     def on(self) -> None:
         """The lid is opened."""
-        self.hcom.ok("relay", "daemon", "start")
+        self.hcom.relay_worker(on=True)
 
     def push(self) -> None:
         """Tell hcom's worker."""
-        self.hcom.run("relay", "push")
+        self.hcom.relay_push()
 
     def close(self) -> None:
         """End everything of it."""
@@ -160,7 +155,7 @@ class Alone(Side):
         copy = self.add("copy")
         copy.off()
         _copy(computer.hcom.folder, copy.hcom.folder)
-        copy.hcom.ok("relay", "daemon", "start")
+        copy.hcom.relay_worker(on=True)
         return copy
 
     def add(self, name: str, clock_off_s: int = 0) -> Computer:

@@ -27,10 +27,14 @@ class RawLmdb:
     Args:
         folder: made if missing.
         tables: how many; `put` and `scan` use the first.
+
+    Attributes:
+        data_file: where they are.
     """
 
     def __init__(self, folder: Path, tables: int = 1) -> None:
         folder.mkdir(parents=True)
+        self.data_file = folder / "data.mdb"
         self._env = lmdb.open(str(folder), map_size=MAP_BYTES, max_dbs=tables, lib_version=0)
         self._dbs = [self._env.open_db(b"%d" % number) for number in range(tables)]
         self._db = self._dbs[0]
@@ -50,6 +54,12 @@ class RawLmdb:
         """Read every row once, in one transaction; return how many there are."""
         with self._env.begin() as txn:
             return sum(1 for _ in txn.cursor(self._db))
+
+    def pour(self, into: Callable[[bytes], object]) -> None:
+        """Give every row's value, in one transaction."""
+        with self._env.begin() as txn:
+            for value in txn.cursor(self._db).iternext(keys=False, values=True):
+                into(value)
 
     def close(self) -> None:
         """Close the environment."""

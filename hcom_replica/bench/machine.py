@@ -8,6 +8,7 @@ import re
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +16,7 @@ from typing import Any, Final
 
 import lmdb
 
+import hcom_replica
 from hcom_replica.errors import UsageError
 from hcom_replica.folder.state import state_kept_in
 from hcom_replica.store.filesystem import filesystem_type
@@ -27,6 +29,8 @@ _PACKAGES: Final = ("lmdb", "msgspec", "paho-mqtt", "PyNaCl", "zstandard")
 def facts(folder: Path) -> dict[str, Any]:
     """What a reader has to know to judge a figure."""
     return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "program": hcom_replica.__version__,
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "memory_mib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20,

@@ -7,6 +7,7 @@ the network and put back without its daemon being started anew.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Final, Self
 from hcom_replica.api.appending import append_drafts
 from hcom_replica.api.replica import Replica
 from hcom_replica.bench.device import digest
+from hcom_replica.bench.figures import Curve
 from hcom_replica.bench.machine import rss_anon_mib
 from hcom_replica.daemon.client import DaemonClient
 from hcom_replica.folder.config_edit import change_config
@@ -27,6 +29,7 @@ from hcom_replica.wire.event import Draft
 
 WAIT_S: Final = 120.0
 _SAMPLE_S: Final = 0.02
+_CURVE_POINTS: Final = 120
 
 
 class Member:
@@ -104,29 +107,42 @@ def pair(folder: Path, *, second_through: Callable[[PrivateBroker], str] | None 
 
 
 class MemoryWatch:
-    """The most memory of their own that processes had while it watched; a context manager.
+    """The memory of their own that processes had while it watched, over time; a context manager.
 
     Args:
         pids: whom to watch.
-
-    Attributes:
-        most_mib: per process.
     """
 
     def __init__(self, *pids: int) -> None:
-        self.most_mib = dict.fromkeys(pids, 0.0)
+        self._samples: dict[int, list[tuple[float, float]]] = {pid: [] for pid in pids}
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="memory-watch", daemon=True)
 
+    def most_mib(self, pid: int) -> float:
+        """The most that a process had."""
+        return max(mib for _, mib in self._samples[pid])
+
+    def curve(self, pid: int, begin: float) -> Curve:
+        """Seconds since `begin`, of `time.perf_counter`, and MiB: of each span of time the most, in few points."""
+        since = [(at - begin, mib) for at, mib in self._samples[pid] if at >= begin]
+        step = len(since) // _CURVE_POINTS + 1
+        spans = (since[at : at + step] for at in range(0, len(since), step))
+        return tuple((span[0][0], max(mib for _, mib in span)) for span in spans)
+
     def __enter__(self) -> Self:
+        self._sample()
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._done.set()
         self._thread.join()
+        self._sample()
 
     def _watch(self) -> None:
         while not self._done.wait(_SAMPLE_S):
-            for pid, most in self.most_mib.items():
-                self.most_mib[pid] = max(most, rss_anon_mib(pid))
+            self._sample()
+
+    def _sample(self) -> None:
+        for pid, samples in self._samples.items():
+            samples.append((time.perf_counter(), rss_anon_mib(pid)))

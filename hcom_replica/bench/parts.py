@@ -40,40 +40,52 @@ class Scale:
 
     Attributes:
         events: of a bulk measurement.
+        catch_ups: events of each catch-up.
         singles: durable commits of one event.
         trickle_s: virtual seconds of the trickle.
         live_events: live events whose latency is taken.
         peer_events: events that peers carry.
+        relay_events: events that the slowest of them carries, hcom's own relay.
+        sends: messages of its, whose latency is taken.
         large_events: of a large log.
         commands: runs of a whole command.
         reconnects: gaps that are closed.
         line_bytes_s: what a slow line carries.
+        line_s: how long a long line takes each way.
         idle_s: how long nothing is done.
     """
 
     events: int = 100_000
+    catch_ups: tuple[int, ...] = (100_000, 1_000_000)
     singles: int = 1_000
     trickle_s: int = 3_600
-    live_events: int = 300
+    live_events: int = 1_000
     peer_events: int = 100_000
+    relay_events: int = 1_000
+    sends: int = 100
     large_events: int = 1_000_000
     commands: int = 25
     reconnects: int = 9
     line_bytes_s: int = 125_000
+    line_s: float = 0.05
     idle_s: int = 150
 
 
 FULL: Final = Scale()
 QUICK: Final = Scale(
     events=3_000,
-    singles=20,
+    catch_ups=(3_000,),
+    singles=50,
     trickle_s=60,
-    live_events=10,
+    live_events=30,
     peer_events=2_000,
+    relay_events=60,
+    sends=10,
     large_events=3_000,
-    commands=2,
-    reconnects=1,
+    commands=3,
+    reconnects=3,
     line_bytes_s=1_000_000,
+    line_s=0.01,
     idle_s=1,
 )
 
@@ -105,7 +117,8 @@ def append_many(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
             "events/s",
             floor=len(drafts) / min(floor),
             floor_name="raw putmulti, same rows in three tables",
-            target=Target(0.6, "ratio"),
+            targets=(Target(0.6, "ratio"),),
+            same="durable writes",
         ),
         Figure(name, speed, "events/s", floor=len(drafts) / min(narrow), floor_name="raw putmulti, main table only"),
     ]
@@ -152,7 +165,7 @@ def append_one(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
             "less",
             floor=floor_us,
             floor_name="raw commit",
-            target=Target(0.65, "ratio"),
+            targets=(Target(0.65, "ratio"),),
         )
     ]
 
@@ -195,9 +208,9 @@ def ingest(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
             "events/s",
             floor=len(stored[0]) / min(floor),
             floor_name="raw putmulti, same rows in three tables",
-            target=Target(250_000),
+            targets=(Target(250_000), Target(0.35, "ratio")),
         ),
-        Figure("memory grown in the last 3/4 of it", max(grown, 0.0), "MiB", "less", target=Target(8)),
+        Figure("memory grown in the last 3/4 of it", max(grown, 0.0), "MiB", "less", targets=(Target(8),)),
     ]
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from hcom_replica.bench import commands, journeys, links, machine, parts, trickle
+from hcom_replica.bench import catchup, commands, large, links, live, machine, parts, trickle
 from hcom_replica.bench.corpus import Corpus, load
 from hcom_replica.bench.figures import Figure
+from hcom_replica.bench.gate import Fallen, best, fallen
 from hcom_replica.bench.parts import FULL, QUICK, Scale
 from hcom_replica.bench.peers import PEERS
 from hcom_replica.errors import UsageError
+
+_AGAIN: Final = 2
+"""How often a part is measured again of which a ratio fell: other programs disturb one measurement, seldom three."""
 
 Part = Callable[[Corpus, Path, Scale], list[Figure]]
 
@@ -23,16 +27,19 @@ PARTS: Final[dict[str, Part]] = {
     "ingest": parts.ingest,
     "scan": parts.scan,
     "codec": parts.codec,
-    "catch-up": journeys.catch_up,
-    "live": journeys.live,
-    "wire": journeys.wire,
+    "catch-up": catchup.catch_up,
+    "burst": catchup.burst,
+    "live": live.live,
+    "wire": catchup.wire,
     "reconnect": links.reconnect,
     "slow-line": links.slow_line,
     "commands": commands.commands,
-    "large": commands.large,
+    "large": large.large,
+    "interleaved": large.interleaved,
     "idle": links.idle,
     "trickle": trickle.trickle,
     "talk": trickle.talk,
+    "isolated": trickle.isolated,
 }
 
 
@@ -55,7 +62,25 @@ class Run:
         for name in names:
             measure = PARTS[name] if name in PARTS else PEERS[name].measure
             made = measure(self._corpus, self._folder, scale)
-            yield name, [replace(figure, target=None) for figure in made] if self._quick else made
+            yield name, [self._shown(name, figure) for figure in made]
+
+    def held_to(
+        self, figures: Sequence[Figure], earlier: Sequence[Mapping[str, Any]]
+    ) -> tuple[list[Figure], list[Fallen]]:
+        """Compare ratios with those of an earlier run; a part of which one fell is measured again before it counts.
+
+        Returns:
+            The figures, of each the best, and those whose ratio fell each time.
+        """
+        kept = list(figures)
+        for _ in range(_AGAIN):
+            parts = dict.fromkeys(one.part for one in fallen(kept, earlier))
+            for _, made in self.figures(list(parts)):
+                kept = best(kept, made)
+        return kept, fallen(kept, earlier)
+
+    def _shown(self, part: str, figure: Figure) -> Figure:
+        return replace(figure, part=part, targets=() if self._quick else figure.targets)
 
 
 def chosen(names: Sequence[str], *, peers: bool) -> tuple[list[str], dict[str, str]]:

@@ -1,10 +1,11 @@
-"""A line drawn as SVG: the share of all events held, over virtual time. Text in, text out; no library, no file."""
+"""A line drawn as SVG: the share of all events held, over virtual time. Text in, text out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
-from xml.sax.saxutils import escape
+
+from hcom_replica.testing.svg import document, polyline, text, ticks
 
 _WIDTH: Final = 720
 _HEIGHT: Final = 360
@@ -12,9 +13,6 @@ _LEFT: Final = 56
 _RIGHT: Final = 16
 _TOP: Final = 36
 _BOTTOM: Final = 44
-_STYLE: Final = 'font-family="sans-serif" font-size="12" fill="#333"'
-_STEPS: Final = (1, 2, 5)
-_TICKS_MAX: Final = 8
 
 
 def convergence_svg(title: str, curve: Sequence[tuple[float, float]]) -> str:
@@ -28,30 +26,15 @@ def convergence_svg(title: str, curve: Sequence[tuple[float, float]]) -> str:
         A whole SVG document.
     """
     span_s = max(curve[-1][0], 0.001)
-    points = " ".join(f"{_x(at, span_s):.1f},{_y(share):.1f}" for at, share in _thinned([(0.0, 0.0), *curve]))
+    points = [(_x(at, span_s), _y(share)) for at, share in _thinned([(0.0, 0.0), *curve])]
     grid = [_across(number / 4) for number in range(5)] + [_upright(at, span_s) for at in ticks(span_s)]
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" {_STYLE}>',
-            f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#fff"/>',
-            f'<text x="{_LEFT}" y="22" font-size="14">{escape(title)}</text>',
-            *grid,
-            f'<polyline points="{points}" fill="none" stroke="#0b6bcb" stroke-width="2"/>',
-            f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 8}" text-anchor="end">virtual seconds</text>',
-            "</svg>",
-            "",
-        ]
-    )
-
-
-def ticks(span_s: float) -> list[float]:
-    """Round times from 0 to `span_s`, at most eight steps of 1, 2 or 5 times a power of ten."""
-    power = 0.001
-    while True:
-        for step in _STEPS:
-            if span_s / (step * power) <= _TICKS_MAX:
-                return [number * step * power for number in range(int(span_s / (step * power)) + 1)]
-        power *= 10
+    parts = [
+        text(_LEFT, 22, title, size=14),
+        *grid,
+        polyline(points, "a"),
+        text(_WIDTH - _RIGHT, _HEIGHT - 8, "virtual seconds", "soft", anchor="end"),
+    ]
+    return document(_WIDTH, _HEIGHT, parts)
 
 
 def _thinned(curve: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -73,15 +56,13 @@ def _y(share: float) -> float:
 
 def _across(share: float) -> str:
     y = _y(share)
-    return (
-        f'<path d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}" stroke="#ddd"/>'
-        f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{share:.0%}</text>'
+    return f'<path class="grid" d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"/>' + text(
+        _LEFT - 6, y + 4, f"{share:.0%}", "soft", anchor="end"
     )
 
 
 def _upright(at_s: float, span_s: float) -> str:
     x, bottom = _x(at_s, span_s), _HEIGHT - _BOTTOM
-    return (
-        f'<path d="M{x:.1f} {_TOP}V{bottom}" stroke="#eee"/>'
-        f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{at_s:g}</text>'
+    return f'<path class="grid" d="M{x:.1f} {_TOP}V{bottom}"/>' + text(
+        x, bottom + 16, f"{at_s:g}", "soft", anchor="middle"
     )

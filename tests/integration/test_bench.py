@@ -33,8 +33,19 @@ def test_quick_bench_runs_every_part_and_judges_none(tmp_path: Path) -> None:
         "scan",
         "seal",
         "catch-up",
+        "burst",
         "live",
+        "gap of 1,000",
+        "Mbit/s",
+        "`emit`",
+        "cold",
+        "`replay",
+        "`audit`",
+        "interleaved",
+        "idle",
         "one event a second",
+        "ten a second",
+        "one event alone",
     ):
         assert part in names
 
@@ -45,9 +56,9 @@ def test_bench_beside_peers_measures_those_that_are_installed_and_names_the_othe
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(done.stdout)
     assert told["left_out"].keys() == {name for name, peer in PEERS.items() if peer.missing()}
-    catch_ups = [figure for figure in told["figures"] if "catch-up" in figure["name"]]
+    catch_ups = [figure for figure in told["figures"] if figure["same"] == "catch-up"]
     assert len(catch_ups) == len(PEERS) - len(told["left_out"])
-    assert all(figure["value"] > 0 for figure in catch_ups)
+    assert all(figure["value"] > 0 and figure["who"] for figure in catch_ups)
 
 
 def test_bench_compares_its_ratios_with_those_of_an_earlier_run(tmp_path: Path) -> None:
@@ -66,7 +77,17 @@ def test_bench_compares_its_ratios_with_those_of_an_earlier_run(tmp_path: Path) 
     assert "fallen: append_many" in done.stderr
 
 
-@pytest.mark.parametrize("text", [None, "", "[]", '{"figures": [1]}', '{"figures": [{"name": "x"}]}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "[]",
+        '{"figures": [1]}',
+        '{"figures": [{"name": "x"}]}',
+        '{"figures": [], "machine": {"quick": false}}',
+    ],
+)
 def test_bench_beside_a_file_that_is_no_run_is_a_usage_error(tmp_path: Path, text: str | None) -> None:
     earlier = tmp_path / "before.json"
     if text is not None:
@@ -74,6 +95,22 @@ def test_bench_beside_a_file_that_is_no_run_is_a_usage_error(tmp_path: Path, tex
     done = bench(tmp_path, "--quick", "append-many", "--baseline", str(earlier))
     assert done.returncode == 2
     assert "before.json" in done.stderr
+
+
+def test_bench_draws_what_it_measured(tmp_path: Path) -> None:
+    done = bench(tmp_path, "--quick", "append-many", "isolated", "--plot", str(tmp_path / "plots"))
+    assert done.returncode == 0, done.stderr
+    drawn = {path.name: path.read_text() for path in (tmp_path / "plots").iterdir()}
+    assert drawn.keys() == {"append-many.svg", "isolated.svg"}
+    assert all(text.startswith("<svg ") for text in drawn.values())
+
+
+def test_bench_that_cannot_draw_says_so_before_it_measures(tmp_path: Path) -> None:
+    (tmp_path / "plots").write_text("a file")
+    done = bench(tmp_path, "--quick", "append-many", "--plot", str(tmp_path / "plots"))
+    assert done.returncode == 2
+    assert "plots" in done.stderr
+    assert "append_many" not in done.stdout
 
 
 def test_bench_of_an_unknown_part_is_a_usage_error(tmp_path: Path) -> None:

@@ -108,6 +108,16 @@ def test_proxy_limit_slows_one_direction(echo_port: int) -> None:
         assert time.monotonic() - started > 0.4  # a floor set by the proxy's own sleeps, true on any machine
 
 
+def test_proxy_delay_holds_everything_for_a_while_and_keeps_its_order(echo_port: int) -> None:
+    with ChaosProxy(echo_port) as proxy, _connect(proxy) as client:
+        proxy.delay(0.1)
+        started = time.monotonic()
+        sent = b"".join(number.to_bytes(4, "big") for number in range(50_000))
+        client.sendall(sent)
+        assert _receive(client, len(sent)) == sent
+        assert time.monotonic() - started >= 0.2  # a floor set by the proxy's own timers, true on any machine
+
+
 def test_proxy_flap_goes_down_and_up_again(echo_port: int) -> None:
     with ChaosProxy(echo_port) as proxy:
         proxy.flap(up_s=0.05, down_s=0.05)

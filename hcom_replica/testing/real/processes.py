@@ -21,7 +21,7 @@ from hcom_replica.testing.real.waiting import wait_until
 
 _RUN_S = 60.0
 _STOP_S = 15.0
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).resolve().parents[3]  # above the package: children run this very copy of it
 
 
 def clean_environment(folder: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -22,6 +22,7 @@ _CHUNK_BYTES = 64 * 1024
 _SOCKET_BUFFER_BYTES = 64 * 1024
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _STEPS_A_SECOND = 50
+_APART_S = 1e-6
 
 
 @dataclass(slots=True)
@@ -29,6 +30,7 @@ class _Direction:
     """One way of the traffic: its limit and what has passed."""
 
     bytes_a_second: float | None = None
+    delay_s: float = 0.0
     passed_bytes: int = 0
 
 
@@ -120,6 +122,13 @@ class ChaosProxy:
         self._up.bytes_a_second = up_bytes_s
         self._down.bytes_a_second = down_bytes_s
 
+    def delay(self, one_way_s: float) -> None:
+        """Let all that passes from now on take so long each way, as over a long line; 0 is no delay.
+
+        What is under way is not bounded, and connecting to this proxy takes no time.
+        """
+        self._call(lambda: self._set_delay(one_way_s))
+
     def flap(self, *, up_s: float, down_s: float) -> None:
         """Pass for `up_s`, cut for `down_s`, and so on until `heal`."""
         self._call(lambda: self._start_flapping(up_s, down_s))
@@ -178,6 +187,9 @@ class ChaosProxy:
             self._flapping.cancel()
             self._flapping = None
 
+    def _set_delay(self, one_way_s: float) -> None:
+        self._up.delay_s = self._down.delay_s = one_way_s
+
     def _start_flapping(self, up_s: float, down_s: float) -> None:
         self._heal()
         self._flapping = self._loop.create_task(self._flap(up_s, down_s))
@@ -234,19 +246,26 @@ class ChaosProxy:
         return sock
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: _Direction) -> None:
+        due_s = 0.0
         while True:
             await self._passing.wait()
             rate = way.bytes_a_second
             data = await reader.read(max(1, int(rate / _STEPS_A_SECOND)) if rate else _CHUNK_BYTES)
             await self._passing.wait()  # read just before the hole opened: it waits inside
             if not data:
+                await asyncio.sleep(due_s - self._loop.time())  # until what is under way has arrived
                 return
             rate = way.bytes_a_second  # it may have been set since the reading began
             if rate:
                 await asyncio.sleep(len(data) / rate)
-            writer.write(data)
-            await writer.drain()
             way.passed_bytes += len(data)
+            now_s = self._loop.time()
+            due_s = max(now_s + way.delay_s, due_s + _APART_S)  # apart: equal times keep no order
+            if due_s > now_s + _APART_S:
+                self._loop.call_at(due_s, writer.write, data)
+            else:
+                writer.write(data)
+                await writer.drain()
 
 
 def _listen() -> socket.socket:

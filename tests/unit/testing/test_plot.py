@@ -6,7 +6,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from hcom_replica.testing.plot import convergence_svg, ticks
+from hcom_replica.testing.plot import convergence_svg
+from hcom_replica.testing.svg import ticks
 
 
 def points(svg: str) -> list[str]:
