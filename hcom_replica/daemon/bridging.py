@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from hcom_replica.bridge.database import HcomDatabase
 from hcom_replica.bridge.directory import Directory
 from hcom_replica.bridge.endpoint import Endpoint
+from hcom_replica.bridge.foreigners import Foreigners
 from hcom_replica.bridge.gateway import Gateway
 from hcom_replica.bridge.handover import Handover
 from hcom_replica.bridge.ledger import BridgeLog, Network
@@ -91,12 +92,14 @@ class Who(NamedTuple):
         device: id of this device.
         name: its name.
         allowed: what other devices may have done here; see `Rules`.
+        foreigners: machines that run only hcom.
     """
 
     group: bytes
     device: bytes
     name: str
     allowed: tuple[str, ...]
+    foreigners: Foreigners
 
 
 class Bridging:
@@ -128,7 +131,7 @@ class Bridging:
         self._network = network
         self._selector = selector
         self._trace = trace
-        directory = Directory(log, who.device, who.name)
+        directory = Directory(log, who.device, who.name, who.foreigners)
         numbering, roster = Numbering(log, who.group), Roster(log)
         rules = Rules(settings.key_bytes, settings.relay_id, who.allowed, self._tell, os.urandom, trace)
         self._remote = Remote(log, directory, numbering, rules)
