@@ -17,7 +17,9 @@ from uuid import uuid4
 
 import msgspec
 
+from hcom_replica.api import bridge_daemon
 from hcom_replica.api.control import ask
+from hcom_replica.api.hcom_legacy import LegacyStatus, legacy_status
 from hcom_replica.api.hcom_program import NEWEST, HcomProgram
 from hcom_replica.api.opening import name_and_source
 from hcom_replica.api.replica import Replica
@@ -25,7 +27,6 @@ from hcom_replica.bridge.database import KNOWN_VERSIONS
 from hcom_replica.bridge.relay_config import in_a_group, pointed
 from hcom_replica.bridge.settings import BridgeSettings, decode_settings, encode_settings
 from hcom_replica.bridge.token import fingerprint
-from hcom_replica.daemon import process
 from hcom_replica.daemon.client import DaemonClient
 from hcom_replica.daemon.messages import BridgeInfo
 from hcom_replica.errors import BridgeError, ReplicaError
@@ -62,6 +63,7 @@ class BridgeStatus(msgspec.Struct, frozen=True):
         refused_connections: to the endpoint, turned away or cut off.
         notes: what is worth knowing.
         problems: what is wrong, for people, each with what to do.
+        legacy: the group of hcom's own relay that was joined, for machines that run only hcom; null when none was.
     """
 
     set_up: bool
@@ -80,6 +82,7 @@ class BridgeStatus(msgspec.Struct, frozen=True):
     refused_connections: int = 0
     notes: list[str] = []
     problems: list[str] = []
+    legacy: LegacyStatus | None = None
 
 
 def set_up(folder: Folder, hcom_dir: str | None, *, force: bool = False) -> BridgeStatus:
@@ -111,7 +114,7 @@ def set_up(folder: Folder, hcom_dir: str | None, *, force: bool = False) -> Brid
     folder.make()
     replace(folder.bridge, encode_settings(settings))
     program.set_relay(pointed(settings))
-    _start(folder)
+    bridge_daemon.start(folder)
     with suppress(BridgeError):  # the daemon tries again; what is wrong is in the status
         program.call("relay", "daemon", "restart")
     _wait_for_worker(folder)
@@ -128,14 +131,22 @@ def look(folder: Folder, hcom_dir: str | None = None) -> BridgeStatus:
     database = _tried(program.database_version, problems)
     letters = _tried(program.letters, []) if database is not None else None
     notes = [_UNTRIED] if _is_untried(version, database) else []
+    _, info = ask(folder)
     if settings is None:
-        place = str(program.folder)
-        return BridgeStatus(set_up=False, device=_name(folder), hcom_dir=place, hcom_version=version, notes=notes)
+        apart: list[str] = []
+        return BridgeStatus(
+            set_up=False,
+            device=_name(folder),
+            hcom_dir=str(program.folder),
+            hcom_version=version,
+            notes=notes,
+            legacy=legacy_status(folder, info, apart),
+            problems=apart,
+        )
     relay = _tried(program.relay, problems)
     points = relay is not None and relay.get("id") == settings.relay_id and in_a_group(relay)
     if relay is not None and not points:
         problems.append("hcom's relay does not lead here any more (bridge hcom --setup points it here again)")
-    _, info = ask(folder)
     bridge = info.bridge if info is not None else None
     problems += _daemon_problems(bridge, running=info is not None)
     return BridgeStatus(
@@ -154,6 +165,7 @@ def look(folder: Folder, hcom_dir: str | None = None) -> BridgeStatus:
         under_way_events=bridge.under_way_events if bridge is not None else 0,
         refused_connections=bridge.refused if bridge is not None else 0,
         notes=notes,
+        legacy=legacy_status(folder, info, problems),
         problems=problems,
     )
 
@@ -174,7 +186,7 @@ def take_down(folder: Folder) -> BridgeStatus:
         with suppress(BridgeError):
             program.call("relay", "daemon", "restart" if in_a_group(settings.before) else "stop")
     folder.bridge.unlink(missing_ok=True)
-    _reload(folder)
+    bridge_daemon.reload(folder)
     return look(folder, settings.hcom_dir)
 
 
@@ -245,23 +257,6 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def _start(folder: Folder) -> None:
-    """Start the folder's daemon, or make a running one read `bridge.json`."""
-    pid, _ = ask(folder)
-    if pid is None:
-        with Replica.in_folder(folder) as replica:
-            replica.introduce()
-        process.start(folder)
-    else:
-        _reload(folder)
-
-
-def _reload(folder: Folder) -> None:
-    pid, _ = ask(folder)
-    if pid is not None:
-        DaemonClient(folder.root).request("reload", bool)
 
 
 def _wait_for_worker(folder: Folder) -> None:

@@ -37,6 +37,7 @@ class Place(NamedTuple):
         in_full: this hcom tells agents of one name on several devices apart.
         reset_us: events from before this are dropped by hcom: when it was reset.
         bytes_max: of one event's data.
+        called: how hcom calls another device of our group; None is as our group does.
     """
 
     sender: str
@@ -45,6 +46,7 @@ class Place(NamedTuple):
     in_full: bool
     reset_us: int
     bytes_max: int
+    called: Callable[[str], str] | None = None
 
 
 class Inboxes(NamedTuple):
@@ -164,7 +166,9 @@ def _addressed(name: str, place: Place) -> str:
     agent, colon, device = name.rpartition(":")
     if not colon:
         return name if name == _ALWAYS_LOCAL else f"{name}:{place.sender}"
-    return f"{agent}:{place.own}" if place.is_own_name(device) else name
+    if place.is_own_name(device):
+        return f"{agent}:{place.own}"
+    return name if place.called is None else f"{agent}:{place.called(device)}"
 
 
 # --- what it answers ---------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from hcom_replica.bridge.away import Away
 from hcom_replica.bridge.database import HcomDatabase
 from hcom_replica.bridge.directory import Directory
 from hcom_replica.bridge.endpoint import Endpoint
@@ -20,10 +21,8 @@ from hcom_replica.bridge.ledger import BridgeLog, Network
 from hcom_replica.bridge.numbering import Alias, Numbering
 from hcom_replica.bridge.remote import ACTIONS
 from hcom_replica.bridge.roster import Roster
-from hcom_replica.bridge.rows import iso_us
 from hcom_replica.bridge.snapshot import Agent, Snapshot, State, encode_snapshot
 from hcom_replica.core.effects import Now
-from hcom_replica.core.hlc import millis
 from hcom_replica.limits import KIB
 
 ANNOUNCE_MS: Final = 45_000
@@ -85,7 +84,7 @@ class Gateway:
         self._relay_id = relay_id
         self._entropy = entropy
         self._said: dict[bytes, Said] = {}
-        self._away_since_ms: dict[bytes, int] = {}
+        self._away = Away(directory)
         self._seen_version = -1
         self._look_ms = 0
         self._refill = False
@@ -97,6 +96,8 @@ class Gateway:
             BridgeError: hcom's database cannot be read now; nothing is lost.
             StoreError: nothing was changed.
         """
+        if self._directory.follow(now.wall_ms):
+            return True
         hcom = Hcom(database, short, self._endpoint.packet_bytes_max() or PACKET_BYTES, database.reset_s())
         if self._refill:
             self._handover.refill(hcom, now)
@@ -126,14 +127,14 @@ class Gateway:
     # --- announcing ----------------------------------------------------------------------------------------
 
     def _announce(self, hcom: Hcom, now: Now, network: Network) -> None:
-        online = {self._directory.known(origin) for origin in network.online()}
+        self._away.look(network)
         devices = {
             *self._directory.others(),
             *(device for device, events in self._handover.under_way.items() if events),
         }
         for device in sorted(devices):
             alias = self._numbering.alias(device, self._directory.name(device), hcom.database, hcom.short)
-            state = self._state(alias, device, hcom, self._away(device, now, online=device in online))
+            state = self._state(alias, device, hcom, self._away.text(device, now))
             events = self._handover.under_way.get(device, [])
             said = self._said.get(device, _NOTHING)
             newest = events[-1].id if events else said.upto
@@ -141,21 +142,10 @@ class Gateway:
                 self._publish(device, alias, Snapshot(state, events), hcom, now)
                 self._said[device] = Said(now.mono_ms + ANNOUNCE_MS, state, newest)
 
-    def _away(self, device: bytes, now: Now, *, online: bool) -> str:
-        """What is said of the agents of a device that is away; empty when it is not."""
-        if online or device == self._directory.own:
-            self._away_since_ms.pop(device, None)
-            return ""
-        since_ms = self._away_since_ms.setdefault(device, self._last_written_ms(device) or now.wall_ms)
-        return f"device away since {iso_us(since_ms * 1_000)[:16]}Z, mail is kept"
-
-    def _last_written_ms(self, device: bytes) -> int:
-        states = [self._log.origin_state(origin) for origin in self._directory.origins(device)]
-        return max((millis(state.hlc) for state in states if state is not None), default=0)
-
     def _state(self, alias: Alias, device: bytes, hcom: Hcom, away: str) -> State:
         agents = self._roster.shown(device, away=away, not_before_s=hcom.reset_s)
-        return State(alias.short, _fitting(agents, hcom.state_bytes_max), ACTIONS, hcom.packet_bytes_max)
+        actions = () if device in self._directory.foreigners.peers else ACTIONS
+        return State(alias.short, fitting(agents, hcom.state_bytes_max), actions, hcom.packet_bytes_max)
 
     def _publish(self, device: bytes, alias: Alias, snapshot: Snapshot, hcom: Hcom, now: Now) -> None:
         if self._numbering.move_time(alias, now, hcom.database):
@@ -164,7 +154,7 @@ class Gateway:
         self._endpoint.retain(topic, seal(self._key, topic, alias.ts_s, encode_snapshot(snapshot), self._entropy(24)))
 
 
-def _fitting(agents: dict[str, Agent], bytes_max: int) -> dict[str, Agent]:
+def fitting(agents: dict[str, Agent], bytes_max: int) -> dict[str, Agent]:
     """As many of the agents, the newest first, as fit."""
     kept: dict[str, Agent] = {}
     for name, agent in agents.items():

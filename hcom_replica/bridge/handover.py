@@ -192,11 +192,11 @@ class Handover:
         page = Page({}, {}, [], 0)
         size = sum(len(event.data) for events in self.under_way.values() for event in events)
         upto = arrived[0][0].number - 1
-        for item, event in arrived:
+        for item, stored in arrived:
             name = EventId(item.event.origin, item.event.seq)
-            if is_system(event.kind):
+            if is_system(stored.kind):
                 self._directory.refresh()
-            device = self._directory.device(name.origin)
+            device, event = self._directory.read(name.origin, stored)
             made = self._made(name, event, device, hcom, page)
             if made is not None:
                 size += len(made.data)
@@ -259,12 +259,17 @@ class Handover:
             reset_us=int(hcom.reset_s + 1) * 1_000_000 if hcom.reset_s else 0,
             bytes_max=hcom.event_bytes_max,
         )
-        return deliver(name, event, place, self._inboxes(name), lambda answered: self._replied(answered, hcom, fresh))
+        mark = mark_of(event.body)
+        inboxes = self._inboxes(name, old=mark is not None and mark.old)
+        return deliver(name, event, place, inboxes, lambda answered: self._replied(answered, hcom, fresh))
 
-    def _inboxes(self, name: EventId) -> Inboxes:
+    def _inboxes(self, name: EventId, *, old: bool) -> Inboxes:
+        """Who was there when an event was written; nobody of ours when it is of before its machine was met."""
         origin = name.origin.hex()
         agents = self._source.agents.by_name
-        younger = {one for one, kept in agents.items() if kept.known is None or name.seq <= kept.known.get(origin, 0)}
+        younger = {
+            one for one, kept in agents.items() if old or kept.known is None or name.seq <= kept.known.get(origin, 0)
+        }
         return Inboxes(frozenset(agents.keys() - younger), frozenset(younger))
 
     def _replied(self, answered: EventId, hcom: Hcom, fresh: Mapping[bytes, bytes | None]) -> dict[str, Any]:
@@ -312,7 +317,7 @@ class Handover:
         again = []
         for number, name in self._numbering.events_from(device, cursor + 1, EVENTS_MAX):
             stored = self._log.event(name)
-            event = None if stored is None else decode_event(stored.record)
+            event = None if stored is None else self._directory.read(name.origin, decode_event(stored.record))[1]
             if event is not None and event.kind in KINDS and not isinstance(event, RedactedEvent):
                 again.append(self._delivery(name, event, device, hcom, {}).numbered(number))
         return again
@@ -322,5 +327,9 @@ class Handover:
 
 
 def _taken(device: bytes, mark: Mark) -> bytes:
+    return taken_key(Key.TAKEN, device, mark)
+
+
+def taken_key(key: Key, device: bytes, mark: Mark) -> bytes:
     """Key of a row of another device's database that is in."""
-    return Key.TAKEN.of(device, bytes.fromhex(mark.db), u64(mark.id), bytes.fromhex(mark.hash))
+    return key.of(device, bytes.fromhex(mark.db), u64(mark.id), bytes.fromhex(mark.hash))

@@ -34,6 +34,10 @@ class Intervals:
         """The last number of the run that goes on behind `base`; `base` when none does."""
         return next((high for low, high in self._runs if low <= base < high), base)
 
+    def next_low(self, number: int) -> int | None:
+        """Where the next run begins above a number; None when there is none."""
+        return next((low for low, _ in self._runs if low > number), None)
+
     def __contains__(self, number: int) -> bool:
         return any(low < number <= high for low, high in reversed(self._runs))
 

@@ -127,6 +127,16 @@ class Key(IntEnum):
     REMOTE_AGENT = 8
     SETTLED = 9
     REMOTE = 10
+    PEER = 12
+    CLAIM = 13
+    PEER_STATE = 14
+    PEER_EVENT = 15
+    LANE = 16
+    GIVEN = 17
+    GIVEN_AS = 18
+    GIVEN_UP_TO = 19
+    LANE_AGENT = 20
+    LANE_TAKEN = 21
 
     def of(self, *parts: bytes) -> bytes:
         """Make a key."""
@@ -140,6 +150,12 @@ class Key(IntEnum):
 
 _KEY_BYTES_MAX: Final = 300
 """More than any key of the bridge has."""
+
+PEER_KIND: Final = "hcom_peer"
+"""Kind of the events that tell of a machine that runs only hcom (B8.5)."""
+
+CLAIM_KIND: Final = "hcom_gateway"
+"""Kind of the events by which a device says that it carries, or carries no more, for such machines (B8.2)."""
 
 CURSOR: Final = "hcom"
 """Name of the cursor behind which events are to be handed to hcom."""

@@ -98,16 +98,16 @@ class Numbering:
     def _free(self, name: str, device: bytes, database: HcomDatabase, own_short: str) -> tuple[str, str | None]:
         """Letters that hcom gives to nobody else, and the UUID that it has for them."""
         others = {alias.uuid for other, alias in self._aliases.items() if other != device}
+        taken = {own_short, *(alias.short for other, alias in self._aliases.items() if other != device)}
         short = name
         while True:
             mapped = database.kv(f"relay_short_{short}")
-            if short != own_short and mapped not in others:
+            if short not in taken and mapped not in others:
                 return short, mapped
             short += _HERE
 
     def _uuid(self, device: bytes) -> str:
-        digest = blake2b(b"hcom-bridge" + self._group + device, digest_size=16).digest()
-        return str(UUID(bytes=digest, version=4))
+        return made_uuid(self._group, device)
 
     def next_number(self, alias: Alias, cursor: int | None) -> int:
         """Give the next number of a device."""
@@ -190,3 +190,8 @@ class Numbering:
             if len(found) < _RECOVER_MAX:
                 alias.last = max(alias.last, cursor)
             self._shelf.put([*items, self.kept(device, alias)])
+
+
+def made_uuid(group: bytes, device: bytes) -> str:
+    """The UUID by which hcom is told of a device of a group, here and elsewhere (B4.1, B8.7)."""
+    return str(UUID(bytes=blake2b(b"hcom-bridge" + group + device, digest_size=16).digest(), version=4))

@@ -199,6 +199,7 @@ class Remote:
             request, action = control.data.get("request_id"), control.data.get("action")
             device = self._numbering.device_of(str(control.data.get("target_device", "")))
             known = isinstance(request, str) and 0 < len(request) <= _ID_CHARS_MAX and action in ACTIONS
+            known = known and device not in self._directory.foreigners.peers
             if not known or device is None or control.type != "control" or self._kept(str(request)) is not None:
                 continue
             params = control.data.get("params")

@@ -54,12 +54,14 @@ class Roster:
 
     Args:
         log: on whose shelf they are kept.
+        key: under which keys.
     """
 
-    def __init__(self, log: BridgeLog) -> None:
+    def __init__(self, log: BridgeLog, key: Key = Key.REMOTE_AGENT) -> None:
+        self._key = key
         self._devices: dict[bytes, dict[str, _Kept]] = {}
-        for key, value in log.shelf.page(*Key.REMOTE_AGENT.all(), limit=1 << 16):
-            self._devices.setdefault(key[1:9], {})[key[9:].decode()] = _unpack(value)
+        for key_, value in log.shelf.page(*key.all(), limit=1 << 16):
+            self._devices.setdefault(key_[1:9], {})[key_[9:].decode()] = _unpack(value)
 
     def told(self, device: bytes, event: Event) -> list[Shelved]:
         """Take what an event says of its agent; return what is to be kept of that."""
@@ -76,7 +78,7 @@ class Roster:
         if kept is None:
             return []
         agents[name] = kept
-        return [(Key.REMOTE_AGENT.of(device, name.encode()), _pack(kept))]
+        return [(self._key.of(device, name.encode()), _pack(kept))]
 
     def has(self, device: bytes, name: str) -> bool:
         """Whether a device has an agent of a name."""

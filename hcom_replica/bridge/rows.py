@@ -26,6 +26,7 @@ _STRANGE: Final = "hcom"
 """Kind of a row whose own type cannot be a kind."""
 
 _TEXT_CHARS_KEPT: Final = 1 << 20
+_UUID_CHARS_MAX: Final = 64
 
 
 class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -37,6 +38,8 @@ class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
         after: id of the row that had been taken before it: all between were looked at, and are not to be taken.
         hash: 16 hex digits of the row.
         reply_to: as hcom has it, where the event names what it answers by our own id.
+        peer: UUID of the machine that wrote the row, where that runs only hcom (B8.4): the rest speaks of its rows.
+        old: the row was there before our group met that machine.
     """
 
     db: str
@@ -44,13 +47,24 @@ class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
     after: int
     hash: str
     reply_to: str | None = None
+    peer: str | None = None
+    old: bool = False
 
 
 class _Marked(msgspec.Struct):
     mark: Mark | None = msgspec.field(name=MARK, default=None)
 
 
+class _Peer(msgspec.Struct):
+    peer: str | None = None
+
+
+class _OfPeer(msgspec.Struct):
+    mark: _Peer | None = msgspec.field(name=MARK, default=None)
+
+
 _encode = msgspec.json.Encoder().encode
+_decode_peer = msgspec.json.Decoder(_OfPeer).decode
 _decode_mark = msgspec.json.Decoder(_Marked).decode
 
 
@@ -63,9 +77,12 @@ def draft_of(row: Row, db: str, after: int, reply_to: str | None) -> Draft:
         after: the same.
         reply_to: our id of the event that it answers; None when that is not known.
     """
-    data = body_of(row.data)
+    return marked_draft(row, Mark(db, row.id, after, row.hash.hex()), body_of(row.data), reply_to)
+
+
+def marked_draft(row: Row, mark: Mark, data: dict[str, Any], reply_to: str | None) -> Draft:
+    """Make the event of a row whose mark is made and whose data was read."""
     stated = data.get("reply_to")
-    mark = Mark(db, row.id, after, row.hash.hex())
     if reply_to is not None:
         mark = msgspec.structs.replace(mark, reply_to=stated if isinstance(stated, str) else None)
         data["reply_to"] = reply_to
@@ -105,14 +122,27 @@ def mark_of(body: bytes) -> Mark | None:
     return mark if mark is not None and _is_sound(mark) else None
 
 
+def peer_of(body: bytes) -> str | None:
+    """UUID of the machine with hcom only that an event speaks for; None when it speaks for none."""
+    if b'"_hcom"' not in body or b'"peer"' not in body:
+        return None
+    try:
+        mark = _decode_peer(body).mark
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return None if mark is None else mark.peer
+
+
 def _is_sound(mark: Mark) -> bool:
     """Whether a peer's mark is one that could have been made here."""
-    return bool(_DB.fullmatch(mark.db) and _HASH.fullmatch(mark.hash)) and 0 <= mark.after < mark.id < 1 << 63
+    named = mark.peer is None or 0 < len(mark.peer) <= _UUID_CHARS_MAX
+    return named and bool(_DB.fullmatch(mark.db) and _HASH.fullmatch(mark.hash)) and 0 <= mark.after < mark.id < 1 << 63
 
 
-def agent_draft(name: str, columns: dict[str, Any] | None) -> Draft:
-    """Tell what an agent is, or that it is no more."""
-    return Draft(AGENT, agent_of(name), None, _encode({"gone": True} if columns is None else columns))
+def agent_draft(name: str, columns: dict[str, Any] | None, peer: str | None = None) -> Draft:
+    """Tell what an agent is, or that it is no more; `peer` is as in `Mark`."""
+    told = {"gone": True} if columns is None else columns
+    return Draft(AGENT, agent_of(name), None, _encode(told if peer is None else {**told, MARK: {"peer": peer}}))
 
 
 def time_us(text: str) -> int | None:

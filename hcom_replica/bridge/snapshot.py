@@ -35,14 +35,29 @@ class HcomEvent(msgspec.Struct, frozen=True, gc=False):
     data: msgspec.Raw
 
 
+class Carrier(msgspec.Struct, frozen=True):
+    """Who plays a device of a group of ours for machines that run only hcom (B8.2).
+
+    Attributes:
+        group: 16 hex digits that stand for our group.
+        term: of its claim.
+        claim: id of the event.
+    """
+
+    group: str
+    term: int
+    claim: str
+
+
 class State(msgspec.Struct, frozen=True):
-    """What a device says of itself besides events."""
+    """What a device says of itself besides events; `replica` is no word of hcom, which ignores it."""
 
     short_id: str
     instances: dict[str, Agent] = {}
     capabilities: Sequence[str] = ()
     max_packet: int = 0
     reset_ts: float = 0.0
+    replica: Carrier | msgspec.UnsetType = msgspec.UNSET
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -52,10 +67,16 @@ class Snapshot(msgspec.Struct, frozen=True):
     events: list[HcomEvent] = []
 
 
+class _Loose(msgspec.Struct):
+    state: State | None
+    events: list[msgspec.Raw] = []
+
+
 GONE: Final = Snapshot(None)
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Snapshot).decode
+_decode = msgspec.json.Decoder(_Loose).decode
+_decode_event = msgspec.json.Decoder(HcomEvent).decode
 
 
 def encode_snapshot(snapshot: Snapshot) -> bytes:
@@ -64,12 +85,22 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
 
 
 def decode_snapshot(data: bytes) -> Snapshot:
-    """Read a snapshot.
+    """Read a snapshot; events that are none are left out.
 
     Raises:
         ProtocolError: `format`.
     """
     try:
-        return _decode(data)
+        said = _decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProtocolError("format", f"snapshot: {error}") from None
+    return Snapshot(said.state, [event for event in map(read_event, said.events) if event is not None])
+
+
+def read_event(data: bytes | msgspec.Raw) -> HcomEvent | None:
+    """Read one event of a snapshot, or of an answer; None when it is none."""
+    try:
+        event = _decode_event(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return event if 0 < event.id < 1 << 62 else None

@@ -14,8 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from hcom_replica.bridge.database import HcomDatabase
 from hcom_replica.bridge.directory import Directory
 from hcom_replica.bridge.endpoint import Endpoint
+from hcom_replica.bridge.foreigners import Foreigners
 from hcom_replica.bridge.gateway import Gateway
 from hcom_replica.bridge.handover import Handover
 from hcom_replica.bridge.ledger import BridgeLog, Network
@@ -90,12 +92,14 @@ class Who(NamedTuple):
         device: id of this device.
         name: its name.
         allowed: what other devices may have done here; see `Rules`.
+        foreigners: machines that run only hcom.
     """
 
     group: bytes
     device: bytes
     name: str
     allowed: tuple[str, ...]
+    foreigners: Foreigners
 
 
 class Bridging:
@@ -127,7 +131,7 @@ class Bridging:
         self._network = network
         self._selector = selector
         self._trace = trace
-        directory = Directory(log, who.device, who.name)
+        directory = Directory(log, who.device, who.name, who.foreigners)
         numbering, roster = Numbering(log, who.group), Roster(log)
         rules = Rules(settings.key_bytes, settings.relay_id, who.allowed, self._tell, os.urandom, trace)
         self._remote = Remote(log, directory, numbering, rules)
@@ -155,6 +159,7 @@ class Bridging:
         self._worker_ms: int | None = None
         self._worker: subprocess.Popen[bytes] | None = None
         self._listened = 0
+        self._device: tuple[HcomDatabase | None, str | None] = (None, None)
 
     # --- the loop's caretaker ------------------------------------------------------------------------------
 
@@ -224,7 +229,7 @@ class Bridging:
             self._listened = listening
             self._gateway.again()
         database = self._source.database
-        uuid = self._device_id()
+        uuid = None if database is None else self._device_of(database)
         if database is None or uuid is None or more:
             return more
         short = database.kv(f"relay_uuid_short_{uuid}") or short_id(uuid)
@@ -246,10 +251,13 @@ class Bridging:
         self._unwatch()
         self._retry_ms = self._wake_ms = now.mono_ms + RETRY_MS
 
-    def _device_id(self) -> str | None:
-        with suppress(OSError, UnicodeDecodeError):
-            return (self._folder / DEVICE_ID).read_text().strip()[:64] or None
-        return None
+    def _device_of(self, database: HcomDatabase) -> str | None:
+        """The id that hcom has for this device, read once for each database; None while it has none."""
+        if self._device[0] is not database or self._device[1] is None:
+            self._device = (database, None)
+            with suppress(OSError, UnicodeDecodeError):
+                self._device = (database, (self._folder / DEVICE_ID).read_text().strip()[:64] or None)
+        return self._device[1]
 
     def _tell(self, topic: str, payload: bytes) -> None:
         self._endpoint.tell(topic, payload)

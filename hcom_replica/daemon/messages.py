@@ -73,6 +73,40 @@ class BridgeInfo(msgspec.Struct):
     hint: str = ""
 
 
+class LegacyPeer(msgspec.Struct):
+    """A machine that runs only hcom: its name in our group, whether it is there, its agents."""
+
+    name: str
+    here: bool = False
+    agents: list[str] = []
+
+
+class LegacyInfo(msgspec.Struct):
+    """What a daemon says of the group of hcom's own relay that it has joined.
+
+    Attributes:
+        broker: URL.
+        connected: the broker has taken us.
+        carries: this device is the one that carries.
+        carrier: name of the device that does; empty when none is known to.
+        peers: machines of that group.
+        waiting_events: what was not looked at, or not published yet.
+        dropped: messages that were malformed.
+        trouble: what is wrong, for people; empty when nothing is.
+        hint: what to do about it.
+    """
+
+    broker: str
+    connected: bool = False
+    carries: bool = False
+    carrier: str = ""
+    peers: list[LegacyPeer] = []
+    waiting_events: int = 0
+    dropped: int = 0
+    trouble: str = ""
+    hint: str = ""
+
+
 class DaemonInfo(msgspec.Struct):
     """What a daemon says of itself.
 
@@ -85,6 +119,7 @@ class DaemonInfo(msgspec.Struct):
         hint: what to do about it.
         live: what only the running machine knows.
         bridge: its bridge to hcom; None when there is none.
+        legacy: the group of hcom's own relay that it has joined; None when it has joined none.
     """
 
     pid: int
@@ -95,6 +130,7 @@ class DaemonInfo(msgspec.Struct):
     hint: str
     live: LiveInfo
     bridge: BridgeInfo | None = None
+    legacy: LegacyInfo | None = None
 
 
 class FlushAnswer(msgspec.Struct):

@@ -9,6 +9,7 @@
 | `forget` | timeout_ms: or nil | true when all our slots on the broker are cleared |
 | `ask_off` | | true when the others were asked; false when there is no connection |
 | `refill` | | whether there is a bridge: hcom is given again whatever it does not have |
+| `leave` | timeout_ms: or nil | true when the group of hcom's own relay that was joined is left; see `legacy` |
 | `stop` | | pid of the daemon, which then ends |
 """
 
@@ -44,6 +45,12 @@ class Host(Protocol):
     def refill(self) -> bool:
         """Give hcom again whatever it does not have; False when there is no bridge."""
 
+    def leave(self, now: Now) -> None:
+        """Begin to leave the group of hcom's own relay."""
+
+    def has_left(self, now: Now) -> bool:
+        """Whether it is left."""
+
     def stop(self) -> None:
         """End in order."""
 
@@ -69,6 +76,7 @@ class Operations:
             "forget": self._forget,
             "ask_off": self._ask_off,
             "refill": self._refill,
+            "leave": self._leave,
             "stop": self._stop,
         }
 
@@ -120,6 +128,9 @@ class Operations:
 
     def _refill(self, _args: dict[str, Any], _now: Now) -> bool:
         return self._host.refill()
+
+    def _leave(self, args: dict[str, Any], now: Now) -> Leave:
+        return Leave(self._host, _until(args, now))
 
     def _stop(self, _args: dict[str, Any], _now: Now) -> int:
         self._host.stop()
@@ -177,6 +188,23 @@ class Forget:
         if cleared:
             self._engine.enable(now, enabled=False)
         return cleared, cleared
+
+    def drop(self) -> None:
+        """There is nothing to end."""
+
+
+class Leave:
+    """Somebody waits until a group of hcom's own is left (`control.Later`)."""
+
+    def __init__(self, host: Host, until_ms: int | None) -> None:
+        self.until_ms = until_ms
+        self._host = host
+
+    def result(self, now: Now) -> tuple[bool, bool]:
+        """Whether it is; where there is no connection yet, it is begun when there is."""
+        self._host.leave(now)
+        left = self._host.has_left(now)
+        return left, left
 
     def drop(self) -> None:
         """There is nothing to end."""

@@ -15,12 +15,14 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, TypeVar
 
+from hcom_replica.bridge.foreigners import Foreigners
 from hcom_replica.bridge.settings import BridgeSettings
 from hcom_replica.core.context import Context
 from hcom_replica.core.effects import Now, Trace
 from hcom_replica.core.machine import Machine
 from hcom_replica.core.membership import Viewer
 from hcom_replica.core.settings import Settings
+from hcom_replica.daemon import legacy
 from hcom_replica.daemon.bell import Bell
 from hcom_replica.daemon.bridge_keeper import BridgeKeeper
 from hcom_replica.daemon.bridging import Bridging, MachineNetwork, Who
@@ -28,6 +30,7 @@ from hcom_replica.daemon.clock import SystemClock
 from hcom_replica.daemon.control import ControlServer, Later
 from hcom_replica.daemon.dialer import HOME_AFTER_MS, BrokerDialer
 from hcom_replica.daemon.engine import Engine
+from hcom_replica.daemon.legacy import LegacyKeeper
 from hcom_replica.daemon.lock import DaemonLock
 from hcom_replica.daemon.loop import Loop
 from hcom_replica.daemon.messages import DaemonInfo, Request, read
@@ -108,6 +111,7 @@ class Session:
         self._stopping = self._reload_asked = False
         self._started_ms = self._clock.wall_ms()
         self._bridge: BridgeKeeper | None = None
+        self._legacy: LegacyKeeper | None = None
         with ExitStack() as stack:
             stack.enter_context(DaemonLock(self._folder.root))
             self._bell = Bell()
@@ -162,17 +166,22 @@ class Session:
 
     def bridge(self) -> None:
         """Bridge to hcom as well, when the folder has a bridge, from now on: what a daemon does, and no command."""
-        viewer = self._viewer
+        viewer, foreigners = self._viewer, Foreigners(self._log)
 
         def make(settings: BridgeSettings, selector: selectors.BaseSelector) -> Bridging:
             allowed = load_config(self._folder.config).hcom_allow
-            who = Who(self._token.keys.group, device_id(viewer.device.public), self._name, allowed)
+            who = Who(self._token.keys.group, device_id(viewer.device.public), self._name, allowed, foreigners)
             network = MachineNetwork(self._machine, self._engine)
             return Bridging(settings, self._log, network, selector, self._trace, who)
 
         self._bridge = BridgeKeeper(self._folder, self._loop.selector, make, self._trace)
         self._loop.add(self._bridge)
         self._stack.callback(self._bridge.close)
+        own = legacy.Who(self._token.keys.group, device_id(viewer.device.public), self._name, foreigners)
+        network = MachineNetwork(self._machine, self._engine)
+        self._legacy = LegacyKeeper(self._folder, self._log, network, self._bell.ring, self._trace, own)
+        self._loop.add(self._legacy)
+        self._stack.callback(self._legacy.close)
 
     def perform(self, op: str, shape: type[T], **args: Any) -> T:
         """Work until one operation is answered; for commands that find no daemon.
@@ -279,11 +288,21 @@ class Session:
             "" if failure is None else failure.hint,
             self._machine.live_info(),
             None if self._bridge is None else self._bridge.info(),
+            None if self._legacy is None else self._legacy.info(),
         )
 
     def refill(self) -> bool:
         """Give hcom again whatever it does not have; False when there is no bridge."""
         return self._bridge is not None and self._bridge.refill()
+
+    def leave(self, now: Now) -> None:
+        """Begin to leave the group of hcom's own relay."""
+        if self._legacy is not None:
+            self._legacy.leave(now)
+
+    def has_left(self, now: Now) -> bool:
+        """Whether it is left; what serves no bridge has none."""
+        return self._legacy is None or self._legacy.has_left(now)
 
     def reload(self, now: Now) -> None:
         """Read config.toml again: brokers, credentials, enabled. The rest counts from the next start on.
@@ -299,6 +318,8 @@ class Session:
             self._engine.renew(now, "the settings have changed")
         if self._bridge is not None:
             self._bridge.reload()
+        if self._legacy is not None:
+            self._legacy.reload()
         self._trace(Trace("settings read again", (("enabled", config.enabled), ("brokers", len(brokers)))))
 
 

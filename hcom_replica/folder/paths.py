@@ -66,6 +66,7 @@ class Folder:
         self.lock = root / "folder.lock"
         self.daemon_log = root / "daemon.log"
         self.bridge = root / "bridge.json"
+        self.legacy = root / "legacy.json"
 
     def exists(self) -> bool:
         """Tell whether anything was ever kept here."""

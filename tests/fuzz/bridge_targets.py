@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
+
 from hcom_replica.bridge import mqtt5
 from hcom_replica.bridge.database import Row
 from hcom_replica.bridge.delivery import Inboxes, Place, deliver
+from hcom_replica.bridge.envelope import seal
 from hcom_replica.bridge.mqtt5 import Kind
 from hcom_replica.bridge.rows import draft_of, mark_of
 from hcom_replica.bridge.snapshot import decode_snapshot
 from hcom_replica.bridge.token import decode_token
 from hcom_replica.errors import ProtocolError, TokenError
 from hcom_replica.ids import EventId, OriginId
+from hcom_replica.limits import MIB
 from hcom_replica.wire.event import BODY_BYTES_MAX, Event, check_draft
-from tests.fuzz.target import JSON_PEAK_PER_BYTE, Target, stateless
+from tests.fuzz.target import JSON_PEAK_PER_BYTE, Run, Target, stateless
 from tests.fuzz.wire_targets import JSON_WORDS
+from tests.unit.bridge.hcoms import KEY, RELAY
+from tests.unit.bridge.legacies import Gate, Hub
+from tests.unit.store.devices import Device
 
 _CONNECT: Final = b"\x10\x1f\x00\x04MQTT\x05\xc2\x00\x1e\x05\x27\x00\x10\x00\x00\x00\x01w\x00\x04hcom\x00\x02pw"
 _PACKETS: Final = (
@@ -79,6 +86,62 @@ def _snapshot(given: bytes) -> None:
     decode_snapshot(given)
 
 
+def _carrying() -> Run:
+    """A device that carries for machines that run only hcom, and hears one of them say one thing after the other."""
+    gate = Gate(Device("BOXE"), Hub())
+    for _ in range(20):
+        gate.step(1_000)
+    heard = 0
+
+    def run(given: bytes) -> None:
+        nonlocal heard
+        heard += 1
+        uuid = f"{given[:1].hex()}000000-0000-4000-8000-000000000000"
+        for topic in (f"{RELAY}/{uuid}", f"{RELAY}/control"):
+            gate.take(topic, seal(KEY, topic, heard, given, heard.to_bytes(24)))
+        gate.step(1_000)
+
+    return run
+
+
+_WORDS_OF_PEERS: Final[tuple[Any, ...]] = (
+    {
+        "state": {"short_id": "MEMO", "instances": {"memo": {"tool": "x"}}},
+        "events": [
+            {
+                "id": 6,
+                "ts": "2026-11-22T17:39:23+00:00",
+                "type": "message",
+                "instance": "memo",
+                "data": {"text": "hi", "mentions": ["luna:BOXE"], "reply_to": "3:BOXE"},
+            },
+            {
+                "id": 7,
+                "ts": "t",
+                "type": "rpc_result",
+                "instance": "_rpc",
+                "data": {"request_id": "r", "ok": True, "result": {"events": [{"id": 1}]}},
+            },
+        ],
+    },
+    {
+        "events": [
+            {
+                "type": "control",
+                "data": {
+                    "action": "events",
+                    "target_device": "BOXE",
+                    "request_id": "r",
+                    "params": {"sql": "id > 1 AND id < 9", "last": 3, "max_bytes": 9},
+                },
+            }
+        ]
+    },
+    {"state": {"short_id": "BOXE", "replica": {"group": "00" * 8, "term": 3, "claim": "0011223344556677:1"}}},
+    {"state": None, "events": []},
+)
+_SAID: Final = tuple(msgspec.json.encode(said) for said in _WORDS_OF_PEERS)
+
 TARGETS: Final = (
     Target("packets on the endpoint", stateless(_packets), _PACKETS, (ProtocolError,),
            words=(b"\x10", b"\x30", b"\x32", b"\x82", b"\xff\xff\xff\x7f", b"\x80", b"\x00\x04MQTT", b"\x05", b"\x26")),
@@ -89,6 +152,8 @@ TARGETS: Final = (
            (ProtocolError,), words=_WORDS, peak_per_byte=JSON_PEAK_PER_BYTE),
     Target("row of hcom", stateless(_row), _BODIES, (), words=_WORDS, peak_per_byte=JSON_PEAK_PER_BYTE),
     Target("mark of a peer", stateless(_mark), _BODIES, (), words=_WORDS, peak_per_byte=JSON_PEAK_PER_BYTE),
+    Target("words of a machine with hcom only", _carrying, _SAID, (), words=(*_WORDS, b'"replica"', b'"id"', b'"ts"'),
+           weight=2, peak_bytes=MIB, peak_per_byte=2 * JSON_PEAK_PER_BYTE),
     Target("body on its way to hcom", stateless(_handed), _BODIES, (), words=_WORDS, peak_per_byte=JSON_PEAK_PER_BYTE),
 )  # fmt: skip
 """Errors that a target may raise stand behind its seeds; most may raise none."""

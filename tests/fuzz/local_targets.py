@@ -97,6 +97,13 @@ class _Host:
         """There is no bridge."""
         return False
 
+    def leave(self, now: Now) -> None:
+        """Nothing to leave."""
+
+    def has_left(self, now: Now) -> bool:
+        """Nothing was joined."""
+        return True
+
     def stop(self) -> None:
         """Nothing to end."""
 

@@ -16,6 +16,7 @@ from typing import Any
 from hcom_replica.bridge.directory import Directory
 from hcom_replica.bridge.endpoint import Endpoint
 from hcom_replica.bridge.envelope import seal, unseal
+from hcom_replica.bridge.foreigners import Foreigners
 from hcom_replica.bridge.gateway import Gateway
 from hcom_replica.bridge.handover import Handover
 from hcom_replica.bridge.numbering import Numbering
@@ -275,7 +276,7 @@ class Bridged:
         log = self.device.log
         own = device_id(self.device.writer.device.public)
         self.directory, self.numbering, self.roster = (
-            Directory(log, own, self.device.name),
+            Directory(log, own, self.device.name, Foreigners(log)),
             Numbering(log, GROUP),
             Roster(log),
         )
