@@ -1,8 +1,9 @@
 """`audit diff`: whether another device holds the same history, by what it has signed.
 
 Owns the comparison. A pair (seq, c) is all that is needed of an origin: equal c at an equal seq proves all before it
-equal. Where c differs, the daemon fetches the other history in questions that go back twice as far each time (P4.8,
-P4.9), and the fork that it becomes names the first difference.
+equal. Where c differs, the other history is looked for in questions that go back twice as far each time, and from there
+halve what lies between (P4.8, P4.9): their number is logarithmic, and the fork that is found names the first
+difference.
 """
 
 from __future__ import annotations
@@ -31,9 +32,13 @@ class OriginDiff(msgspec.Struct, frozen=True):
         device: name of the origin's device.
         origin: 16 hex digits.
         here: seq held here.
-        there: seq that the other says to hold; null when it has said nothing.
+        there: seq that the other says to hold; null when it has said nothing of it.
         relation: `equal`; `here more`, equal as far as the other goes; `there more`; `differs`; `unknown`.
-        differs_at: the first seq that differs; null where nothing does, or it is not known yet.
+        differs_at: the first seq that differs from what the other calls by this name; of a branch that a fork has left,
+            the first that differs from the origin it left, whoever holds both; null where nothing does, or it is not
+            known yet.
+        branch_of: 16 hex digits of the origin that a fork has left here; null for none.
+        questions: how many it took to find `differs_at`; null where nothing was looked for since the daemon began.
     """
 
     device: str
@@ -42,6 +47,8 @@ class OriginDiff(msgspec.Struct, frozen=True):
     there: int | None
     relation: str
     differs_at: int | None
+    branch_of: str | None = None
+    questions: int | None = None
 
 
 class DiffReport(msgspec.Struct, frozen=True):
@@ -78,20 +85,20 @@ def compare(parts: Parts, name: str, *, timeout_s: float = 10.0) -> DiffReport:
     if device == names.own:
         raise UsageError("that is this device", hint="name another one: hcom-replica devices lists them")
     shown = names.all()[device]
-    asked = False
-    control = Control(parts)
+    control, asked, questions = Control(parts), False, dict[str, int]()
     with suppress(BrokerError, DaemonError):  # then what it has said last is looked at
-        asked = control.flush(timeout_s, shown).safe  # asks for its vector, and tells it what it lacks
-    control.ask()  # a daemon that is asked how it is keeps what it has heard
-    comparison = _Comparison(parts, names, device)
+        answer = control.compare(device, timeout_s)
+        asked, questions = answer.answered, answer.questions
+    comparison = _Comparison(parts, names, device, questions)
     rows = sorted(comparison.rows(), key=lambda row: (row.relation == "equal", row.device, row.origin))
     equal = bool(rows) and all(row.relation == "equal" for row in rows)
     return DiffReport(shown, equal, asked, comparison.said_at, rows)
 
 
 class _Comparison:
-    def __init__(self, parts: Parts, names: Names, device: bytes) -> None:
+    def __init__(self, parts: Parts, names: Names, device: bytes, questions: dict[str, int]) -> None:
         self._names = names
+        self._questions = questions
         peers = Peers(parts.token.keys.group, parts.log.peers())
         self._knowledge = Knowledge(parts.log, peers, Settings().lease_ms, parts.viewer)
         spoken = [peer for peer in peers if peer.device == device]
@@ -101,6 +108,12 @@ class _Comparison:
     def said_at(self) -> str | None:
         """When the other device was last heard."""
         return None if self._peer is None or not self._peer.heard_ms else iso_ms(self._peer.heard_ms)
+
+    @property
+    def _said_all(self) -> bool:
+        """Whether all pages of the other's vector are known: what they do not name it does not hold."""
+        pages = self._peer.pages if self._peer is not None else {}
+        return bool(pages) and len(pages) == max(pages.values(), key=lambda page: page.counter).pages
 
     def rows(self) -> list[OriginDiff]:
         """One for each origin that either holds."""
@@ -122,11 +135,16 @@ class _Comparison:
         relation, differs_at = self._relation(state, said)
         device = self._names.shown(origin) if state is not None else ""
         here, there = state.seq if state is not None else 0, said[0] if said is not None else None
-        return OriginDiff(device, origin.hex(), here, there, relation, differs_at)
+        root = self._knowledge.root_of(origin)
+        branch_of = root.hex() if root != origin else None
+        if branch_of is not None and state is not None and differs_at is None:
+            differs_at = state.base + 1
+        asked = self._questions.get(root.hex()) if differs_at is not None else None
+        return OriginDiff(device, origin.hex(), here, there, relation, differs_at, branch_of, asked)
 
     def _relation(self, state: OriginState | None, said: tuple[int, bytes] | None) -> tuple[str, int | None]:
         if said is None:
-            return "unknown", None
+            return ("here more" if self._said_all else "unknown"), None
         seq, digest = said
         if state is None or seq > state.seq:
             return "there more", None

@@ -13,7 +13,7 @@ from hcom_replica.errors import BrokerError, DaemonError
 
 if TYPE_CHECKING:
     from hcom_replica.api.opening import Parts
-    from hcom_replica.daemon.messages import DaemonInfo
+    from hcom_replica.daemon.messages import CompareAnswer, DaemonInfo
     from hcom_replica.folder.paths import Folder
 
 T = TypeVar("T")
@@ -92,6 +92,18 @@ class Control:
         if not answer.done and not answer.online:
             raise self._offline(answer.reason)
         return FlushReport(answer.done, answer.safe_in, answer.reason)
+
+    def compare(self, device: bytes, timeout_s: float) -> CompareAnswer:
+        """Ask a device (8-byte id) what it holds, and wait until what contradicts has been looked into.
+
+        Raises:
+            BrokerError: there is no broker.
+            DaemonError: the daemon is of an earlier version.
+        """
+        from hcom_replica.daemon.messages import CompareAnswer  # noqa: PLC0415 - as above
+
+        self._need_broker()
+        return self._perform("compare", CompareAnswer, device=device, timeout_ms=int(timeout_s * 1_000))
 
     def wait(self, timeout_s: float | None) -> WaitReport:
         """Wait until nothing known is missing here.

@@ -11,7 +11,10 @@ from hcom_replica.cli.session import Session
 from hcom_replica.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hcom_replica.api.auditing import AuditReport
+    from hcom_replica.api.comparing import DiffReport, OriginDiff
     from hcom_replica.store.audit_origin import Finding
 
 
@@ -70,7 +73,7 @@ def diff(
     timeout: Annotated[float, Opt("--timeout", metavar="S", help="seconds to wait for its answer")] = 10.0,
     json: Annotated[bool, Opt("--json", help="print JSON")] = False,
 ) -> int | None:
-    """Prove that another device holds the same history, or name what differs. Exit status 1 when it does not."""
+    """Prove that another device holds the same history, or name the first difference. Exit status 1: it does not."""
     from hcom_replica.api.comparing import compare
     from hcom_replica.api.opening import open_parts
 
@@ -81,6 +84,11 @@ def diff(
     if json:
         json_line(report)
         return 0 if report.equal else 1
+    _show_diff(report)
+    return 0 if report.equal else 1
+
+
+def _show_diff(report: DiffReport) -> None:
     facts(
         [
             ("device", report.device),
@@ -92,4 +100,26 @@ def diff(
         ("origin of", "origin", "here", "there", "", "differs at"),
         [(row.device or None, row.origin, row.here, row.there, row.relation, row.differs_at) for row in report.origins],
     )
-    return 0 if report.equal else 1
+    for row in report.origins:
+        for text in _told(report.device, row):
+            line(escape(text))
+
+
+def _told(other: str, row: OriginDiff) -> Iterator[str]:
+    """What the figures of an origin mean."""
+    there = row.there or 0
+    if row.relation == "here more":
+        yield f"{other} lacks {_range(row.origin, there + 1, row.here)}"
+    elif row.relation == "there more":
+        yield f"this device lacks {_range(row.origin, row.here + 1, there)}"
+    if row.differs_at is not None:
+        found = "" if row.questions is None else f", found in {row.questions} questions"
+        yield f"first difference: {row.branch_of or row.origin}:{row.differs_at}{found}"
+    elif row.relation == "differs":
+        yield f"{row.origin} differs, and {other} has not shown where"
+    if row.branch_of is not None:
+        yield f"{row.origin} is the other history of {row.branch_of} from there on"
+
+
+def _range(origin: str, first: int, last: int) -> str:
+    return f"{origin}:{first}" + (f"..{last}" if last > first else "")

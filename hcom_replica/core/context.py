@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from hcom_replica.core.announce import HeadSlot, PresenceSlot
+from hcom_replica.core.comparing import Comparer
 from hcom_replica.core.disputes import Disputes
 from hcom_replica.core.earlier import EarlierEpochs
 from hcom_replica.core.effects import Now, OpenIncarnation
@@ -95,6 +96,7 @@ class Context:
         self.mailbox = Mailbox(outbox, slots, topics, settings)
         self.nudge = Nudge(outbox, topics, settings)
         self.reread = Reread(outbox, topics, settings)
+        self.comparer = Comparer(outbox, topics, self.knowledge, self.puller)
         self.flusher = Flusher(outbox, topics, settings, self.mailbox)
         self.earlier = EarlierEpochs(outbox, slots, topics, settings, self.mailbox)
         self.counters: Counter[str] = Counter()

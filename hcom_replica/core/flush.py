@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from hcom_replica.core.asking import ask_vector
 from hcom_replica.core.effects import Now
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.mailbox import Mailbox
@@ -13,9 +14,7 @@ from hcom_replica.core.outbox import Outbox
 from hcom_replica.core.peer import Peer
 from hcom_replica.core.settings import Settings
 from hcom_replica.ids import OriginId
-from hcom_replica.wire.codec import encode
-from hcom_replica.wire.frame import Kind, Signer, pack
-from hcom_replica.wire.messages import ASK_VECTOR, Ask
+from hcom_replica.wire.frame import Signer
 from hcom_replica.wire.topics import Topics
 
 _ASK_EVERY_MS = 500
@@ -136,8 +135,7 @@ class Flusher:
         named = _named(knowledge, knowledge.peers.current(knowledge.own), flush.device) if flush.device else []
         asked: list[OriginId | None] = [peer.origin for peer in named]
         for to in asked or [None]:
-            ask, topic = encode(Ask(self._outbox.counter(), to, ASK_VECTOR)), self._topics.ask
-            self._outbox.publish(topic, self._outbox.seal(topic, Kind.ASK, signer, pack(ask)), retain=False)
+            ask_vector(self._outbox, self._topics, signer, to)
 
 
 def _named(knowledge: Knowledge, peers: list[Peer], device: str | None) -> list[Peer]:

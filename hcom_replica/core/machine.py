@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final, Protocol
 
+from hcom_replica.core.comparing import Comparison
 from hcom_replica.core.context import Context
 from hcom_replica.core.effects import Disconnect, Effect, NotePeers, Now
 from hcom_replica.core.flush import FlushResult
@@ -223,6 +224,7 @@ class Machine:
         if self._c.fence.open and not self._c.reopening and not self._forgetting:
             self._write_slots(now, signer)
         self._c.flusher.tick(now, knowledge, signer, is_open=self._c.fence.open)
+        self._c.comparer.tick(now, signer, is_open=self._c.fence.open)
 
     def start_flush(self, now: Now, device: str | None) -> int:
         """Begin a flush; its number is for `flush_result` and `end_flush`."""
@@ -236,6 +238,19 @@ class Machine:
     def end_flush(self, number: int) -> None:
         """Nobody waits for a flush any more."""
         self._c.flusher.drop(number)
+
+    def start_comparison(self, now: Now, device: bytes) -> int:
+        """Begin to compare with a device (8-byte id); its number is for `comparison` and `end_comparison`."""
+        self.log_moved(now)
+        return self._c.comparer.start(device)
+
+    def comparison(self, number: int) -> Comparison:
+        """How far a comparison has come."""
+        return self._c.comparer.result(number)
+
+    def end_comparison(self, number: int) -> None:
+        """Nobody waits for a comparison any more."""
+        self._c.comparer.drop(number)
 
     def wait_result(self) -> WaitResult:
         """Whether anything known is missing here."""
@@ -316,6 +331,7 @@ class Machine:
                 self._c.flusher,
                 self._c.earlier,
                 self._c.reread,
+                self._c.comparer,
             ]
         times = [time for time in (part.wake_at() for part in parts) if time is not None]
         mailbox_ms = self._c.mailbox.wake_at() if self._c.fence.open and not silent else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from hcom_replica.core.asking import ask_vector
 from hcom_replica.core.effects import Now
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.outbox import Outbox
@@ -15,9 +16,7 @@ from hcom_replica.core.peer import Peer
 from hcom_replica.core.settings import Settings
 from hcom_replica.core.vectors import word_ms
 from hcom_replica.ids import OriginId
-from hcom_replica.wire.codec import encode
-from hcom_replica.wire.frame import Kind, Signer, pack
-from hcom_replica.wire.messages import ASK_VECTOR, Ask
+from hcom_replica.wire.frame import Signer
 from hcom_replica.wire.topics import Topics
 
 _LOOK_MS: Final = 10
@@ -68,7 +67,7 @@ class Nudge:
             if silence is None or silence.word != word:
                 self._silent[origin] = _Silence(word, now.mono_ms)
             elif now.mono_ms >= max(silence.since_ms + patience_ms, self._ask_ms):
-                self._ask(signer, origin)
+                ask_vector(self._outbox, self._topics, signer, origin)
                 self._ask_ms = now.mono_ms + page_ms
                 self._silent[origin] = _Silence(word, now.mono_ms)
         since_ms = min((silence.since_ms for silence in self._silent.values()), default=None)
@@ -94,11 +93,6 @@ class Nudge:
             if peer.online(now, self._settings.online_ms)
             and (peer.standing is not None or any(knowledge.acked(peer, origin) < seq for origin, seq in own))
         ]
-
-    def _ask(self, signer: Signer, origin: OriginId) -> None:
-        topic = self._topics.ask
-        ask = pack(encode(Ask(self._outbox.counter(), origin, ASK_VECTOR)))
-        self._outbox.publish(topic, self._outbox.seal(topic, Kind.ASK, signer, ask), retain=False)
 
 
 def _word(knowledge: Knowledge, peer: Peer) -> _Word:

@@ -60,6 +60,7 @@ class Puller:
         self._paces: dict[OriginId, Pace] = {}
         self._sourceless: dict[OriginId, int] = {}
         self._hunts: dict[OriginId, Hunt] = {}
+        self._questions: dict[OriginId, int] = {}
         self._behind: dict[OriginId, OriginId] = {}
         self._connected = False
         self._devices = 1
@@ -133,6 +134,10 @@ class Puller:
     def hunted(self) -> dict[OriginId, int]:
         """Origins of which another history is looked for -> the seq behind which it is."""
         return {origin: hunt.begins for origin, hunt in self._hunts.items()}
+
+    def questions(self) -> dict[OriginId, int]:
+        """Origins of which another history was looked for -> how many questions the newest hunt has asked."""
+        return {**self._questions, **{origin: hunt.questions for origin, hunt in self._hunts.items()}}
 
     def news(self, now: Now) -> None:
         """A source may have turned up: look again for what had none."""
@@ -216,10 +221,15 @@ class Puller:
 
     def stored(self, now: Now, origin: OriginId) -> None:
         """The prefix of an origin has grown."""
-        self._hunts.pop(origin, None)
+        self._end_hunt(origin)
         self._behind = {branch: root for branch, root in self._behind.items() if origin not in (branch, root)}
         if origin in self._pulls:
             self._pulls[origin].progress_ms = now.mono_ms
+
+    def _end_hunt(self, origin: OriginId) -> None:
+        hunt = self._hunts.pop(origin, None)
+        if hunt is not None and hunt.questions:
+            self._questions[origin] = hunt.questions
 
     def unplaced(self, now: Now, origin: OriginId, before: OriginId) -> None:
         """What came of an origin could not be stored: something else must come first, so do not ask again at once.
@@ -242,7 +252,10 @@ class Puller:
         changes nothing either.
         """
         have, hunt = knowledge.have(origin), self._hunts.get(origin)
+        closer = hunt is not None and before < hunt.differs
         if hunt is not None and not hunt.doubts(before):
+            if closer:
+                self._ask_anew(now, origin)
             return True
         back = 2 * (have - hunt.back) if hunt is not None else 1
         row = knowledge.log.commit_at_or_below(origin, max(0, min(before, have) - back))
@@ -253,11 +266,15 @@ class Puller:
             return False
         else:
             hunt.back = further
+        self._ask_anew(now, origin)
+        return True
+
+    def _ask_anew(self, now: Now, origin: OriginId) -> None:
+        """An answer has shown something: what it leads to is asked for at once, of whomever."""
         self._end(origin)
         pace = self._pace(now, origin)
         pace.failures.times.clear()
         pace.due_ms = now.mono_ms
-        return True
 
     def _cut_short(self, origin: OriginId) -> None:
         """Wait no longer for an answer that is of no use; but slots still to be read may be those that are needed.
@@ -322,7 +339,7 @@ class Puller:
         pace, first = self._paces[origin], self._first(origin)
         hunt = self._hunts.get(origin)
         if hunt is not None and hunt.cleared and not knowledge.is_disputed(origin, hunt.cleared):
-            del self._hunts[origin]
+            self._end_hunt(origin)
             return
         slots = self._sources.slots(now, knowledge, pace.failures, origin, first, hunt)
         holder = None
@@ -363,9 +380,8 @@ class Puller:
 
     def _first_of(self, origin: OriginId, holder: Peer) -> int:
         """The lowest seq to ask a holder for: in a hunt what it was found to hold as we do is left out."""
-        first, hunt = self._first(origin), self._hunts.get(origin)
-        agreed = hunt.agreed.get(holder.origin, 0) if hunt is not None else 0
-        return agreed + 1 if first <= agreed < holder.claimed(origin) else first
+        hunt = self._hunts.get(origin)
+        return self._first(origin) if hunt is None else hunt.first_to_ask(holder.origin, holder.claimed(origin))
 
     def _goes_along(self, now: Now, knowledge: Knowledge, holder: Peer, origin: OriginId) -> bool:
         """Whether a holder that is asked anyway may be asked for this origin too."""
@@ -406,7 +422,10 @@ class Puller:
         wanted: dict[OriginId, int],
     ) -> None:
         self._want += 1
-        window = self._paces[origins[0]].window
+        hunt, window = self._hunts.get(origins[0]), self._paces[origins[0]].window
+        if hunt is not None:
+            hunt.questions += 1
+            window = self._settings.window_bytes_min if hunt.is_far(holder.origin) else window
         want = Want(self._want, holder.origin, window, [self._item(knowledge, o, holder, wanted[o]) for o in origins])
         flight = Flight(want.id, holder.author.key, now.mono_ms, now.mono_ms)
         for origin, item in zip(origins, want.items, strict=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final, NamedTuple, TypeVar
 
 from hcom_replica.core.hello import Roster as Body
@@ -52,12 +53,23 @@ class Entry(NamedTuple):
 
 
 class Statement(NamedTuple):
-    """A `_roster` event."""
+    """A `_roster` event.
+
+    Attributes:
+        key: its place in the unified order.
+        origin: whose it is.
+        seq: its seq.
+        enter: origins that it lets in.
+        close: (origin, (seq, promise)) that it closes.
+        late: (origin, seq) that came too late.
+    """
 
     key: bytes
     origin: OriginId
     seq: int
-    body: Body
+    enter: tuple[OriginId, ...]
+    close: tuple[tuple[OriginId, tuple[int, int]], ...]
+    late: tuple[tuple[OriginId, int], ...]
 
 
 class _Past(NamedTuple):
@@ -140,21 +152,42 @@ class Roster:
         needed, closings = self.needed(origin), self.closings.get(origin, {})
         return [closing for name, closing in closings.items() if name in needed]
 
-    def needed(self, origin: OriginId) -> set[OriginId]:
+    def needed(self, origin: OriginId) -> frozenset[OriginId]:
         """The origins that have to close an origin: let in by those of them that had not closed it yet."""
-        closings = self.closings.get(origin, {})
-        found = {name for name, entries in self.entered_by.items() if any(entry.by == name for entry in entries)}
-        found |= {self.root} if self.root is not None else set()
-        grows = True
-        while grows:
-            grows = False
-            for name, entries in self.entered_by.items():
-                if name not in found and any(
-                    entry.by in found and (entry.by not in closings or entry.at <= closings[entry.by].at)
-                    for entry in entries
-                ):
+        found = self._needed.get(origin)
+        if found is None:
+            found = self._needed[origin] = self._reached(self.closings.get(origin, {}))
+        return found
+
+    def _reached(self, closings: Mapping[OriginId, Closing]) -> frozenset[OriginId]:
+        found = set(self._first)
+        ahead = list(found)
+        while ahead:
+            by = ahead.pop()
+            for name, at in self._let_in.get(by, ()):
+                if name not in found and (by not in closings or at <= closings[by].at):
                     found.add(name)
-                    grows = True
+                    ahead.append(name)
+        return frozenset(found)
+
+    @cached_property
+    def _first(self) -> frozenset[OriginId]:
+        """Those whom nobody else had to let in: the root, and who let themselves in."""
+        alone = (name for name, entries in self.entered_by.items() if any(entry.by == name for entry in entries))
+        return frozenset(alone) | ({self.root} if self.root is not None else frozenset())
+
+    @cached_property
+    def _needed(self) -> dict[OriginId, frozenset[OriginId]]:
+        """What `needed` has found: it is asked for again and again, when all that is stated has been taken down."""
+        return {}
+
+    @cached_property
+    def _let_in(self) -> dict[OriginId, list[tuple[OriginId, int]]]:
+        """`entered_by` from the other end: origin -> whom it let in, and by which seq."""
+        found: dict[OriginId, list[tuple[OriginId, int]]] = {}
+        for name, entries in self.entered_by.items():
+            for entry in entries:
+                found.setdefault(entry.by, []).append((name, entry.at))
         return found
 
 
@@ -182,7 +215,7 @@ def read_roster(
     if root is None:
         return Roster()
     ended = ended_origins(states.values(), left)
-    gone = {name for one in statements for name in _origins(one.body.close)}
+    gone = {name for one in statements for name, _ in one.close}
     while True:
         roster = _with_least_cuts(statements, _Past(root, ended), gone)
         staying = _staying(roster, gone)
@@ -203,7 +236,8 @@ def _statements(events: SystemEvents) -> list[Statement]:
     for origin, seq, event in events:
         body = read_system(event.kind, event.body)
         if isinstance(body, Body):
-            found.append(Statement(order_key(event.hlc, origin), origin, seq, body))
+            said = tuple(_origins(body.enter)), tuple(_named(body.close)), tuple(_named(body.late))
+            found.append(Statement(order_key(event.hlc, origin), origin, seq, *said))
     return found
 
 
@@ -216,9 +250,10 @@ def _fold(statements: Sequence[Statement], past: _Past, closed: dict[OriginId, i
     """Take down what counts: what origins that are let in say, up to their cuts (P13.3)."""
     counting = [one for one in statements if one.seq <= closed.get(one.origin, one.seq)]
     roster = Roster(past.root, {past.root: START}, closed=closed)
+    entering = [one for one in counting if one.enter]
     while True:
-        _let_in(roster, counting)
-        alone = next((one for one in counting if _is_alone(one, past, roster)), None)
+        _let_in(roster, entering)
+        alone = next((one for one in entering if _is_alone(one, past, roster)), None)
         if alone is None:
             break
         roster.entries[alone.origin] = alone.key
@@ -238,28 +273,28 @@ def _let_in(roster: Roster, statements: Sequence[Statement]) -> None:
         for one in statements:
             if one.origin in roster.entries:
                 place = roster.place_of(one)
-                for name in _origins(one.body.enter):
+                for name in one.enter:
                     if name not in roster.entries or place < roster.entries[name]:
                         roster.entries[name] = place
                         changed = True
 
 
 def _take_down(roster: Roster, statement: Statement) -> None:
-    origin, body = statement.origin, statement.body
-    for name in _origins(body.enter):
+    origin = statement.origin
+    for name in statement.enter:
         roster.entered_by.setdefault(name, []).append(Entry(origin, statement.seq))
-    for name, (seq, promise) in _named(body.close):
+    for name, (seq, promise) in statement.close:
         by = roster.closings.setdefault(name, {})
         if origin not in by or statement.seq < by[origin].at:
             by[origin] = Closing(statement.seq, seq, promise)
-    for name, seq in _named(body.late):
+    for name, seq in statement.late:
         roster.late.setdefault(name, []).append((roster.place_of(statement), seq))
 
 
 def _is_alone(statement: Statement, past: _Past, roster: Roster) -> bool:
     """Whether an origin lets itself in, with nobody there to do it (P13.3)."""
     origin = statement.origin
-    if origin in roster.entries or origin not in _origins(statement.body.enter):
+    if origin in roster.entries or origin not in statement.enter:
         return False
     before = (name for name, place in roster.entries.items() if place < statement.key)
     return all(name in past.ended for name in before)
@@ -295,7 +330,7 @@ def _with_least_cuts(statements: Sequence[Statement], past: _Past, gone: Collect
             unheard = [
                 (roster.entries.get(one.origin, one.key), one.seq, one.origin)
                 for one in statements
-                if one.body.enter
+                if one.enter
                 and one.seq > cuts.get(one.origin, one.seq)
                 and (one.origin in roster.entries or _is_alone(one, past, roster))
             ]

@@ -149,6 +149,22 @@ class FlushAnswer(msgspec.Struct):
     online: bool
 
 
+class CompareAnswer(msgspec.Struct):
+    """How a comparison ended.
+
+    Attributes:
+        answered: the device has said what it holds since the call.
+        settled: besides, nothing that it claims is being fetched or looked for any more, and it lacks nothing of ours.
+        questions: origin, 16 hex digits -> how many questions the newest search for a difference in it took.
+        online: whether a broker was connected at the end.
+    """
+
+    answered: bool
+    settled: bool
+    questions: dict[str, int]
+    online: bool
+
+
 class WaitAnswer(msgspec.Struct):
     """How a wait ended.
 

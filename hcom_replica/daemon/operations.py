@@ -4,6 +4,7 @@
 |---|---|---|
 | `status` | | DaemonInfo |
 | `flush` | device: name or nil, timeout_ms: or nil | FlushAnswer, when done or out of time |
+| `compare` | device: id, timeout_ms: or nil | CompareAnswer, when settled or out of time |
 | `wait` | timeout_ms: or nil | WaitAnswer, when done or out of time |
 | `reload` | | true: the settings were read again |
 | `forget` | timeout_ms: or nil | true when all our slots on the broker are cleared |
@@ -22,7 +23,7 @@ from typing import Any, Final, Protocol
 from hcom_replica.core.effects import Now
 from hcom_replica.core.machine import Machine
 from hcom_replica.daemon.engine import Engine
-from hcom_replica.daemon.messages import DaemonInfo, FlushAnswer, Request, WaitAnswer
+from hcom_replica.daemon.messages import CompareAnswer, DaemonInfo, FlushAnswer, Request, WaitAnswer
 from hcom_replica.errors import DaemonError, UsageError
 
 FRESH_MS: Final = 2_000
@@ -71,6 +72,7 @@ class Operations:
         self._known: dict[str, Callable[[dict[str, Any], Now], Any]] = {
             "status": self._status,
             "flush": self._flush,
+            "compare": self._compare,
             "wait": self._wait,
             "reload": self._reload,
             "forget": self._forget,
@@ -106,6 +108,12 @@ class Operations:
         if device is not None and not isinstance(device, str):
             raise UsageError("device must be a name")
         return Flush(self._engine, self._machine, now, device, _until(args, now))
+
+    def _compare(self, args: dict[str, Any], now: Now) -> Compare:
+        device = args.get("device")
+        if not isinstance(device, bytes):
+            raise UsageError("device must be an id")
+        return Compare(self._engine, self._machine, self._machine.start_comparison(now, device), _until(args, now))
 
     def _wait(self, args: dict[str, Any], now: Now) -> Wait:
         lived_ms = self._engine.lived_ms(now)
@@ -154,6 +162,28 @@ class Flush:
     def drop(self) -> None:
         """End it."""
         self._machine.end_flush(self._number)
+
+
+class Compare:
+    """A comparison that somebody waits for (`control.Later`)."""
+
+    def __init__(self, engine: Engine, machine: Machine, number: int, until_ms: int | None) -> None:
+        self.until_ms = until_ms
+        self._engine = engine
+        self._machine = machine
+        self._number = number
+
+    def result(self, now: Now) -> tuple[bool, CompareAnswer]:
+        """How far it has come; the asker reads the store: what was heard last has to be there."""
+        found = self._machine.comparison(self._number)
+        questions = {origin.hex(): asked for origin, asked in found.questions.items()}
+        if found.settled or (self.until_ms is not None and now.mono_ms >= self.until_ms):
+            self._engine.keep_notes(now)
+        return found.settled, CompareAnswer(found.answered, found.settled, questions, self._engine.online)
+
+    def drop(self) -> None:
+        """End it."""
+        self._machine.end_comparison(self._number)
 
 
 class Wait:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import random
+from math import log2
 from pathlib import Path
 
 import pytest
 
 from hcom_replica import Replica
+from hcom_replica.api.forks import forks
 from hcom_replica.testing.real.brokers import PrivateBroker
 from hcom_replica.testing.real.processes import Cli
 from hcom_replica.testing.real.waiting import wait_until
-from tests.harness.group import WAIT_S, Group
+from tests.harness.backup import Backup
+from tests.harness.group import WAIT_S, Group, Laptop, Row
 
 EVENTS = 600
 
@@ -85,3 +88,65 @@ def test_two_devices_prove_that_they_hold_the_same(tmp_path: Path, own_broker: P
         done = a.cli.run("audit", "diff", "BOXB", "--timeout", "1")
         assert done.returncode == 1
         assert "here more" in done.stdout
+
+
+def write(laptop: Laptop, text: str, events: int) -> None:
+    """Import so many events."""
+    path = laptop.folder.parent / f"{laptop.name}-{text}.jsonl"
+    rows = ({"kind": "k", "agent": "luna", "data": {"n": n, "text": text}} for n in range(events))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert laptop.write(path) == events
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("events", [20, 20_000])
+def test_histories_that_differ_are_compared_and_the_first_difference_found_in_few_questions(
+    tmp_path: Path, own_broker: PrivateBroker, events: int
+) -> None:
+    """P4.9: a machine was put back as a whole, and wrote on; nothing but its word and its answers tell of that"""
+    with Group(tmp_path, own_broker) as group:
+        a, b = group.add("BOXA"), group.add("BOXB")
+        write(a, "both", 300)
+        b.wait_for_events(300)
+        a.kill()
+        backup, origin = Backup(a, tmp_path / "backup"), str(a.status()["origin"])
+        a.start()
+        write(a, "first", events)
+        b.wait_for_events(300 + events)
+        a.kill()
+        backup.restore(state=True, in_place=True)
+        write(a, "second", events)
+        own_broker.restart(forget=True)  # no mailbox and no live message brings the other history
+        a.start()
+        report: Row = {}
+
+        def is_found() -> bool:
+            report.update(json.loads(b.cli.run("audit", "diff", "BOXA", "--json", "--timeout", "20").stdout))
+            return any(row["differs_at"] for row in report["origins"])
+
+        wait_until(is_found, WAIT_S, lambda: f"a difference; {report}")
+        (row,) = (row for row in report["origins"] if row["differs_at"])
+        with Replica.open(b.folder, create=False) as replica:
+            (fork,) = forks(replica)
+        assert fork.proven
+        assert (row["branch_of"] or row["origin"]) == origin == fork.kept.origin
+        assert row["differs_at"] == fork.base + 1 > 300
+        assert 0 < row["questions"] <= 2 * log2(events) + 3
+        assert f"first difference: {origin}:{fork.base + 1}" in b.cli.run("audit", "diff", "BOXA").stdout
+
+
+@pytest.mark.slow
+def test_device_that_holds_less_is_compared_and_told_what_it_lacks(tmp_path: Path, own_broker: PrivateBroker) -> None:
+    with Group(tmp_path, own_broker) as group:
+        a, b = group.add("BOXA"), group.add("BOXB")
+        a.emit('"both"')
+        b.wait_for_events(1)
+        wait_until(lambda: a.cli.run("audit", "diff", "BOXB").returncode == 0, WAIT_S, "equal logs")
+        b.stop()
+        write(a, "more", 5)
+        origin, last = a.events()[-1]["id"].split(":")
+        done = a.cli.run("audit", "diff", "BOXB", "--timeout", "0.2")
+        assert done.returncode == 1
+        assert f"BOXB lacks {origin}:{int(last) - 4}..{last}" in done.stdout
+        assert "answered  no" in done.stdout
+        assert "differ" not in done.stdout.replace("differs at", "")

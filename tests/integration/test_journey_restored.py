@@ -27,6 +27,7 @@ from hcom_replica.store.schema import Meta
 from hcom_replica.testing.real.brokers import PrivateBroker
 from hcom_replica.testing.real.processes import Cli, clean_environment, is_alive
 from hcom_replica.testing.real.waiting import wait_until
+from tests.harness.backup import Backup, state_of
 from tests.harness.group import WAIT_S, Group, Laptop, Row, assert_equal_histories
 
 pytestmark = pytest.mark.slow
@@ -38,39 +39,6 @@ with Replica.open(sys.argv[1]) as replica:
     for number in range(int(sys.argv[2])):
         replica.append("k", number)
 """
-
-
-class Backup:
-    """A copy of a device's data folder, and of its state folder."""
-
-    def __init__(self, laptop: Laptop, folder: Path) -> None:
-        self._laptop = laptop
-        self._data = folder / "data"
-        self._state = folder / "state"
-        shutil.copytree(laptop.folder, self._data, ignore=lambda _folder, names: {n for n in names if "sock" in n})
-        shutil.copytree(state_of(laptop.folder), self._state)
-
-    def restore(self, *, state: bool, in_place: bool) -> None:
-        """Put the data folder back, nothing of it running.
-
-        Args:
-            state: also the state folder.
-            in_place: write into the files that are there, as `cp` does; else delete them first, as most tools do.
-        """
-        folder = self._laptop.folder
-        if in_place:
-            data = Path("log", "data.mdb")
-            (folder / data).write_bytes((self._data / data).read_bytes())
-        else:
-            shutil.rmtree(folder)
-            shutil.copytree(self._data, folder)
-        if state:
-            shutil.copytree(self._state, state_of(folder), dirs_exist_ok=True)
-
-
-def state_of(folder: Path) -> Path:
-    """The state folder of a device's processes."""
-    return folder.parent / ".local" / "state" / "hcom-replica"
 
 
 def reasons(laptop: Laptop) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hcom_replica.core.hunt import Hunt
+from hcom_replica.core.hunt import NEAR_EVENTS, Hunt
 from hcom_replica.ids import OriginId
 from hcom_replica.wire.messages import Segment
 
@@ -52,3 +52,28 @@ def test_segments_that_are_held_too_or_begin_behind_the_difference_show_nothing(
         False,
     ]
     assert hunt.may_show(LUNA, line(1, 20))
+
+
+def test_what_lies_between_what_both_have_and_what_differs_is_halved_until_little_is_left() -> None:
+    """P4.9: the number of questions is logarithmic"""
+    hunt, difference, asked = Hunt(back=0, differs=1_000_000), 707_070, list[int]()
+    hunt.compared(NOVA, 200)
+    while hunt.is_far(NOVA):
+        asked.append(hunt.first_to_ask(NOVA, 2_000_000))
+        if asked[-1] <= difference:
+            hunt.compared(NOVA, min(asked[-1] + 100, difference))
+        else:
+            assert not hunt.doubts(asked[-1] - 1)
+    assert len(asked) <= 11
+    first = hunt.first_to_ask(NOVA, 2_000_000)
+    assert first <= difference + 1 <= first + NEAR_EVENTS, "the rest is fetched from what both have on"
+
+
+def test_source_is_asked_from_behind_what_it_has_too_where_another_differs_before() -> None:
+    """P4.9: several may have left the history, each somewhere else"""
+    hunt = Hunt(back=100, differs=5_000)
+    assert hunt.first_to_ask(NOVA, 9_000) == 101, "nothing of it was compared yet"
+    hunt.compared(NOVA, 8_000)
+    assert hunt.first_to_ask(NOVA, 9_000) == 8_001
+    assert hunt.first_to_ask(NOVA, 8_000) == 101, "it claims no more than that"
+    assert not hunt.is_far(NOVA)

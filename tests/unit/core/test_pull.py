@@ -489,6 +489,31 @@ def test_hunt_goes_on_behind_what_a_holder_has_too_as_far_as_it_claims(boxe: Pul
     assert boxe.run(3, 60_000) == [], "all that is claimed is held: the claim was false"
 
 
+def test_hunt_halves_what_lies_between_what_a_holder_has_too_and_what_differs(boxe: Pulling) -> None:
+    """P4.9: an answer that does not fit is as good as one that is held; what begins later says nothing new"""
+    nova = device("NOVA", events=4_000)
+    nova.send_to(boxe.device)
+    origin = nova.own.id
+    boxe.online(nova, {origin: Ack(4_001, b"another!")})
+    for before in (4_001, 3_840, 3_328, 1_792):
+        boxe.puller.misfit(at(0), boxe.parts.knowledge, origin, before)
+    (want,) = boxe.tick(0)
+    assert (want.items[0].first, want.window) == (1, boxe.parts.settings.window_bytes_min)
+    boxe.puller.fill(at(0), TOPICS.fill(origin, 1), origin, nova.author, want.id, last=True, held=256)
+    (want,) = boxe.tick(1)
+    middle = want.items[0].first
+    assert middle == 256 + (1_792 - 256) // 2 + 1
+    for before in (middle - 1, middle + 255):
+        boxe.puller.fill(at(1), TOPICS.fill(origin, middle), origin, nova.author, want.id, last=before > middle, held=0)
+        boxe.puller.misfit(at(2), boxe.parts.knowledge, origin, before)
+    (want,) = boxe.tick(2)
+    assert want.items[0].first == 257, "little is left: what differs is fetched"
+    assert want.window > boxe.parts.settings.window_bytes_min
+    assert boxe.puller.questions() == {origin: 3}
+    boxe.puller.stored(at(3), origin)
+    assert boxe.puller.questions() == {origin: 3}, "that is remembered"
+
+
 def test_holder_whose_claim_was_false_does_not_end_the_hunt_for_what_another_claims(boxe: Pulling) -> None:
     """P4.9: a liar, or an incarnation whose words are out of date, would hide a branch for ever"""
     nova, luna, sora = device("NOVA", events=9), device("LUNA"), device("SORA")
