@@ -5,6 +5,7 @@ First those who are still there are told of the present one; then what is ours i
 
 from __future__ import annotations
 
+from hcom_replica.core.demand import Demand
 from hcom_replica.core.effects import Now
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.mailbox import Mailbox
@@ -12,7 +13,7 @@ from hcom_replica.core.membership import Membership
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.outbox import Outbox
 from hcom_replica.core.ownslots import OwnSlots
-from hcom_replica.core.ring import covered
+from hcom_replica.core.ring import RingRun, covered, runs_of
 from hcom_replica.core.settings import Settings
 from hcom_replica.wire.codec import encode
 from hcom_replica.wire.epoch import encode_notice
@@ -106,7 +107,7 @@ class EarlierEpochs:
 
     def _is_over(self, now: Now, knowledge: Knowledge, membership: Membership) -> bool:
         """Whether nobody needs a mailbox of ours there: what it held is with all, or lies in the present one."""
-        active, runs = knowledge.active(now), self._mailbox.runs()
+        active, runs = knowledge.active(now), self._present_runs(now, knowledge)
         for state in knowledge.own_origins():
             upto = _written_before(state, membership)
             held = [knowledge.acked(peer, state.id) for peer in active]
@@ -115,6 +116,12 @@ class EarlierEpochs:
             if min(held) < upto:
                 return False
         return True
+
+    def _present_runs(self, now: Now, knowledge: Knowledge) -> list[RingRun]:
+        """What our rings of the present epoch hold, those of earlier incarnations too."""
+        own = knowledge.own
+        left = [peer.index for peer in Demand(knowledge, own, now).earlier_rings()] if own is not None else []
+        return [*self._mailbox.runs(), *(run for index in left if index for run in runs_of(index.segments))]
 
 
 def _written_before(state: OriginState, membership: Membership) -> int:

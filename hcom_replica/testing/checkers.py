@@ -7,6 +7,7 @@ how replicas come to hold them. What it finds raises `Violation`, which names th
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
@@ -213,9 +214,10 @@ class Checkers:
         """How many events exist that a device does not hold."""
         return self.existing() - len(self.disks[name].held)
 
-    def highest(self, origin: OriginId) -> int:
-        """The highest seq of an origin that any disk holds; 0 when none does."""
-        return max((w.states[origin].seq for w in self.disks.values() if origin in w.states), default=0)
+    def highest(self, origin: OriginId, among: Collection[str] | None = None) -> int:
+        """The highest seq of an origin that any disk holds, or any of these devices; 0 when none does."""
+        watches = [watch for name, watch in self.disks.items() if among is None or name in among]
+        return max((watch.states[origin].seq for watch in watches if origin in watch.states), default=0)
 
     def check_log(self, device: Device) -> None:
         """Walk the whole log of a device: positions, prefixes, chains, signatures; and that nothing has vanished.

@@ -88,8 +88,8 @@ class EpochSchedule(Schedule):
         for name in staying:
             if judged[name].awaited():
                 return f"{name} awaits {len(judged[name].awaited())} devices"
-            if stage.lags().get(name):
-                return f"{name} says that {stage.lags()[name]} events are missing"
+            if missing := stage.missing(name, staying):
+                return f"{name} says that {missing} events are missing"
         if not stage.converged(staying):
             return "the logs differ"
         for name in staying:

@@ -272,14 +272,16 @@ class Stage(Cluster):
             if origin in honest and row.acked_seq is not None and row.acked_seq > held:
                 raise Violation("S6", f"{device.name} believes that {row.device} has {row.acked_seq} of its {held}")
 
-    def missing(self, name: str) -> int:
-        """How many seqs a running device says are missing, those left out that no disk holds any more."""
-        held = self.checkers.disks[name].states
-        lost = 0
-        for origin, seq in self._announced(name).items():
-            have = held[origin].seq if origin in held else 0
-            lost += max(0, seq - max(have, self.checkers.highest(origin)))
-        return self[name].machine.wait_result().missing_events - lost
+    def missing(self, name: str, among: Collection[str] | None = None) -> int:
+        """How many seqs a running device says are missing, those left out that no disk holds any more.
+
+        Args:
+            name: of the device.
+            among: names of the devices whose disks count; None for all.
+        """
+        known, states = self[name].machine.known(), self.checkers.disks[name].states
+        have = {origin: states[origin].seq if origin in states else 0 for origin in known}
+        return sum(max(0, min(seq, self.checkers.highest(o, among)) - have[o]) for o, seq in known.items())
 
     def _announced(self, name: str, discounted: Collection[bytes] = ()) -> dict[OriginId, int]:
         """Origin -> the highest seq that signed words on a device's disk speak of: heads of others, and links.

@@ -157,6 +157,24 @@ def test_two_revocations_at_once_both_count_and_neither_device_reads_on() -> Non
         assert secret[0].seq > cluster.vector(name).get(secret[0].origin, (0, b""))[0]
 
 
+def test_senior_that_comes_in_by_the_token_of_an_epoch_made_by_whom_it_revoked_makes_another() -> None:
+    """P12.10: of the two revocations only the senior one counts, and the others have not heard of it"""
+    cluster = founded()
+    cluster.offline("A", broker_after_ms=0)
+    cluster.revoke("B", "A")
+    cluster.revoke("A", "B")
+    assert moved_on(cluster, "BC", 2)
+    cluster.revoke("B")
+    assert moved_on(cluster, "BC", 3)  # a number above that of A's own
+    cluster["A"].tokens.append(cluster["C"].machine.epoch)
+    cluster.restart("A")
+    cluster.online("A")
+    assert moved_on(cluster, "AC", 4)
+    assert membership(cluster, "C").revoked.keys() == {cluster["B"].key.public}
+    cluster.run(MINUTE_MS)
+    assert membership(cluster, "B").shut_out == "revoked"
+
+
 def test_thief_who_revokes_everybody_first_is_shut_out_by_who_is_senior() -> None:
     """P12.7"""
     cluster = founded(4)
