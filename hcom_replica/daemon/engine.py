@@ -219,6 +219,7 @@ class Engine:
         if arrival != self._seen_arrival:
             self._seen_arrival = arrival
             self._machine.log_moved(now)
+            self._carry_out(now)  # what has just been written here goes out before anything else is thought about
 
     # --- the link's life ---------------------------------------------------------------------------------------
 
