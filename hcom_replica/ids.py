@@ -7,6 +7,8 @@ An event's id is `<origin hex>:<seq>`; its order key is `hlc || origin`, 16 byte
 from __future__ import annotations
 
 import re
+from functools import partial
+from itertools import repeat
 from typing import Final, NamedTuple, NewType
 
 from hcom_replica.errors import UsageError
@@ -28,6 +30,14 @@ class EventId(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.origin.hex()}:{self.seq}"
+
+
+_event_id: Final = partial(tuple.__new__, EventId)  # as EventId() does, in a third of the time
+
+
+def event_ids(origin: OriginId, first: int, last: int) -> list[EventId]:
+    """The ids of consecutive events."""
+    return list(map(_event_id, zip(repeat(origin), range(first, last + 1), strict=False)))
 
 
 def parse_event_id(text: str) -> EventId:

@@ -17,7 +17,7 @@ from hcom_replica.folder.watch import Watch
 _AWAKE_S: Final = 0.002
 _AWAKE_FOR_S: Final = 60.0
 _DROWSY_S: Final = 0.02
-_SOON_S: Final = 0.0002
+_SOON_S: Final = 0.001
 """The wait after a write that brought nothing yet: its commit is seen an instant later. Twice as long each time."""
 _LOOK_S: Final = 0.05
 """The longest wait where commits are told of."""

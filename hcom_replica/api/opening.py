@@ -7,11 +7,12 @@ that syncs with nobody yet. Also finishes a move to another group that was cut s
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
+
+import msgspec
 
 from hcom_replica.core.append import Writer
 from hcom_replica.errors import ConfigError
@@ -35,8 +36,7 @@ if TYPE_CHECKING:
     from hcom_replica.core.membership import Viewer
 
 
-@dataclass
-class Parts:
+class Parts(msgspec.Struct):
     """What an open folder consists of.
 
     Attributes:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hcom_replica.api.appending import wall_ms
 from hcom_replica.api.control import wake
 from hcom_replica.api.names import Names
-from hcom_replica.api.replica import Replica
 from hcom_replica.core.hello import REPLACE, Replace, system_draft
 from hcom_replica.core.members import Members, read_members
 from hcom_replica.core.reader import LogReader
 from hcom_replica.folder.paths import Folder
+
+if TYPE_CHECKING:
+    from hcom_replica.api.replica import Replica
 
 _POLL_S: Final = 0.05
 
@@ -50,6 +52,8 @@ def ask_to_replace(folder: Folder, *, timeout_s: float) -> list[Namesake]:
         StoreError: nothing was appended.
     """
     deadline = time.monotonic() + timeout_s
+    from hcom_replica.api.replica import Replica  # noqa: PLC0415 - `status` only asks who waits
+
     with Replica.in_folder(folder) as replica:
         while not (found := list(_namesakes(replica))) and time.monotonic() < deadline:
             time.sleep(_POLL_S)

@@ -6,7 +6,9 @@ transaction. The simulator runs this very function.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 import msgspec
@@ -115,7 +117,10 @@ def _extend(
     hlcs = list(range(lowest, lowest + len(drafts)))
     records = list(map(encode_event, hlcs, drafts))
     tips = links(origin.tip, records, [draft.body for draft in drafts])
-    system = [seq for seq, draft in enumerate(drafts, first) if is_system(draft.kind)]
+    kinds = [draft.kind for draft in drafts]
+    system = (
+        [seq for seq, kind in enumerate(kinds, first) if is_system(kind)] if any(map(is_system, set(kinds))) else []
+    )
     commits = []
     for end, cum in _ends(records, origin.cum):
         seq, hlc, tip = first + end, hlcs[end], tips[end]
@@ -131,10 +136,10 @@ def _extend(
 def _ends(records: Sequence[bytes], cum: int) -> list[tuple[int, int]]:
     """Where commits go: (index of the last record, cumulative bytes there), ascending; the last is the last record."""
     ends: list[tuple[int, int]] = []
-    begin, begin_cum = 0, cum
-    for at, size in enumerate(map(len, records)):
-        if at - begin >= COMMIT_EVENTS_MAX or (cum + size - begin_cum > COMMIT_BYTES_MAX and at > begin):
-            ends.append((at - 1, cum))
-            begin, begin_cum = at, cum
-        cum += size
-    return [*ends, (len(records) - 1, cum)]
+    before = list(accumulate(map(len, records), initial=cum))
+    begin = 0
+    while begin < len(records):
+        fits = bisect_right(before, before[begin] + COMMIT_BYTES_MAX, begin, len(before)) - 1
+        begin = max(begin + 1, min(fits, begin + COMMIT_EVENTS_MAX))
+        ends.append((begin - 1, before[begin]))
+    return ends

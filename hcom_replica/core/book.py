@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+import msgspec
 
 from hcom_replica.core.hello import Admit, Adopt, Hello, NewEpoch, System
 from hcom_replica.core.origin import OriginState
@@ -30,8 +31,7 @@ class Adoption(NamedTuple):
     check: bytes
 
 
-@dataclass(frozen=True)
-class Book:
+class Book(msgspec.Struct, frozen=True):
     """Collected from the system events. A key is a device's, 32 bytes.
 
     Attributes:
@@ -43,12 +43,12 @@ class Book:
         adopted: key -> its newest adoption: by incarnation and seq, because its clock may have been turned back.
     """
 
-    epochs: dict[bytes, set[bytes]] = field(default_factory=dict)
-    certificates: set[Certificate] = field(default_factory=set)
-    records: set[bytes] = field(default_factory=set)
-    notices: set[bytes] = field(default_factory=set)
-    held: dict[bytes, dict[OriginId, int]] = field(default_factory=dict)
-    adopted: dict[bytes, Adoption] = field(default_factory=dict)
+    epochs: dict[bytes, set[bytes]] = msgspec.field(default_factory=dict)
+    certificates: set[Certificate] = msgspec.field(default_factory=set)
+    records: set[bytes] = msgspec.field(default_factory=set)
+    notices: set[bytes] = msgspec.field(default_factory=set)
+    held: dict[bytes, dict[OriginId, int]] = msgspec.field(default_factory=dict)
+    adopted: dict[bytes, Adoption] = msgspec.field(default_factory=dict)
 
     def note(self, state: OriginState, seq: int, stated: System | None) -> None:
         """Take down one system event of an origin."""

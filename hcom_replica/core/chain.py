@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Final
 
 from hcom_replica.wire.event import Event, RedactedEvent, decode_events
+from hcom_replica.wire.hashing import blake2b
 
 _EMPTY: Final = blake2b(digest_size=32)
 """Copied for each hash: that takes a quarter less time than to make one anew, and nothing is called more often."""

@@ -6,7 +6,8 @@ A pure fold over the system events in unified order, so that it is the same on e
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from hcom_replica.core.book import Book
 from hcom_replica.core.hello import Hello, Link, Rename, Replace, Retire, Return, read_system
@@ -20,8 +21,7 @@ SystemEvents = Sequence[tuple[OriginId, int, Event]]
 """(origin, seq, event), as `LogReader.system_events` gives them."""
 
 
-@dataclass(frozen=True)
-class Members:
+class Members(msgspec.Struct, frozen=True):
     """The fold.
 
     Attributes:
@@ -34,13 +34,13 @@ class Members:
         book: what is said of epochs.
     """
 
-    names: dict[bytes, str] = field(default_factory=dict)
-    retired: dict[bytes, dict[OriginId, int]] = field(default_factory=dict)
-    retirements: dict[bytes, dict[str, dict[str, int]]] = field(default_factory=dict)
-    answered: set[str] = field(default_factory=set)
-    linked: dict[OriginId, set[tuple[int, bytes]]] = field(default_factory=dict)
-    book: Book = field(default_factory=Book)
-    replacing: dict[bytes, bytes] = field(default_factory=dict)
+    names: dict[bytes, str] = msgspec.field(default_factory=dict)
+    retired: dict[bytes, dict[OriginId, int]] = msgspec.field(default_factory=dict)
+    retirements: dict[bytes, dict[str, dict[str, int]]] = msgspec.field(default_factory=dict)
+    answered: set[str] = msgspec.field(default_factory=set)
+    linked: dict[OriginId, set[tuple[int, bytes]]] = msgspec.field(default_factory=dict)
+    book: Book = msgspec.field(default_factory=Book)
+    replacing: dict[bytes, bytes] = msgspec.field(default_factory=dict)
 
     def cap(self, origin: OriginId) -> int | None:
         """The last seq of an origin that counts, when its device has left; None when there is no such bound."""

@@ -7,8 +7,9 @@ differs from device to device is only which boxes it can open.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple
+
+import msgspec
 
 from hcom_replica.core.book import Book
 from hcom_replica.core.members import read_members
@@ -48,8 +49,7 @@ class Viewer(NamedTuple):
     known: tuple[GroupKeys, ...] = ()
 
 
-@dataclass(frozen=True)
-class Membership:
+class Membership(msgspec.Struct, frozen=True):
     """The judgement.
 
     Attributes:
@@ -83,7 +83,7 @@ class Membership:
     adopted: GroupKeys
     said: bytes
     shut_out: str
-    book: Book = field(repr=False)
+    book: Book
 
     @property
     def is_settled(self) -> bool:

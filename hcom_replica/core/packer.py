@@ -77,8 +77,6 @@ def bundle(log: LogReader, state: OriginState, first: int, room: int, exactly_to
 def bundle_behind(log: LogReader, held: OriginState, room: int) -> Bundle | None:
     """Pack what was stored behind an earlier state of an origin, and nothing that it holds, into one message.
 
-    The commit at that state may have been thinned since, so the store's runs begin before it: they are cut there.
-
     Args:
         log: the store.
         held: the origin as it was.
@@ -87,14 +85,11 @@ def bundle_behind(log: LogReader, held: OriginState, room: int) -> Bundle | None
     Returns:
         The bundle; None when there is nothing, or when it does not fit.
     """
-    run = log.read_run(held.id, held.seq + 1, BATCH_RAW_BYTES_AIM)
-    if run is None or run.last <= held.seq:
+    run = log.read_behind(held, BATCH_RAW_BYTES_AIM)
+    if run is None:
         return None
-    known = held.seq + 1 - run.first
-    commits = [row for row in run.commits if row.seq > held.seq]
-    cut = StoredRun(held.seq + 1, held.tip, held.cum, run.records[known:], commits)
-    packed = pack(as_batch(held, cut))
-    return Bundle(cut.first, cut.last, cut.raw_bytes, packed) if len(packed.data) <= room else None
+    packed = pack(as_batch(held, run))
+    return Bundle(run.first, run.last, run.raw_bytes, packed) if len(packed.data) <= room else None
 
 
 def cut_run(run: StoredRun, first: int, last: int) -> StoredRun:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from hcom_replica.core.origin import CommitRow, OriginState
 from hcom_replica.ids import OriginId
 from hcom_replica.wire.event import Event
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRun:
+class StoredRun(msgspec.Struct, frozen=True):
     """Whole consecutive commits of one origin, as they are stored.
 
     Attributes:
@@ -39,8 +39,7 @@ class StoredRun:
         return self.commits[-1].cum - self.cum
 
 
-@dataclass(frozen=True, slots=True)
-class OwnTip:
+class OwnTip(msgspec.Struct, frozen=True):
     """The own origin, read in the transaction that made the promise durable (protocol-v1 6.3)."""
 
     origin: OriginState
@@ -67,6 +66,9 @@ class LogReader(Protocol):
             At least one commit, then as many more as keep within `raw_bytes_max` encoded bytes; None when nothing at or
             above `first` is held.
         """
+
+    def read_behind(self, held: OriginState, raw_bytes_max: int) -> StoredRun | None:
+        """Whole commits behind an earlier state of an origin, with none of what it holds; else as `read_run`."""
 
     def tip_at(self, origin: OriginId, seq: int) -> bytes:
         """c[seq] of a held seq (base included): from the kept commit below, recomputed where needed."""

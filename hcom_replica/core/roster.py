@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, NamedTuple, TypeVar
+
+import msgspec
 
 from hcom_replica.core.hello import Roster as Body
 from hcom_replica.core.hello import read_system
@@ -84,8 +85,7 @@ class _Past(NamedTuple):
     ended: Collection[OriginId]
 
 
-@dataclass(frozen=True)
-class Roster:
+class Roster(msgspec.Struct, frozen=True, dict=True):
     """The judgement.
 
     Attributes:
@@ -98,11 +98,11 @@ class Roster:
     """
 
     root: OriginId | None = None
-    entries: dict[OriginId, bytes] = field(default_factory=dict)
-    entered_by: dict[OriginId, list[Entry]] = field(default_factory=dict)
-    closings: dict[OriginId, dict[OriginId, Closing]] = field(default_factory=dict)
-    closed: dict[OriginId, int] = field(default_factory=dict)
-    late: dict[OriginId, list[tuple[bytes, int]]] = field(default_factory=dict)
+    entries: dict[OriginId, bytes] = msgspec.field(default_factory=dict)
+    entered_by: dict[OriginId, list[Entry]] = msgspec.field(default_factory=dict)
+    closings: dict[OriginId, dict[OriginId, Closing]] = msgspec.field(default_factory=dict)
+    closed: dict[OriginId, int] = msgspec.field(default_factory=dict)
+    late: dict[OriginId, list[tuple[bytes, int]]] = msgspec.field(default_factory=dict)
 
     def place_of(self, statement: Statement) -> bytes:
         """The place of a statement that counts: its own, or where its origin was let in, if that is behind it."""

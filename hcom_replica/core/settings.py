@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from hcom_replica.limits import MAILBOX_SLOTS, MESSAGE_BYTES_MAX
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """Settings of one device. The defaults are those of protocol-v1 sections 7 and 8."""
 
     mailbox_slots: int = MAILBOX_SLOTS

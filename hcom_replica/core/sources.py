@@ -6,7 +6,6 @@ Reads what is known and what has failed; changes nothing and asks nobody.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Final
 
 from hcom_replica.core.effects import Now
@@ -15,6 +14,7 @@ from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.peer import Peer, Place
 from hcom_replica.core.settings import Settings
 from hcom_replica.ids import OriginId
+from hcom_replica.wire.hashing import blake2b
 
 _SLOTS_AT_ONCE: Final = 8
 

@@ -90,6 +90,7 @@ class Engine:
         # Unknown at first: the machine was built before this engine looked, so it is told once in any case.
         self._seen_txn = -1
         self._seen_arrival = -1
+        self._hurried = False
 
     # --- what the owner asks -----------------------------------------------------------------------------------
 
@@ -157,7 +158,9 @@ class Engine:
             Monotonic ms at which to step again if nothing happens before; None when only an event can bring more.
         """
         self._hear(now)
-        self._look(now)
+        if self._look(now):
+            self._carry_out(now)
+            return self._wake_at(now)
         wake_ms = self._machine.wake_at()
         if wake_ms is not None and wake_ms <= now.mono_ms:
             self._machine.tick(now)
@@ -205,20 +208,28 @@ class Engine:
             case LinkDown(reason, refused):
                 self._end(now, reason, refused=refused)
 
-    def _look(self, now: Now) -> None:
-        """Notice what other processes have stored. Own ingests are counted where they happen."""
+    def _look(self, now: Now) -> bool:
+        """Notice what other processes have stored; own ingests are counted where they happen.
+
+        Returns:
+            Whether this is to be sent before anything else is thought about; not twice in a row, so that a log that
+            moves all the time keeps nothing else from happening.
+        """
+        before, self._hurried = self._hurried, False
         try:
             txn = self._log.last_txn()
             if txn == self._seen_txn:
-                return
+                return False
             arrival = self._log.last_arrival()
         except StoreError as error:
             self._store_failed(now, error)
-            return
+            return False
         self._seen_txn = txn
         if arrival != self._seen_arrival:
             self._seen_arrival = arrival
             self._machine.log_moved(now)
+            self._hurried = self.online and not before
+        return self._hurried
 
     # --- the link's life ---------------------------------------------------------------------------------------
 

@@ -7,8 +7,6 @@ deeper than that is reached through /proc/self/fd, else through a short link in 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -46,6 +44,9 @@ def address(root: Path, name: str) -> Iterator[str]:
 
 @contextmanager
 def _short_link(root: Path) -> Iterator[Path]:
+    import shutil  # noqa: PLC0415 - slow to load, and hardly ever needed
+    import tempfile  # noqa: PLC0415 - the same
+
     holder = Path(tempfile.mkdtemp(prefix="hr-"))
     try:
         (holder / "d").symlink_to(root)

@@ -11,9 +11,10 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from hashlib import blake2b
 from pathlib import Path
 from typing import Final
+
+from hcom_replica.wire.hashing import blake2b
 
 STATE_VARIABLE: Final = "HCOM_REPLICA_STATE"
 MACHINE_VARIABLE: Final = "HCOM_REPLICA_MACHINE_ID"

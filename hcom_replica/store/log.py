@@ -18,7 +18,7 @@ from hcom_replica.core.hlc import pack
 from hcom_replica.core.origin import CommitRow, OriginState
 from hcom_replica.core.reader import OwnTip
 from hcom_replica.errors import StoreCorrupt, StoreError
-from hcom_replica.ids import EventId, OriginId
+from hcom_replica.ids import EventId, OriginId, event_ids
 from hcom_replica.store import cursors, meta, pages, peers
 from hcom_replica.store.commits import commit_below, point_at
 from hcom_replica.store.continuity import Continuity, Finding
@@ -482,5 +482,5 @@ def _newest_commit(txn: ReadTxn, own: OriginState) -> CommitRow:
 
 
 def _ids(appended: Appended) -> list[EventId]:
-    origin, first = appended.origin.id, appended.first + appended.drafts_at
-    return [EventId(origin, seq) for seq in range(first, appended.origin.seq + 1)]
+    first = appended.first + appended.drafts_at
+    return event_ids(appended.origin.id, first, appended.origin.seq)

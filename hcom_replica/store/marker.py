@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import struct
 from contextlib import suppress
-from hashlib import blake2b
 from pathlib import Path
 from typing import Final, Protocol
 
 from hcom_replica.core.continuity import Mark
+from hcom_replica.wire.hashing import blake2b
 
 SLOT_BYTES: Final = 128
 STRIDE_BYTES: Final = 512

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Final, Literal
+
+import msgspec
 
 from hcom_replica.core.hello import RETIRE, Retire, system_draft
 from hcom_replica.errors import StoreFull, UsageError
@@ -62,7 +63,7 @@ class Actions:
 
     def do_slots(self, words: Words) -> None:
         """`slots NUMBER`: rings of devices that join from now on."""
-        self._stage.configure(replace(self._stage.settings, mailbox_slots=int(words.place(0))))
+        self._stage.configure(msgspec.structs.replace(self._stage.settings, mailbox_slots=int(words.place(0))))
 
     def do_start(self, words: Words) -> None:
         """`start A B ...`: their daemons."""

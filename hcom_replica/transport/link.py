@@ -253,6 +253,8 @@ class PahoLink:
             connection.read()
         if connection.failure is None and connection.wants_write():
             connection.write()
+        if readable:
+            connection.acknowledge()
 
     def _tick_s(self, connection: MqttConnection) -> float:
         return min(_TICK_S_MAX, (connection.keepalive_s or 60) / 4)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from hashlib import blake2b
+
+from hcom_replica.wire.hashing import blake2b
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from typing import Final
 
 from nacl.bindings import (
@@ -16,6 +15,7 @@ from nacl.exceptions import BadSignatureError
 from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import OriginId
 from hcom_replica.wire.batch import Descriptor
+from hcom_replica.wire.hashing import blake2b
 
 COMMIT: Final = b"hcr1 commit\x00"
 MESSAGE: Final = b"hcr1 message\x00"

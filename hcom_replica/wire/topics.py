@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from hashlib import blake2b
 
 from hcom_replica.ids import OriginId
+from hcom_replica.wire.hashing import blake2b
 from hcom_replica.wire.keys import GroupKeys
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hcom_replica.ports import Delivered, LinkDown, LinkUp, Published, Subscribe
 from hcom_replica.testing.real.brokers import MosquittoBroker, PrivateBroker, free_port, mosquitto_path
 from hcom_replica.testing.real.certificates import make_certificates
 from hcom_replica.testing.real.waiting import wait_until
+from hcom_replica.transport import mqtt
 from hcom_replica.transport.link import LinkSettings, PahoLink
 from hcom_replica.transport.url import BrokerAddress
 from tests.harness.links import LinkOwner
@@ -70,6 +72,19 @@ def test_publish_hundreds_keeps_order_and_answers_every_token(broker: PrivateBro
         owner.wait_for(Published, count=len(sent))
         assert owner.payloads(f"{prefix}/a") == sent
         assert sorted(answer.token for answer in owner.of(Published)) == list(range(500))
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="Linux")
+def test_what_was_read_is_acknowledged_at_once(
+    broker: PrivateBroker, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker with Nagle's algorithm would wait 40 ms with its next small message; another option can be looked at."""
+    made: list[socket.socket] = []
+    monkeypatch.setattr(mqtt, "tune_socket", made.append)
+    monkeypatch.setattr(mqtt, "_QUICKACK", socket.TCP_KEEPCNT)
+    with LinkOwner(broker.address) as owner:
+        owner.published(f"{prefix}/a", b"x")
+        wait_until(lambda: made[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 1, 10, "it was asked for")
 
 
 def test_subscribe_later_gets_retained_with_flag_and_live_without(

@@ -6,8 +6,8 @@ Each takes one defence away; `test_mutants` shows that the scenario named in CAU
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
+import msgspec
 import pytest
 
 from hcom_replica.core import append, verify
@@ -38,7 +38,7 @@ def promise_that_is_not_durable(patch: pytest.MonkeyPatch) -> None:
 
     def promise(self: Log, now_ms: int) -> OwnTip | None:
         tip = honest(self, 0)
-        return None if tip is None else replace(tip, promise=pack(now_ms))
+        return None if tip is None else msgspec.structs.replace(tip, promise=pack(now_ms))
 
     patch.setattr(Log, "promise", promise)
 

@@ -153,6 +153,26 @@ def test_append_of_another_process_is_noticed_once() -> None:
     assert bench.happened() == ["log_moved"]
 
 
+def test_what_was_appended_is_sent_before_anything_else_is_thought_about() -> None:
+    bench = Bench().online()
+    bench.log.foreign_append()
+    bench.machine.answers["log_moved"] = [PUBLISH]
+    bench.machine.wake = 0
+    assert bench.step(1) == 2
+    assert bench.happened() == ["log_moved", "link1 publish t 7"]
+    bench.step(2)
+    assert bench.happened() == ["tick"]
+
+
+def test_appends_without_end_do_not_keep_the_machine_from_thinking() -> None:
+    bench = Bench().online()
+    for ms in range(1, 5):
+        bench.log.foreign_append()
+        bench.machine.wake = 0
+        bench.step(ms)
+    assert bench.happened() == ["log_moved", "log_moved", "tick", "log_moved", "log_moved", "tick"]
+
+
 def test_own_ingest_is_not_taken_for_an_append() -> None:
     bench = Bench().online()
     bench.log.report = IngestReport((), 5, (), (), None)

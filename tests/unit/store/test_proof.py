@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import cast
 
+import msgspec
 import pytest
 
 from hcom_replica.core.origin import OriginState
@@ -130,8 +130,8 @@ class Tampered:
             return run
         if self._signature:
             forged = run.commits[0]._replace(signature=bytes(64))
-            return replace(run, commits=[forged, *run.commits[1:]])
-        return replace(run, records=[run.records[0][:-1] + b"!", *run.records[1:]])
+            return msgspec.structs.replace(run, commits=[forged, *run.commits[1:]])
+        return msgspec.structs.replace(run, records=[run.records[0][:-1] + b"!", *run.records[1:]])
 
 
 @pytest.mark.parametrize("signature", [True, False])
