@@ -45,7 +45,8 @@ class Scale:
         trickle_s: virtual seconds of the trickle.
         live_events: live events whose latency is taken.
         peer_events: events that peers carry.
-        relay_events: events that the slowest of them carries, hcom's own relay.
+        relay_events: events that the slowest of them, hcom's own relay, catches up with.
+        relay_burst: events that it carries at once.
         sends: messages of its, whose latency is taken.
         large_events: of a large log.
         commands: runs of a whole command.
@@ -62,6 +63,7 @@ class Scale:
     live_events: int = 1_000
     peer_events: int = 100_000
     relay_events: int = 1_000
+    relay_burst: int = 10_000
     sends: int = 100
     large_events: int = 1_000_000
     commands: int = 25
@@ -80,6 +82,7 @@ QUICK: Final = Scale(
     live_events=30,
     peer_events=2_000,
     relay_events=60,
+    relay_burst=200,
     sends=10,
     large_events=3_000,
     commands=3,
