@@ -27,7 +27,7 @@ WORKERS := -n $(JOBS) --dist loadgroup
 
 .PHONY: help
 help: ## print the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: venv
 venv: $(TESTED) ## make .venv with the program and what its tests need
@@ -76,6 +76,12 @@ coverage: venv ## run the tests of the core, and fail when one of its branches w
 .PHONY: bench
 bench: venv ## measure throughput, catch-up, latency and bytes beside raw LMDB and raw MQTT
 	@$(BIN)/hcom-replica bench $(ARGS)
+
+.PHONY: bench-docs
+bench-docs: venv ## measure everything, peers too, about ten minutes on an idle machine, and renew the docs page and its plots
+	@$(BIN)/hcom-replica bench --peers --json $(ARGS) >.venv/measured.json || [ $$? = 1 ]
+	@mv .venv/measured.json bench/measured.json
+	@$(BIN)/python -m bench.page
 
 .PHONY: model
 model: ## check the protocol's formal models and their mutants with spin; QUICK=1 for the small sizes

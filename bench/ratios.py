@@ -41,10 +41,10 @@ def _read(path: Path) -> list[Figure]:
 
 
 def figures(benchmarks: Iterable[Mapping[str, Any]]) -> Iterator[Figure]:
-    """The best round of each of ours beside that of its floor; groups without a floor are left out."""
+    """The median round of each of ours beside that of its floor; groups without a floor are left out."""
     in_order = sorted(benchmarks, key=lambda one: (one["group"] or "", one["name"]))
     for group, some in groupby(in_order, key=lambda one: one["group"] or ""):
-        times = {one["name"]: one["stats"]["min"] * _MS for one in some}
+        times = {one["name"]: one["stats"]["median"] * _MS for one in some}
         floors = [name for name in times if name.endswith(_RAW)]
         for name, value in times.items():
             if floors and name not in floors:

@@ -15,7 +15,7 @@ from typing import Final
 
 from hcom_replica.bench.corpus import Corpus
 from hcom_replica.bench.figures import Figure, Target
-from hcom_replica.bench.floors import seconds
+from hcom_replica.bench.floors import Clock, seconds
 from hcom_replica.bench.pair import pair
 from hcom_replica.bench.parts import Scale, fresh
 from hcom_replica.testing.real.processes import Cli, clean_environment
@@ -33,19 +33,19 @@ def commands(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:  # noq
     """The commands that hooks call, beside a daemon that syncs."""
     with pair(fresh(folder, "commands")) as both:
         before = both.first.replica.log.event_count()
-        figures = [_command(name, both.first.cli, words, scale.commands) for name, words in _HOT.items()]
+        figures = [_command(name, both.first.cli, words, scale) for name, words in _HOT.items()]
         written = 2 * (scale.commands + 1)  # by emit and by send, each once before the clock
         assert both.first.replica.log.event_count() == before + written, "a command wrote nothing"
         both.await_equal()
     return figures
 
 
-def _command(name: str, cli: Cli, words: Sequence[str], runs: int) -> Figure:
+def _command(name: str, cli: Cli, words: Sequence[str], scale: Scale) -> Figure:
     ours, floor = list[float](), list[float]()
     cli.ok(*words)
-    for _ in range(runs):
-        ours.append(seconds(partial(cli.ok, *words)))
-        floor.append(bare_s(cli))
+    for _ in range(scale.commands):
+        ours.append(seconds(partial(cli.ok, *words), scale.clock))
+        floor.append(bare_s(cli, scale.clock))
     return Figure(
         f"`{name}` as a whole command, median",
         median(ours) * 1_000,
@@ -58,6 +58,6 @@ def _command(name: str, cli: Cli, words: Sequence[str], runs: int) -> Figure:
     )
 
 
-def bare_s(cli: Cli) -> float:
+def bare_s(cli: Cli, clock: Clock) -> float:
     """Seconds that a process takes which only imports what no command can do without."""
-    return seconds(partial(subprocess.run, _BARE, check=True, env=clean_environment(cli.folder)))
+    return seconds(partial(subprocess.run, _BARE, check=True, env=clean_environment(cli.folder)), clock)

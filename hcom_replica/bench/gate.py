@@ -20,7 +20,7 @@ class Fallen(NamedTuple):
     now: float
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.now:.2f} of its floor, {self.before:.2f} before"
+        return f"{self.name}: {self.now:.3g} of its floor, {self.before:.3g} before"
 
 
 def fallen(figures: Sequence[Figure], earlier: Sequence[Mapping[str, Any]], share: float = MAY_FALL) -> list[Fallen]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -23,8 +22,8 @@ from hcom_replica.bench.commands import BARE_NAME, bare_s
 from hcom_replica.bench.corpus import Corpus
 from hcom_replica.bench.device import Device, Receiver, device
 from hcom_replica.bench.figures import Figure, Target
-from hcom_replica.bench.floors import BATCH_EVENTS, RawLmdb, raw_lmdb, seconds
-from hcom_replica.bench.parts import Scale, fresh
+from hcom_replica.bench.floors import BATCH_EVENTS, Clock, RawLmdb, raw_lmdb, seconds
+from hcom_replica.bench.parts import Scale, best, fresh
 from hcom_replica.store.log import Log
 from hcom_replica.testing.real.processes import Cli
 
@@ -52,9 +51,9 @@ def large(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
     with raw_lmdb(fresh(folder, "raw")) as raw, _filled(corpus, fresh(folder, "large"), scale.large_events, raw) as it:
         return [
             _size("size on disk for each byte of encoded events", it.data_file, raw, it.encoded_bytes, 1.7),
-            _status(it, scale.commands),
-            _replay(it, raw),
-            _audit(it, raw),
+            _status(it, scale),
+            _replay(it, raw, scale.clock),
+            _audit(it, raw, scale.clock),
         ]
 
 
@@ -87,16 +86,16 @@ def _size(name: str, data_file: Path, raw: RawLmdb, encoded_bytes: int, most: fl
     return Figure(name, size, "bytes", "less", floor, "raw LMDB, main table in order", (Target(most),))
 
 
-def _status(it: _Filled, runs: int) -> Figure:
+def _status(it: _Filled, scale: Scale) -> Figure:
     """The log's file is not in memory, as after a boot; the program's own files are."""
     ours, floor = list[float](), list[float]()
-    for _ in range(runs):
+    for _ in range(scale.commands):
         _out_of_memory(it.data_file)
-        begin = time.perf_counter()
+        begin = scale.clock()
         said = it.cli.json("status")
-        ours.append(time.perf_counter() - begin)
+        ours.append(scale.clock() - begin)
         assert said["events"] == it.events, "status counts otherwise"
-        floor.append(bare_s(it.cli))
+        floor.append(bare_s(it.cli, scale.clock))
     return Figure(
         f"`status --json` of {it.events:,} events, cold, median", median(ours) * 1_000, "ms", "less",
         floor=median(floor) * 1_000, floor_name=BARE_NAME, targets=(Target(150),),
@@ -110,13 +109,13 @@ def _out_of_memory(path: Path) -> None:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _replay(it: _Filled, raw: RawLmdb) -> Figure:
+def _replay(it: _Filled, raw: RawLmdb, clock: Clock) -> Figure:
     lines, bare = it.cli.folder.parent / "replayed.jsonl", it.cli.folder.parent / "bare"
-    taken = seconds(partial(it.cli.ok, "replay", "--format", "jsonl", "-o", str(lines), timeout_s=_LONG_S))
+    taken = seconds(partial(it.cli.ok, "replay", "--format", "jsonl", "-o", str(lines), timeout_s=_LONG_S), clock)
     with lines.open("rb") as file:
         assert sum(1 for line in file if json.loads(line)["id"]) == it.events, "replay left something out"
     with bare.open("wb") as file:
-        floor = seconds(lambda: raw.pour(file.write))
+        floor = best(lambda: raw.pour(file.write), clock)
     assert bare.stat().st_size > it.encoded_bytes
     return Figure(
         f"`replay --format jsonl` of {it.events:,} events", it.events / taken, "events/s", "more",
@@ -124,13 +123,13 @@ def _replay(it: _Filled, raw: RawLmdb) -> Figure:
     )  # fmt: skip
 
 
-def _audit(it: _Filled, raw: RawLmdb) -> Figure:
-    begin = time.perf_counter()
+def _audit(it: _Filled, raw: RawLmdb, clock: Clock) -> Figure:
+    begin = clock()
     said = it.cli.json("audit", timeout_s=_LONG_S)
-    taken = time.perf_counter() - begin
+    taken = clock() - begin
     assert said["sound"], "a finding"
     assert said["events"] == it.records, "audit left something out"
-    floor = seconds(lambda: raw.pour(lambda row: blake2b(row, digest_size=32).digest()))
+    floor = best(lambda: raw.pour(lambda row: blake2b(row, digest_size=32).digest()), clock)
     return Figure(
         f"`audit` of {it.events:,} events", it.records / taken, "events/s", "more",
         floor=it.records / floor, floor_name="raw cursor and one hash",

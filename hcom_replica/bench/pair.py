@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from hcom_replica.api.appending import append_drafts
 from hcom_replica.api.replica import Replica
@@ -106,6 +106,13 @@ def pair(folder: Path, *, second_through: Callable[[PrivateBroker], str] | None 
         yield both
 
 
+class Span(NamedTuple):
+    """A stretch of time, of `time.perf_counter`."""
+
+    begin: float
+    end: float
+
+
 class MemoryWatch:
     """The memory of their own that processes had while it watched, over time; a context manager.
 
@@ -122,12 +129,13 @@ class MemoryWatch:
         """The most that a process had."""
         return max(mib for _, mib in self._samples[pid])
 
-    def curve(self, pid: int, begin: float) -> Curve:
-        """Seconds since `begin`, of `time.perf_counter`, and MiB: of each span of time the most, in few points."""
-        since = [(at - begin, mib) for at, mib in self._samples[pid] if at >= begin]
+    def curve(self, pid: int, span: Span) -> Curve:
+        """Seconds since a span began, and MiB: the most of each stretch of it, in few points; one at least."""
+        inside = [(at - span.begin, mib) for at, mib in self._samples[pid] if span.begin <= at <= span.end]
+        since = inside or [(at - span.begin, mib) for at, mib in self._samples[pid] if at >= span.begin][:1]
         step = len(since) // _CURVE_POINTS + 1
-        spans = (since[at : at + step] for at in range(0, len(since), step))
-        return tuple((span[0][0], max(mib for _, mib in span)) for span in spans)
+        some = (since[at : at + step] for at in range(0, len(since), step))
+        return tuple((one[0][0], max(mib for _, mib in one)) for one in some)
 
     def __enter__(self) -> Self:
         self._sample()

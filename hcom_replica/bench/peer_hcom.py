@@ -8,7 +8,6 @@ is compared is which texts there are and how often.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -39,6 +38,7 @@ class _Both(NamedTuple):
 def hcom_relay(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
     """Writing while the other is online, writing while it is away, and one message after the other."""
     texts = [draft.body.decode() for draft in corpus.take(scale.relay_events)]
+    many = [draft.body.decode() for draft in corpus.take(scale.relay_burst)]
     place = fresh(folder, "hcom")
     program = found("hcom") or ""
     first, second = (RealHcom(place / name, program) for name in ("first", "second"))
@@ -46,7 +46,7 @@ def hcom_relay(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
         both = _Both(first, second, route)
         try:
             _acquaint(both, broker)
-            return [*_burst(both, texts), *_catch_up(both, texts), *_live(both, scale.sends)]
+            return [*_burst(both, many), *_catch_up(both, texts), *_live(both, scale.sends)]
         finally:
             for one in (first, second):
                 one.stop()
@@ -64,15 +64,11 @@ def _knows(one: RealHcom, other: RealHcom, agent: str) -> bool:
     return one.knows(f"{agent}:{other.short}")
 
 
-def _write_and_wait(both: _Both, texts: Sequence[str], before: int) -> None:
-    both.first.relay_push()
-    both.second.wait_for_imported(before + len(texts), _WAIT_S)
-
-
 def _burst(both: _Both, texts: list[str]) -> list[Figure]:
     begin = time.perf_counter()
     both.first.fill(_AGENTS[0], texts)
-    _write_and_wait(both, texts, 0)
+    both.first.relay_push()
+    both.second.wait_for_imported(len(texts), _WAIT_S)
     taken = time.perf_counter() - begin
     assert sorted(both.second.imported()) == sorted(texts), "something else arrived"
     return [speed(HCOM, "burst", f"burst of {len(texts):,} events, until the other holds all", len(texts), taken)]
@@ -82,10 +78,10 @@ def _catch_up(both: _Both, texts: list[str]) -> list[Figure]:
     before = both.second.count_imported()
     both.second.relay_worker(on=False)
     both.first.fill(_AGENTS[0], texts)
-    both.first.relay_push()
+    both.first.wait_for_push()
     down, begin = both.route.down_up()[0], time.perf_counter()
     both.second.relay_worker(on=True)
-    _write_and_wait(both, texts, before)
+    both.second.wait_for_imported(before + len(texts), _WAIT_S)
     taken = time.perf_counter() - begin
     assert sorted(both.second.imported()[before:]) == sorted(texts), "something else arrived"
     received = (both.route.down_up()[0] - down) / len(texts)

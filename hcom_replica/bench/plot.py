@@ -99,8 +99,8 @@ def part_svg(part: str, figures: Sequence[Row], rows: Sequence[Row]) -> str:
     peers = [row for row in rows if row["who"]]
     shown: set[str] = set()
     groups = [_group(some, peers, shown) for some in _by_name(figures)]
-    for _, panel in groupby(groups, key=lambda group: (group.unit, group.sense)):
-        drawing, y = _panel(list(panel), y)
+    for axis in dict.fromkeys((group.unit, group.sense) for group in groups):
+        drawing, y = _panel([group for group in groups if (group.unit, group.sense) == axis], y)
         parts += drawing
     drawing, y = curves([row for row in figures if row["curve"]], y)
     return document(_WIDTH, round(y + 6), [*parts, *drawing])
@@ -155,20 +155,27 @@ def _grid(axis: Axis, top: float, bottom: float) -> list[str]:
 
 
 def _bars(group: Group, axis: Axis, y: float) -> tuple[list[str], float]:
-    parts, y = [text(12, y + 16, group.name)], y + _GROUP
-    top = y
-    for bar in group.bars:
-        end = axis.x(bar.value)
-        parts += [
-            text(_LEFT - 8, y + 11, bar.who, "soft", anchor="end"),
-            f'<rect class="{bar.colour}" x="{_LEFT}" y="{y:.1f}" width="{max(end - _LEFT, 1):.1f}" height="{_BAR}"/>',
-            text(end + 6, y + 11, number(bar.value)),
-        ]
-        y += _LINE
-    if group.limit is not None:
-        x = axis.x(group.limit)
-        parts.append(f'<path class="d-line" stroke-dasharray="4 3" d="M{x:.1f} {top - 4:.1f}V{y - 2:.1f}"/>')
-    return parts, y + 4
+    """Draw a name, and below it the bars; the target lies over bars and under numbers."""
+    top, ends = y + _GROUP, [axis.x(bar.value) for bar in group.bars]
+    rows = [top + _LINE * number for number in range(len(group.bars))]
+    bottom = top + _LINE * len(rows)
+    boxes = [
+        f'<rect class="{bar.colour}" x="{_LEFT}" y="{at:.1f}" width="{max(end - _LEFT, 1):.1f}" height="{_BAR}"/>'
+        for bar, end, at in zip(group.bars, ends, rows, strict=True)
+    ]
+    words = [
+        text(_LEFT - 8, at + 11, bar.who, "soft", anchor="end", size=11)
+        for bar, at in zip(group.bars, rows, strict=True)
+    ]
+    words += [text(end + 6, at + 11, number(bar.value)) for bar, end, at in zip(group.bars, ends, rows, strict=True)]
+    return [*boxes, *_target(group, axis, top, bottom), text(12, y + 16, group.name), *words], bottom + 4
+
+
+def _target(group: Group, axis: Axis, top: float, bottom: float) -> list[str]:
+    if group.limit is None:
+        return []
+    x = axis.x(group.limit)
+    return [f'<path class="d-line" stroke-dasharray="4 3" d="M{x:.1f} {top - 4:.1f}V{bottom - 2:.1f}"/>']
 
 
 def _short(value: float) -> str:

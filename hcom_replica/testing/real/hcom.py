@@ -113,6 +113,11 @@ class RealHcom:
         """Tell its relay worker that there is something new, as every `hcom send` does."""
         self.run("relay", "push")
 
+    def wait_for_push(self) -> None:
+        """Tell its relay worker that there is something new, and wait until the broker has all of it."""
+        self.relay_push()
+        self.wait(lambda: "up to date" in self.ok("relay", "status"), "all is published")
+
     # --- its database --------------------------------------------------------------------------------------
 
     @contextmanager
