@@ -27,6 +27,7 @@ from hcom_replica.transport.url import parse_broker_url
 
 CONNECT_S: Final = 8.0
 LEAVE_MS: Final = 20_000
+FORCED_MS: Final = 3_000
 _LOOK_S: Final = 0.05
 
 
@@ -112,7 +113,7 @@ def leave(folder: Folder, *, force: bool = False) -> None:
         raise BridgeError("this device has joined no group of hcom's", hint="hcom-replica bridge hcom --join TOKEN")
     bridge_daemon.start(folder)
     client = DaemonClient(folder.root)
-    left = client.request("leave", bool, timeout_s=None, timeout_ms=LEAVE_MS)
+    left = client.request("leave", bool, timeout_s=None, timeout_ms=FORCED_MS if force else LEAVE_MS)
     if not left and not force:
         raise BrokerError(
             "the broker of hcom's group does not answer: our devices are still shown there",

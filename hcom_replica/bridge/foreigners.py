@@ -18,6 +18,9 @@ from hcom_replica.wire.event import Event, RedactedEvent, decode_event
 
 CURSOR: Final = "hcom-peers"
 PAGE: Final = 1_024
+WRITE_EVERY: Final = 4_096
+"""Arrivals after which it is written down how far they were read."""
+
 PEERS_MAX: Final = 256
 """Machines of all such groups that are taken notice of."""
 
@@ -111,6 +114,7 @@ class Foreigners:
 
     def __init__(self, log: BridgeLog) -> None:
         self._log = log
+        self._reached = self._written = log.cursor(CURSOR)
         shelf = log.shelf
         self.peers = {
             key[1:]: msgspec.msgpack.decode(value, type=Peer) for key, value in shelf.page(*Key.PEER.all(), PEERS_MAX)
@@ -123,17 +127,24 @@ class Foreigners:
     def follow(self, device_of: Callable[[OriginId], bytes], now_ms: int) -> bool:
         """Read what has arrived, a page at a time; return whether there is more.
 
+        Where that goes on is written when something was found, and now and then: what is read again says the same.
+
         Raises:
             StoreError: nothing was changed.
         """
-        page = self._log.arrivals(self._log.cursor(CURSOR), PAGE)
+        if self._reached == self._log.last_arrival():
+            return False
+        page = self._log.arrivals(self._reached, PAGE)
         notes: dict[bytes, bytes | None] = {}
         for arrived in page:
             if b"hcom_" in arrived.event.record[:_KIND_WITHIN]:
                 event = decode_event(arrived.event.record)
                 notes.update(self._take(arrived, event, device_of(arrived.event.origin)))
-        if page:
-            self._log.append([], now_ms, cursor=(CURSOR, page[-1].number), shelved=lambda _ids: notes.items())
+        reached = page[-1].number if page else self._reached
+        if notes or reached - self._written >= WRITE_EVERY:
+            self._log.append([], now_ms, cursor=(CURSOR, reached), shelved=lambda _ids: notes.items())
+            self._written = reached
+        self._reached = reached
         return len(page) == PAGE
 
     def since(self, group: str) -> int | None:

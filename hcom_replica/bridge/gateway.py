@@ -19,9 +19,9 @@ from hcom_replica.bridge.envelope import seal
 from hcom_replica.bridge.handover import Handover, Hcom
 from hcom_replica.bridge.ledger import BridgeLog, Network
 from hcom_replica.bridge.numbering import Alias, Numbering
-from hcom_replica.bridge.remote import ACTIONS
 from hcom_replica.bridge.roster import Roster
 from hcom_replica.bridge.snapshot import Agent, Snapshot, State, encode_snapshot
+from hcom_replica.bridge.wishes import ACTIONS
 from hcom_replica.core.effects import Now
 from hcom_replica.limits import KIB
 

@@ -17,11 +17,11 @@ from hcom_replica.bridge.delivery import KINDS, Delivery, Inboxes, Place, delive
 from hcom_replica.bridge.directory import Directory
 from hcom_replica.bridge.ledger import CURSOR, Arrived, BridgeLog, Key, Shelved, u64
 from hcom_replica.bridge.numbering import Alias, Numbering
-from hcom_replica.bridge.remote import ANSWER
 from hcom_replica.bridge.roster import Roster
 from hcom_replica.bridge.rows import Mark, mark_of
 from hcom_replica.bridge.snapshot import EVENTS_MAX, HcomEvent
 from hcom_replica.bridge.source import Source
+from hcom_replica.bridge.wishes import ANSWER
 from hcom_replica.core.effects import Now
 from hcom_replica.ids import EventId
 from hcom_replica.limits import KIB

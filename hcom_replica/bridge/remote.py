@@ -8,46 +8,36 @@ another device: the target asks back before it acts, and the request is sealed a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable
+from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 
 from hcom_replica.bridge.database import HcomDatabase
 from hcom_replica.bridge.directory import Directory
 from hcom_replica.bridge.envelope import seal, unseal
-from hcom_replica.bridge.ledger import BridgeLog, Key, Shelved
+from hcom_replica.bridge.ledger import BridgeLog, Key, Network, Shelved
 from hcom_replica.bridge.numbering import Numbering
+from hcom_replica.bridge.wishes import (
+    ACTIONS,
+    ANSWER,
+    ASK,
+    ID_CHARS_MAX,
+    NO,
+    REQUEST,
+    START,
+    YES,
+    Kept,
+    Rules,
+    Wish,
+    read_wish,
+)
 from hcom_replica.core.effects import Now, Trace
 from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import OriginId
 from hcom_replica.limits import KIB
-from hcom_replica.wire.event import BODY_BYTES_MAX, Draft, Event, RedactedEvent, decode_event
-
-ACTIONS: Final = (
-    "launch",
-    "kill",
-    "resume",
-    "config_get",
-    "config_set",
-    "relay_off",
-    "term_screen",
-    "term_inject",
-    "transcript",
-    "events",
-    "sub_create",
-    "sub_list",
-    "sub_unsub",
-)
-"""What hcom can be asked for from elsewhere."""
-
-REQUEST: Final = "rpc_request"
-ASK: Final = "rpc_ask"
-YES: Final = "rpc_yes"
-NO: Final = "rpc_no"
-START: Final = "rpc_start"
-ANSWER: Final = "rpc_answer"
-_KINDS: Final = frozenset((REQUEST, ASK, YES, NO, START, ANSWER))
+from hcom_replica.wire.event import BODY_BYTES_MAX, Draft, Event, decode_event
 
 CURSOR: Final = "hcom-rpc"
 PAGE: Final = 512
@@ -65,38 +55,11 @@ WAITED_MS: Final = {"launch": 14_000, "resume": 29_000}
 WAITED_OTHERS_MS: Final = 9_000
 """How long hcom waits for an answer, a second less: then nobody needs it any more."""
 
+EXPIRED: Final = "expired: nobody waited for it any more"
+_ONE_WAY: Final = "relay_off"
+
 RUNNING_MS: Final = 60_000
 """How long the own hcom may take to answer."""
-
-_ID_CHARS_MAX: Final = 64
-
-
-class Wish(msgspec.Struct, omit_defaults=True):
-    """The body of every event of remote control.
-
-    Attributes:
-        request: hcom's id of the request.
-        target: device that it is for, or that it came from, 16 hex digits.
-        action: one of ACTIONS.
-        params: hcom's own.
-        ok, result: of the answer.
-    """
-
-    request: str
-    target: str = ""
-    action: str = ""
-    params: dict[str, Any] = {}
-    ok: bool = False
-    result: Any = None
-
-
-class Kept(msgspec.Struct):
-    """What is kept of a request: ours ("mine"), or one that is served here: "asked", "started" or "done"."""
-
-    stage: str
-    device: bytes
-    action: str
-    params: dict[str, Any]
 
 
 class _Control(msgspec.Struct):
@@ -106,25 +69,6 @@ class _Control(msgspec.Struct):
 
 class _Controls(msgspec.Struct):
     events: list[_Control] = []
-
-
-class Rules(NamedTuple):
-    """Where hcom is, and what is allowed.
-
-    Attributes:
-        key, relay_id: of the private group.
-        allowed: "action", for every device, or "NAME:action" for one.
-        tell: gives a message to hcom's worker.
-        entropy: gives random bytes.
-        trace: is given what is worth a line in the log.
-    """
-
-    key: bytes
-    relay_id: str
-    allowed: tuple[str, ...]
-    tell: Callable[[str, bytes], None]
-    entropy: Callable[[int], bytes]
-    trace: Callable[[Trace], None]
 
 
 class Remote:
@@ -144,21 +88,26 @@ class Remote:
         self._rules = rules
         self._heard: deque[bytes] = deque(maxlen=HEARD_MAX)
         self._waiting: dict[str, int] = {}
+        self._from_here: dict[str, Wish | None] = {}
         self._running: dict[str, int] = {}
+        self._queued: dict[str, None] = {}
         self._results_after = -1
         self._told_s = 0.0
         self._own_short = ""
         self._reached = self._written = log.cursor(CURSOR)
         for key, value in log.shelf.page(*Key.REMOTE.all(), limit=1 << 16):
-            if msgspec.msgpack.decode(value, type=Kept).stage == "started":
+            stage = msgspec.msgpack.decode(value, type=Kept).stage
+            if stage == "started":
                 self._running[key[1:].decode()] = 0
+            elif stage == "queued":
+                self._queued[key[1:].decode()] = None
 
     def heard(self, topic: str, payload: bytes) -> None:
         """Take what hcom publishes: only what it asks of other devices is of interest. Looked at by `poll`."""
         if topic == self._control and len(payload) <= HEARD_BYTES_MAX:
             self._heard.append(payload)
 
-    def poll(self, database: HcomDatabase, own_short: str, now: Now) -> bool:
+    def poll(self, database: HcomDatabase, own_short: str, now: Now, network: Network) -> bool:
         """Do what is due; return whether there is more to do at once.
 
         Raises:
@@ -170,13 +119,15 @@ class Remote:
             self._heard.popleft()
         self._own_short = own_short
         more = self._consume(now)
+        if self._queued and not more and self._rules.hears() and network.settled() and not network.behind():
+            self._begin_queued(now)
         self._collect(database, now)
         return more
 
     def wanted_answer(self, event: Event, device: bytes) -> dict[str, Any] | None:
         """What hcom is given of an answer: as its own row of results; None when nobody waits for it."""
-        wish = _read(event) if event.kind == ANSWER else None
-        if wish is None or wish.request not in self._waiting:
+        wish = read_wish(event) if event.kind == ANSWER else None
+        if wish is None or wish.request not in self._waiting or wish.request in self._from_here:
             return None
         kept = self._kept(wish.request)
         if kept is None or kept.stage != "mine" or kept.device != device:
@@ -197,15 +148,41 @@ class Remote:
             return
         for control in said.events:
             request, action = control.data.get("request_id"), control.data.get("action")
+            if action == _ONE_WAY and not request:  # hcom asks that of all whom it knows, and waits for no answer
+                request = str(UUID(bytes=self._rules.entropy(16), version=4))
+                self._from_here[request] = None
             device = self._numbering.device_of(str(control.data.get("target_device", "")))
-            known = isinstance(request, str) and 0 < len(request) <= _ID_CHARS_MAX and action in ACTIONS
+            known = isinstance(request, str) and 0 < len(request) <= ID_CHARS_MAX and action in ACTIONS
             known = known and device not in self._directory.foreigners.peers
             if not known or device is None or control.type != "control" or self._kept(str(request)) is not None:
                 continue
             params = control.data.get("params")
             wish = Wish(str(request), device.hex(), str(action), params if isinstance(params, dict) else {})
-            self._say(REQUEST, wish, now, [self._note(wish.request, Kept("mine", device, wish.action, {}))])
-            self._waiting[wish.request] = now.mono_ms + WAITED_MS.get(wish.action, WAITED_OTHERS_MS)
+            self._wish(wish, device, now.mono_ms + WAITED_MS.get(wish.action, WAITED_OTHERS_MS), now)
+
+    def ask(self, device: bytes, action: str, params: dict[str, Any], until_ms: int, now: Now) -> str:
+        """Ask a device for something, for somebody who waits until a monotonic time; return the request.
+
+        Raises:
+            StoreError: nothing was asked.
+        """
+        wish = Wish(str(UUID(bytes=self._rules.entropy(16), version=4)), device.hex(), action, params)
+        self._from_here[wish.request] = None
+        self._wish(wish, device, until_ms, now)
+        return wish.request
+
+    def answer(self, request: str) -> Wish | None:
+        """What came of something that was asked by `ask`; None while nothing has."""
+        return self._from_here.get(request)
+
+    def give_up(self, request: str) -> None:
+        """Nobody waits any more."""
+        self._waiting.pop(request, None)
+        self._from_here.pop(request, None)
+
+    def _wish(self, wish: Wish, device: bytes, until_ms: int, now: Now) -> None:
+        self._say(REQUEST, wish, now, [self._note(wish.request, Kept("mine", device, wish.action, {}))])
+        self._waiting[wish.request] = until_ms
 
     # --- what comes ----------------------------------------------------------------------------------------
 
@@ -220,8 +197,10 @@ class Remote:
             if b"rpc_" in arrived.event.record[:_KIND_WITHIN]:
                 event = decode_event(arrived.event.record)
                 device = self._directory.device(arrived.event.origin)
-                wish = _read(event)
-                if wish is not None and device != self._directory.own:
+                wish = read_wish(event)
+                if wish is not None and device == self._directory.own:
+                    self._remember(event.kind, wish)
+                elif wish is not None:
                     taken = True
                     self._take(event.kind, wish, device, (arrived.event.origin, arrived.event.seq), now)
             self._reached = arrived.number
@@ -230,21 +209,34 @@ class Remote:
             self._written = self._reached
         return len(page) == PAGE
 
+    def _remember(self, kind: str, wish: Wish) -> None:
+        """What this device began is not begun again, also when a restored folder has forgotten that it was."""
+        kept = self._kept(wish.request)
+        begun = kind in (START, ANSWER) and wish.request not in self._running
+        if begun and (kept is None or kept.stage == "queued"):
+            device = kept.device if kept is not None else self._directory.own
+            self._log.shelf.put([self._note(wish.request, Kept("done", device, wish.action, {}))])
+            self._queued.pop(wish.request, None)
+
     def _take(self, kind: str, wish: Wish, device: bytes, place: tuple[OriginId, int], now: Now) -> None:
         kept = self._kept(wish.request)
         if kind == REQUEST:
-            if kept is None and wish.target == self._directory.own.hex() and not self._is_old(place):
+            for_us = kept is None and wish.target == self._directory.own.hex()
+            if for_us and (wish.durable or not self._is_old(place)):
                 self._weigh(wish, device, now)
         elif kept is None or kept.device != device:
             return
         elif kind == ASK and kept.stage == "mine":
             waits = self._waiting.get(wish.request, 0) > now.mono_ms
+            if not waits:
+                self.give_up(wish.request)
             self._say(YES if waits else NO, Wish(wish.request, device.hex(), kept.action), now, [])
         elif kind == YES and kept.stage == "asked":
             self._begin(wish.request, kept, now)
         elif kind == NO and kept.stage == "asked":
-            kept.stage = "done"
-            self._log.shelf.put([self._note(wish.request, kept)])
+            self._answer(wish.request, kept, now, ok=False, result={"error": EXPIRED})
+        elif kind == ANSWER and kept.stage == "mine" and wish.request in self._from_here:
+            self._from_here[wish.request] = wish
 
     def _is_old(self, place: tuple[OriginId, int]) -> bool:
         """Whether a request was there before this device knew how far the others are: nobody waits for that."""
@@ -255,7 +247,11 @@ class Remote:
     def _weigh(self, wish: Wish, device: bytes, now: Now) -> None:
         name = self._directory.name(device)
         if wish.action in ACTIONS and {wish.action, f"{name}:{wish.action}"} & set(self._rules.allowed):
-            kept = Kept("asked", device, wish.action, wish.params)
+            kept = Kept("queued" if wish.durable else "asked", device, wish.action, wish.params)
+            if wish.durable:
+                self._log.shelf.put([self._note(wish.request, kept)])
+                self._queued[wish.request] = None
+                return
             self._say(ASK, Wish(wish.request, device.hex(), wish.action), now, [self._note(wish.request, kept)])
             return
         own = self._directory.name(self._directory.own)
@@ -264,6 +260,14 @@ class Remote:
         self._answer(wish.request, Kept("asked", device, wish.action, {}), now, ok=False, result={"error": why})
 
     # --- doing ---------------------------------------------------------------------------------------------
+
+    def _begin_queued(self, now: Now) -> None:
+        """Have done what is wanted whether anybody waits or not, now that all that is known of is here."""
+        for request in list(self._queued):
+            del self._queued[request]
+            kept = self._kept(request)
+            if kept is not None and kept.stage == "queued":
+                self._begin(request, kept, now)
 
     def _begin(self, request: str, kept: Kept, now: Now) -> None:
         """Have it done: that it was begun is in the log before it is, so it is done once at most."""
@@ -328,14 +332,3 @@ class Remote:
     def _kept(self, request: str) -> Kept | None:
         found = self._log.shelf.get(Key.REMOTE.of(request.encode()))
         return None if found is None else msgspec.msgpack.decode(found, type=Kept)
-
-
-def _read(event: Event) -> Wish | None:
-    """What an event of remote control says; None when it is none, or malformed."""
-    if event.kind not in _KINDS or isinstance(event, RedactedEvent):
-        return None
-    try:
-        wish = msgspec.json.decode(event.body, type=Wish)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    return wish if 0 < len(wish.request) <= _ID_CHARS_MAX else None

@@ -93,7 +93,7 @@ class Source:
         """Take what is new; never waits.
 
         Returns:
-            Whether there is more to be taken at once.
+            Whether it is to look again at once: there is more, or something was taken.
 
         Raises:
             BridgeError: the database cannot be read now; nothing is lost.
@@ -256,7 +256,7 @@ class Source:
         if drafts or told:
             self._append(life, taken, [*drafts, *(one.draft for one in told)], told, now)
         self._taken.add(after, looked_at)
-        return more
+        return more or bool(drafts or told)  # what was taken is on its way to the others before anything else is done
 
     def _append(
         self,

@@ -68,6 +68,7 @@ COMMANDS: Final = {
     ("relay", "daemon", "logs"): "daemon:logs",
     ("relay", "daemon", "install"): "daemon:install",
     ("bridge", "hcom"): "bridge:hcom",
+    ("bridge", "remote"): "remote:remote",
     ("run",): "daemon:run",
     ("broker",): "broker:broker",
     ("config",): "config:config",

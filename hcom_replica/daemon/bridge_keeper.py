@@ -83,6 +83,11 @@ class BridgeKeeper:
         place, port = (settings.hcom_dir, settings.port) if settings is not None else ("", 0)
         return BridgeInfo(place, port, trouble=self._trouble.message, hint=self._trouble.hint)
 
+    @property
+    def bridge(self) -> Bridging | None:
+        """The bridge at work; None when there is none."""
+        return self._bridge
+
     def refill(self) -> bool:
         """Give hcom again whatever it does not have; False when there is no bridge."""
         if self._bridge is not None:

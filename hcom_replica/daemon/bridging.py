@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from hcom_replica.bridge.database import HcomDatabase
 from hcom_replica.bridge.directory import Directory
@@ -22,11 +22,12 @@ from hcom_replica.bridge.gateway import Gateway
 from hcom_replica.bridge.handover import Handover
 from hcom_replica.bridge.ledger import BridgeLog, Network
 from hcom_replica.bridge.numbering import Numbering
-from hcom_replica.bridge.remote import Remote, Rules
+from hcom_replica.bridge.remote import Remote
 from hcom_replica.bridge.roster import Roster
 from hcom_replica.bridge.settings import BridgeSettings
 from hcom_replica.bridge.shortid import short_id
 from hcom_replica.bridge.source import Source
+from hcom_replica.bridge.wishes import Rules, Wish
 from hcom_replica.core.effects import Now, Trace
 from hcom_replica.core.machine import Machine
 from hcom_replica.daemon.engine import Engine
@@ -133,7 +134,7 @@ class Bridging:
         self._trace = trace
         directory = Directory(log, who.device, who.name, who.foreigners)
         numbering, roster = Numbering(log, who.group), Roster(log)
-        rules = Rules(settings.key_bytes, settings.relay_id, who.allowed, self._tell, os.urandom, trace)
+        rules = Rules(settings.key_bytes, settings.relay_id, who.allowed, self._tell, self._hears, os.urandom, trace)
         self._remote = Remote(log, directory, numbering, rules)
         self._endpoint = Endpoint(selector, settings.port, settings.relay_id, settings.password, self._remote.heard)
         self._source = Source(log, directory, self._folder / DATABASE, os.urandom, trace)
@@ -208,6 +209,22 @@ class Bridging:
         """Give hcom again whatever it does not have."""
         self._gateway.refill()
 
+    def ask(self, device: bytes, action: str, params: dict[str, Any], until_ms: int, now: Now) -> str:
+        """Ask a device for something of hcom's, for somebody who waits; return the request.
+
+        Raises:
+            StoreError: nothing was asked.
+        """
+        return self._remote.ask(device, action, params, until_ms, now)
+
+    def answer(self, request: str) -> Wish | None:
+        """What came of it; None while nothing has."""
+        return self._remote.answer(request)
+
+    def give_up(self, request: str) -> None:
+        """Nobody waits any more."""
+        self._remote.give_up(request)
+
     def close(self) -> None:
         """Give everything back. Idempotent."""
         self._source.close()
@@ -233,7 +250,7 @@ class Bridging:
         if database is None or uuid is None or more:
             return more
         short = database.kv(f"relay_uuid_short_{uuid}") or short_id(uuid)
-        more = self._remote.poll(database, short, now)
+        more = self._remote.poll(database, short, now, self._network)
         return self._gateway.poll(database, short, now, self._network) or more
 
     def _pause_ms(self, *, more: bool) -> int:
@@ -258,6 +275,9 @@ class Bridging:
             with suppress(OSError, UnicodeDecodeError):
                 self._device = (database, (self._folder / DEVICE_ID).read_text().strip()[:64] or None)
         return self._device[1]
+
+    def _hears(self) -> bool:
+        return bool(self._endpoint.listeners())
 
     def _tell(self, topic: str, payload: bytes) -> None:
         self._endpoint.tell(topic, payload)

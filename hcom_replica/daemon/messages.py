@@ -181,6 +181,20 @@ class WaitAnswer(msgspec.Struct):
     online: bool
 
 
+class RemoteAnswer(msgspec.Struct):
+    """What came of a wish to another device's hcom.
+
+    Attributes:
+        answered: something did; False when time was up.
+        ok: it was done.
+        result: as hcom says it.
+    """
+
+    answered: bool = False
+    ok: bool = False
+    result: Any = None
+
+
 def pack(message: Request | Response) -> bytes:
     """Encode a message with its length."""
     data = msgspec.msgpack.encode(message)

@@ -11,6 +11,7 @@
 | `ask_off` | | true when the others were asked; false when there is no connection |
 | `refill` | | whether there is a bridge: hcom is given again whatever it does not have |
 | `leave` | timeout_ms: or nil | true when the group of hcom's own relay that was joined is left; see `legacy` |
+| `remote` | device: 16 hex digits, action, params: object, timeout_ms | RemoteAnswer, when there is one or time is up |
 | `stop` | | pid of the daemon, which then ends |
 """
 
@@ -22,9 +23,10 @@ from typing import Any, Final, Protocol
 
 from hcom_replica.core.effects import Now
 from hcom_replica.core.machine import Machine
+from hcom_replica.daemon.bridging import Bridging
 from hcom_replica.daemon.engine import Engine
-from hcom_replica.daemon.messages import CompareAnswer, DaemonInfo, FlushAnswer, Request, WaitAnswer
-from hcom_replica.errors import DaemonError, UsageError
+from hcom_replica.daemon.messages import CompareAnswer, DaemonInfo, FlushAnswer, RemoteAnswer, Request, WaitAnswer
+from hcom_replica.errors import BridgeError, DaemonError, UsageError
 
 FRESH_MS: Final = 2_000
 """A connection younger than this has only just read what it knows; an older one may be dead without a word."""
@@ -48,6 +50,9 @@ class Host(Protocol):
 
     def leave(self, now: Now) -> None:
         """Begin to leave the group of hcom's own relay."""
+
+    def remote(self) -> Bridging | None:
+        """The bridge, by which other devices' hcoms are asked for something; None when there is none."""
 
     def has_left(self, now: Now) -> bool:
         """Whether it is left."""
@@ -79,6 +84,7 @@ class Operations:
             "ask_off": self._ask_off,
             "refill": self._refill,
             "leave": self._leave,
+            "remote": self._remote,
             "stop": self._stop,
         }
 
@@ -139,6 +145,20 @@ class Operations:
 
     def _leave(self, args: dict[str, Any], now: Now) -> Leave:
         return Leave(self._host, _until(args, now))
+
+    def _remote(self, args: dict[str, Any], now: Now) -> Remote:
+        bridge, until_ms = self._host.remote(), _until(args, now)
+        device, action, params = args.get("device"), args.get("action"), args.get("params")
+        if not isinstance(device, str) or not isinstance(action, str) or not isinstance(params, dict):
+            raise UsageError("a wish has a device, an action and its parameters")
+        if bridge is None or until_ms is None:
+            raise BridgeError(
+                "no bridge to hcom runs here", hint="hcom-replica bridge hcom --setup, or ask with --durable"
+            )
+        try:
+            return Remote(bridge, bytes.fromhex(device), action, params, until_ms, now)
+        except ValueError:
+            raise UsageError("a device is 16 hex digits") from None
 
     def _stop(self, _args: dict[str, Any], _now: Now) -> int:
         self._host.stop()
@@ -221,6 +241,26 @@ class Forget:
 
     def drop(self) -> None:
         """There is nothing to end."""
+
+
+class Remote:
+    """Somebody waits for what another device's hcom does (`control.Later`); who does not any more is not waited for."""
+
+    def __init__(
+        self, bridge: Bridging, device: bytes, action: str, params: dict[str, Any], until_ms: int, now: Now
+    ) -> None:
+        self.until_ms: int | None = until_ms
+        self._bridge = bridge
+        self._request = bridge.ask(device, action, params, until_ms, now)
+
+    def result(self, now: Now) -> tuple[bool, RemoteAnswer]:  # noqa: ARG002 - a Later's
+        """What came of it so far."""
+        said = self._bridge.answer(self._request)
+        return said is not None, RemoteAnswer() if said is None else RemoteAnswer(True, said.ok, said.result)  # noqa: FBT003
+
+    def drop(self) -> None:
+        """Nobody waits any more."""
+        self._bridge.give_up(self._request)
 
 
 class Leave:

@@ -300,6 +300,10 @@ class Session:
         if self._legacy is not None:
             self._legacy.leave(now)
 
+    def remote(self) -> Bridging | None:
+        """The bridge, by which other devices' hcoms are asked for something; None when there is none."""
+        return None if self._bridge is None else self._bridge.bridge
+
     def has_left(self, now: Now) -> bool:
         """Whether it is left; what serves no bridge has none."""
         return self._legacy is None or self._legacy.has_left(now)

@@ -100,6 +100,9 @@ class _Host:
     def leave(self, now: Now) -> None:
         """Nothing to leave."""
 
+    def remote(self) -> None:
+        """There is no bridge."""
+
     def has_left(self, now: Now) -> bool:
         """Nothing was joined."""
         return True

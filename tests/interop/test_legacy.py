@@ -61,7 +61,7 @@ def test_messages_and_history_cross_both_ways_once_over_a_restart_until_it_is_le
     machine: Make, legacy: tuple[MosquittoBroker, Only, Only]
 ) -> None:
     """B8.1, B8.4 to B8.9"""
-    _, memo, sora = legacy
+    broker, memo, sora = legacy
     boxe = machine("BOXE")
     boxe.hcom.start("luna")
     boxe.found()
@@ -91,13 +91,18 @@ def test_messages_and_history_cross_both_ways_once_over_a_restart_until_it_is_le
     sora.hcom.wait_for_imported(351)
     assert json.loads(sora.hcom.query(answer)[0][0])["mentions"] == [memo.name]
 
+    sora.hcom.stop()  # what she misses, she asks for
+    boxe.hcom.fill("luna", numbered(110, 120))
+    memo.hcom.wait_for_imported(231)
     boxe.stop()  # the one that carries is away
+    broker.restart()
     memo.hcom.fill("memo", numbered(150, 230))
-    boxe.hcom.fill("luna", numbered(150, 120))
+    boxe.hcom.fill("luna", numbered(40, 230))
     boxe.start()
+    sora.hcom.ok("relay", "daemon", "start")
     memo.hcom.wait_for_imported(271)
-    sora.hcom.wait_for_imported(271)
     boxe.hcom.wait_for_imported(381)
+    sora.hcom.wait(lambda: len(sora.hcom.imported("BOXE")) == 271, lambda: f"{len(sora.hcom.imported('BOXE'))} of 271")
     for hcom, short, count in ((memo.hcom, "BOXE", 270), (sora.hcom, "BOXE", 270), (boxe.hcom, memo.hcom.short, 380)):
         texts = [text for text in hcom.imported(short) if text.startswith("message")]
         assert sorted(texts, key=numbered(count).index) == numbered(count)

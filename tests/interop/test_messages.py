@@ -139,8 +139,9 @@ def test_remote_control_reaches_the_other_hcom_when_it_is_allowed_and_is_refused
     tuka.hcom.send("rose", "only in the other database")
     fetched = boxe.hcom.ok("events", "--remote-fetch", "--device", "TUKA", "--last", "5")
     assert "only in the other database" in fetched
-    refused = boxe.hcom.run("config", "tag", "x", "--device", "TUKA")
+    refused = boxe.hcom.run("config", "-i", "rose:TUKA", "tag", "x")
     assert refused.returncode != 0
+    assert "TUKA does not let BOXE do config_set" in refused.stdout + refused.stderr
     said = [event["kind"] for event in boxe.events() if event["kind"].startswith("rpc_")]
     assert set(said) >= {"rpc_request", "rpc_ask", "rpc_yes", "rpc_start", "rpc_answer"}
 

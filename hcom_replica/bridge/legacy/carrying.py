@@ -182,7 +182,7 @@ class Carrying:
     def _hear(self, uuid: str, opened: Opened, snapshot: Snapshot, bears: Carrier, now: Now, *, live: bool) -> None:
         """A device of ours was published: by another carrier, or by this device before."""
         if self._claimant(bears.claim):
-            self._duty.hear(bears, now.mono_ms, live=live)
+            self._duty.hear(bears, opened.ts_s, now.mono_ms, live=live)
         device = next((one for one in self._published() if self._lanes.uuid(one) == uuid), None)
         if device is not None and snapshot.state is not None:
             self._lanes.learn(device, snapshot.state.short_id, opened.ts_s, snapshot.events)

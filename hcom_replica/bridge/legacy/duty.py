@@ -39,25 +39,28 @@ class Duty:
         self._own = own
         self._group = group
         self._heard: Rank | None = None
+        self._heard_ts_s = 0
         self._heard_ms = 0
 
     def connected(self, now_ms: int) -> None:
         """The broker is heard from now on."""
         self._heard_ms = now_ms
 
-    def hear(self, said: Carrier, now_ms: int, *, live: bool) -> None:
+    def hear(self, said: Carrier, ts_s: int, now_ms: int, *, live: bool) -> None:
         """A device of ours was published.
 
         Args:
             said: by which claim.
+            ts_s: its sender's time, which grows: what is older was recorded by somebody, and shows no life.
             now_ms: monotonic.
             live: it was just published; what is only kept by the broker shows no life.
         """
         rank = (said.term, said.claim)
         if self._heard is not None and rank < self._heard:
             return
-        self._heard = rank
-        self._heard_ms = now_ms if live else self._heard_ms
+        newer = rank != self._heard or ts_s > self._heard_ts_s
+        self._heard, self._heard_ts_s = rank, ts_s if newer else self._heard_ts_s
+        self._heard_ms = now_ms if live and newer else self._heard_ms
 
     def is_ours(self, said: Carrier) -> bool:
         """Whether a snapshot is of a device of our own group."""

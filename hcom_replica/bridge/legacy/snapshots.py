@@ -34,6 +34,9 @@ ANSWER_MAX: Final = 100
 ANSWERS_MAX: Final = 64
 """Answers that wait for their turn; more requests are dropped, and asked again."""
 
+ASKED_MAX: Final = 1_024
+"""Requests that are remembered."""
+
 CAPABILITIES: Final = ("events",)
 PACKET_BYTES_MAX: Final = MIB
 
@@ -117,6 +120,7 @@ class Snapshots:
         self._names = names
         self._said: dict[bytes, tuple[int, State]] = {}
         self._answers: dict[bytes, deque[_Answer]] = {}
+        self._asked: deque[str] = deque(maxlen=ASKED_MAX)
         self._under_way: dict[int, tuple[bytes, int]] = {}
         self._token = 0
 
@@ -141,10 +145,10 @@ class Snapshots:
         return sum(lane.sent < lane.last for _, lane in self._lanes.known())
 
     def asked(self, device: bytes, request: str, action: str, params: dict[str, Any]) -> None:
-        """A peer asks for something of one of our devices."""
-        waiting = self._answers.setdefault(device, deque(maxlen=ANSWERS_MAX))
-        if all(one.request != request for one in waiting):
-            waiting.append(_Answer(request, action, params))
+        """A peer asks for something of one of our devices; what anybody says again is answered no second time."""
+        if request not in self._asked:
+            self._asked.append(request)
+            self._answers.setdefault(device, deque(maxlen=ANSWERS_MAX)).append(_Answer(request, action, params))
 
     # --- publishing ----------------------------------------------------------------------------------------
 

@@ -20,9 +20,10 @@ from hcom_replica.bridge.foreigners import Foreigners
 from hcom_replica.bridge.gateway import Gateway
 from hcom_replica.bridge.handover import Handover
 from hcom_replica.bridge.numbering import Numbering
-from hcom_replica.bridge.remote import Remote, Rules
+from hcom_replica.bridge.remote import Remote
 from hcom_replica.bridge.roster import Roster
 from hcom_replica.bridge.source import Source
+from hcom_replica.bridge.wishes import Rules
 from hcom_replica.core.effects import Now, Trace
 from hcom_replica.folder.config import HCOM_ALLOWED
 from hcom_replica.ids import OriginId
@@ -286,6 +287,7 @@ class Bridged:
             RELAY,
             self.allowed,
             self.told,
+            lambda: self.wire.worker,
             self._random.randbytes,
             self.traces.append,
         )
@@ -314,7 +316,7 @@ class Bridged:
         database = self.source.database
         if database is None:  # replaced: it is opened at the next look
             return True
-        more = self.remote.poll(database, self.hcom.short, self.now) or more
+        more = self.remote.poll(database, self.hcom.short, self.now, self.network) or more
         return self.gateway.poll(database, self.hcom.short, self.now, self.network) or more
 
     def run(self, until: Callable[[], bool] | None = None, steps: int = 12) -> None:

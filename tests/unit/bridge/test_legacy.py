@@ -172,6 +172,15 @@ def test_other_requests_of_peers_are_answered_with_no(world: World, action: str,
     assert answer["ok"] is False
 
 
+def test_request_that_somebody_repeats_is_answered_once(world: World) -> None:
+    """B8.8"""
+    for _ in range(3):
+        ask(world, "BOXE", "id > 0 AND id < 9")
+        world.run()
+    answers = [row for row in world.sora.rows("_rpc%") if row.get("request_id") == "r1"]
+    assert len(answers) == 1
+
+
 def ask(world: World, short: str, sql: str, action: str = "events") -> None:
     data = {"action": action, "target_device": short, "request_id": "r1", "params": {"sql": sql, "last": 100}}
     plain = json.dumps({"from_device": "x", "events": [{"ts": 1.0, "type": "control", "data": data}]}).encode()
@@ -393,11 +402,23 @@ def test_greater_claim_counts_wherever_it_is_seen(
     duty = Duty(b"own", "00" * 8)
     duty.connected(0)
     if heard is not None:
-        duty.hear(Carrier("00" * 8, *heard), 0, live=True)
+        duty.hear(Carrier("00" * 8, *heard), 1, 0, live=True)
     claims = {
         device: Claim(rank[0], rank[1], joined=True, first=1, hlc=1, given={}) for device, rank in standing.items()
     }
     assert duty.part(claims, lambda claim: claim in given_up, silent) is part
+
+
+def test_carrier_that_somebody_has_recorded_does_not_count_as_alive() -> None:
+    """B8.3"""
+    duty, said = Duty(b"own", "00" * 8), Carrier("00" * 8, 1, "a")
+    duty.connected(0)
+    duty.hear(said, 100, 0, live=True)
+    duty.hear(said, 145, 45_000, live=True)
+    for now_ms in range(90_000, 45_000 + SILENT_MS, 10_000):
+        duty.hear(said, 100, now_ms, live=True)
+        assert duty.part({}, lambda _claim: False, now_ms) is Part.STAND_BY
+    assert duty.part({}, lambda _claim: False, 45_001 + SILENT_MS) is Part.CLAIM
 
 
 # --- hostile and malformed ---------------------------------------------------------------------------------

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hcom_replica.bridge.remote import ACTIONS, RUNNING_MS, WAITED_OTHERS_MS
+from hcom_replica.bridge.remote import EXPIRED, RUNNING_MS, WAITED_OTHERS_MS
+from hcom_replica.bridge.wishes import ACTIONS
 from hcom_replica.core.effects import Now
 from hcom_replica.folder.config import HCOM_ACTIONS
 from hcom_replica.wire.event import Draft, decode_event
@@ -29,6 +31,20 @@ def kinds(two: Two) -> list[str]:
     """Kinds of the events of remote control, in the order of the log."""
     found = [decode_event(row.record).kind for row in two.boxe.device.log.events()]
     return [kind for kind in found if kind.startswith("rpc_")]
+
+
+def answers_of(two: Two) -> list[tuple[bool, Any]]:
+    """What the log says came of it."""
+    found = [decode_event(row.record) for row in two.boxe.device.log.events()]
+    bodies = [json.loads(event.body) for event in found if event.kind == "rpc_answer"]
+    return [(body.get("ok", False), body.get("result")) for body in bodies]
+
+
+def durably(two: Two, action: str, request: str = "d1") -> None:
+    """Somebody at BOXE asks TUKA for something, and does not wait."""
+    body = {"request": request, "target": two.tuka.directory.own.hex(), "action": action, "params": {"target": "rose"}}
+    wish = json.dumps({**body, "durable": True}).encode()
+    two.boxe.device.log.append([Draft("rpc_request", None, None, wish)], two.boxe.now.wall_ms)
 
 
 def later(two: Two, ms: int) -> None:
@@ -57,7 +73,9 @@ def test_wish_that_nobody_waits_for_any_more_is_not_done(two: Two) -> None:
     two.meet()
     two.meet()
     assert two.tuka.done == []
-    assert sorted(kinds(two)) == ["rpc_ask", "rpc_no", "rpc_request"]
+    assert sorted(kinds(two)) == ["rpc_answer", "rpc_ask", "rpc_no", "rpc_request"]
+    assert answers_of(two) == [(False, {"error": EXPIRED})]
+    assert two.boxe.results() == []
 
 
 def test_wish_from_before_a_restart_of_the_asker_is_not_done(two: Two) -> None:
@@ -115,6 +133,88 @@ def test_wish_whose_target_dies_when_it_has_begun_is_not_begun_again(two: Two) -
     two.meet()
     assert kinds(two).count("rpc_start") == 1
     assert two.boxe.results()[-1]["result"] == {"error": "hcom did not say what came of it"}
+
+
+def test_durable_wish_is_done_once_whenever_the_target_comes_by(two: Two) -> None:
+    """B7.6"""
+    durably(two, "kill")
+    two.boxe.run()
+    later(two, 100 * WAITED_OTHERS_MS)
+    two.boxe.boot()
+    for _ in range(3):
+        two.meet()
+        two.tuka.boot()
+    assert [(one["action"], one["params"]) for one in two.tuka.done] == [("kill", {"target": "rose"})]
+    assert sorted(kinds(two)) == ["rpc_answer", "rpc_request", "rpc_start"]
+    assert answers_of(two) == [(True, {"n": 1})]
+
+
+def test_durable_wish_that_is_not_allowed_is_refused(two: Two) -> None:
+    """B7.3, B7.6"""
+    durably(two, "config_set")
+    two.meet()
+    assert two.tuka.done == []
+    ((ok, result),) = answers_of(two)
+    assert (ok, "does not let" in result["error"]) == (False, True)
+
+
+@pytest.mark.parametrize("lacking", ["worker", "events", "heads"])
+def test_durable_wish_waits_for_hcom_and_for_all_that_is_known_of(two: Two, lacking: str) -> None:
+    """B7.6"""
+    two.tuka.wire.worker = lacking != "worker"
+    two.tuka.network.missing = lacking == "events"
+    two.tuka.network.heard = lacking != "heads"
+    durably(two, "kill")
+    two.meet()
+    two.tuka.boot()
+    two.meet()
+    assert two.tuka.done == []
+    two.tuka.wire.worker, two.tuka.network.missing, two.tuka.network.heard = True, False, True
+    two.meet()
+    assert len(two.tuka.done) == 1
+
+
+def test_durable_wish_that_a_restored_folder_has_forgotten_is_not_done_again(two: Two) -> None:
+    """B7.6: what was begun is in the log, which others have."""
+    two.meet()
+    old = two.tuka.device.clone(77)
+    durably(two, "kill")
+    two.meet()
+    assert len(two.tuka.done) == 1
+    two.tuka.network.missing = True
+    two.tuka.boot(old)
+    two.meet()
+    two.tuka.network.missing = False
+    two.meet()
+    assert len(two.tuka.done) == 1
+
+
+def test_switching_the_relay_off_is_asked_one_way_and_its_steps_are_in_the_log(two: Two) -> None:
+    """B7.7"""
+    two.tuka.allowed = ("relay_off",)
+    two.tuka.boot()
+    two.boxe.wish("relay_off", "TUKA", "")
+    two.boxe.wish("kill", "TUKA", "")
+    two.meet()
+    two.meet()
+    assert [one["action"] for one in two.tuka.done] == ["relay_off"]
+    assert sorted(kinds(two)) == ["rpc_answer", "rpc_ask", "rpc_request", "rpc_start", "rpc_yes"]
+    assert two.boxe.results() == []
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_wish_by_hand_is_done_while_somebody_waits(two: Two, waits: bool) -> None:
+    """B7.2"""
+    device = two.tuka.directory.own
+    request = two.boxe.remote.ask(device, "kill", {"target": "rose"}, two.boxe.now.mono_ms + 60_000, two.boxe.now)
+    if not waits:
+        two.boxe.remote.give_up(request)
+    two.meet()
+    two.meet()
+    said = two.boxe.remote.answer(request)
+    assert len(two.tuka.done) == int(waits)
+    assert (said is not None and said.ok and said.result == {"n": 1}) is waits
+    assert two.boxe.results() == []
 
 
 def test_old_wishes_in_the_history_are_not_looked_at_by_who_joins(tmp_path: Path) -> None:
