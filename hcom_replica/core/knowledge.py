@@ -102,8 +102,8 @@ class Knowledge:
     def _judge_roster(self, viewer: Viewer, events: SystemEvents) -> Roster:
         """Judge by the log alone: what was only heard has no part in it."""
         members, keys = self.members, {state.key for state in self.states.values()}
-        logged = judge(viewer, members.book, keys, members.retired) if self._heard else self.membership
-        return read_roster(events, self.states, viewer.founder, logged.left if logged is not None else ())
+        left = judge(viewer, members.book, keys, members.retired).left
+        return read_roster(events, self.states, viewer.founder, left)
 
     def kept_roster(self) -> KeptRoster | None:
         """The roster with what it was judged from; None in a group without a founder."""
