@@ -31,7 +31,7 @@ from hcom_replica.wire.event import Draft
 
 if TYPE_CHECKING:
     from hcom_replica.api.replaying import Pace
-    from hcom_replica.api.stable import Stable, StableFrontier, StablePlace
+    from hcom_replica.api.stable import Stable, StableFrontier, StablePlace, StableStream
     from hcom_replica.core.status import Status
 
 Order = Literal["canonical", "arrival"]
@@ -68,6 +68,7 @@ class Replica:
         self.control = Control(parts)
         self.damaged: dict[EventId, None] = {}
         self._names: Names | None = None
+        self._stable: StableStream | None = None
 
     @classmethod
     def open(
@@ -332,9 +333,7 @@ class Replica:
 
     def stable_frontier(self) -> StableFrontier:
         """How far the stable stream has come on this device, and who holds it back."""
-        from hcom_replica.api.stable import StableStream  # noqa: PLC0415 - loads what few commands need
-
-        return StableStream(self.parts, self.names).frontier
+        return self._stable_stream().frontier
 
     def stable_events(
         self, query: Query | None = None, *, after: StablePlace | None = None, **filters: Any
@@ -349,9 +348,17 @@ class Replica:
         Raises:
             UsageError: a filter cannot be read.
         """
-        from hcom_replica.api.stable import StableStream  # noqa: PLC0415 - see stable_frontier
+        return self._stable_stream().events(self._filter(query or _query(filters)), after)
 
-        return StableStream(self.parts, self.names).events(self._filter(query or _query(filters)), after)
+    def _stable_stream(self) -> StableStream:
+        """The stable order as it is now."""
+        from hcom_replica.api.stable import StableStream  # noqa: PLC0415 - loads what few commands need
+
+        if self._stable is None:
+            self._stable = StableStream(self.parts, self.names)
+        else:
+            self._stable.look()
+        return self._stable
 
     def event(self, name: EventId) -> Event | None:
         """One event, of the system too; None when it is not held, or damaged."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from hcom_replica.core.effects import Now
-from hcom_replica.core.members import Members, fold_members
+from hcom_replica.core.kept import Basis, KeptRoster, basis_of
+from hcom_replica.core.members import Members, SystemEvents, fold_members
 from hcom_replica.core.membership import Membership, Viewer, judge
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.peer import Peer
@@ -57,7 +58,7 @@ class Knowledge:
         self._heard: dict[bytes, Notice] = {}
         self._branches: dict[OriginId, list[OriginState]] = {}
         self._group = peers.group
-        self._system = -1
+        self._basis = Basis(b"", -1, 0)
         self._tips: dict[tuple[OriginId, int], bytes] = {}
         self._own_origins: list[OriginState] | None = None
         self._own_ids: frozenset[OriginId] = frozenset()
@@ -82,17 +83,31 @@ class Knowledge:
                 self._branches.setdefault(short(state.root(self._group)), []).append(state)
         if derived != sum(map(len, self._branches.values())):
             self._tips.clear()  # a fork may have moved what was held to another name
-        system = sum(state.system for state in self.states.values())
+        basis = basis_of(self._viewer.founder if self._viewer is not None else b"", self.states.values())
         self.version += 1
-        if system != self._system:
-            self._system = system
-            events = self.log.system_events()
-            self.members = fold_members(self.states, events)
-            self._judge_members()
-            if self._viewer is not None and self.membership is not None:
-                self.roster = read_roster(events, self.states, self._viewer.founder, self.membership.left)
+        if basis != self._basis:
+            self._basis = basis
+            self._read_system()
         self._own_origins = self._stale = None
         self.redacted.refresh()
+
+    def _read_system(self) -> None:
+        events = self.log.system_events()
+        self.members = fold_members(self.states, events)
+        self._judge_members()
+        if self._viewer is not None:
+            kept = self.log.kept_roster(self._basis)
+            self.roster = kept if kept is not None else self._judge_roster(self._viewer, events)
+
+    def _judge_roster(self, viewer: Viewer, events: SystemEvents) -> Roster:
+        """Judge by the log alone: what was only heard has no part in it."""
+        members, keys = self.members, {state.key for state in self.states.values()}
+        left = judge(viewer, members.book, keys, members.retired).left
+        return read_roster(events, self.states, viewer.founder, left)
+
+    def kept_roster(self) -> KeptRoster | None:
+        """The roster with what it was judged from; None in a group without a founder."""
+        return KeptRoster(self._basis, self.roster) if self._viewer is not None else None
 
     def hear(self, notice: Notice) -> bool:
         """Take a notice from anyone; return whether it changes anything (P12.14).
@@ -163,7 +178,9 @@ class Knowledge:
                 self.reload()
                 return
             if before is None:
-                self._system += state.system
+                self._basis = self._basis._replace(
+                    system=self._basis.system + state.system, origins=self._basis.origins + 1
+                )
                 self.members.names[state.device] = state.name
             self.states[state.id] = state
             if state.id in self.roster.closed or state.id not in self.roster.entries:

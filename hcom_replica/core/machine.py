@@ -15,6 +15,7 @@ from hcom_replica.core.effects import Disconnect, Effect, NotePeers, Now
 from hcom_replica.core.flush import FlushResult
 from hcom_replica.core.inbox import Inbox
 from hcom_replica.core.info import LiveInfo, WaitResult
+from hcom_replica.core.kept import KeptRoster
 from hcom_replica.core.membership import Membership
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.place import Gap, Misfit
@@ -360,6 +361,10 @@ class Machine:
             self.epoch.epoch,
             self._shut_out,
         )
+
+    def kept_roster(self) -> KeptRoster | None:
+        """The roster as it was judged last, to be kept beside the log; None in a group without a founder."""
+        return self._c.knowledge.kept_roster()
 
     @property
     def membership(self) -> Membership | None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from hcom_replica.core.origin import CommitRow, OriginState
 from hcom_replica.ids import OriginId
 from hcom_replica.wire.event import Event
+
+if TYPE_CHECKING:
+    from hcom_replica.core.kept import Basis
+    from hcom_replica.core.roster import Roster
 
 
 class StoredRun(msgspec.Struct, frozen=True):
@@ -87,6 +91,9 @@ class LogReader(Protocol):
 
     def redacted_places(self) -> set[tuple[OriginId, int]]:
         """(origin that is not derived, seq) of all redactions known, whether their events are held or not."""
+
+    def kept_roster(self, basis: Basis) -> Roster | None:
+        """The roster that is kept as judged from exactly that; None when there is none."""
 
     def system_events(self) -> list[tuple[OriginId, int, Event]]:
         """(origin, seq, event) of all system events held, in unified order."""

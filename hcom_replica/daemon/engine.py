@@ -80,7 +80,7 @@ class Engine:
         self._trace = trace
         self._before = before
         self._backoff = Backoff(rng)
-        self._notes = NoteKeeper(log.note_peers)
+        self._notes = NoteKeeper(lambda notes: log.note_peers(notes, machine.kept_roster()))
         self._link: Link | None = None
         self._up_ms: int | None = None
         self._backlog: deque[LinkEvent] = deque()

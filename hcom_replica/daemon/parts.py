@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from hcom_replica.core.effects import Effect, Now
+from hcom_replica.core.kept import KeptRoster
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.peers import Note
 from hcom_replica.core.reader import OwnTip
@@ -65,6 +66,9 @@ class Replica(Protocol):
     def effects(self) -> list[Effect]:
         """Take what is to be done, in order."""
 
+    def kept_roster(self) -> KeptRoster | None:
+        """The roster as it was judged last, to be kept beside the log."""
+
     def wake_at(self) -> int | None:
         """Monotonic ms of the next `tick` wanted."""
 
@@ -87,8 +91,8 @@ class LogWriter(Protocol):
     def append(self, drafts: Sequence[Draft], now_ms: int) -> list[EventId]:
         """Append events of this device in one transaction."""
 
-    def note_peers(self, notes: Iterable[Note]) -> None:
-        """Keep slot messages of others."""
+    def note_peers(self, notes: Iterable[Note], roster: KeptRoster | None) -> None:
+        """Keep slot messages of others, and the roster that was judged last."""
 
     def last_txn(self) -> int:
         """A number that grows with every commit of any process."""

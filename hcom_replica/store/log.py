@@ -33,8 +33,10 @@ from hcom_replica.wire.event import Draft, Event, decode_event
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from hcom_replica.core.kept import Basis, KeptRoster
     from hcom_replica.core.reader import StoredRun
     from hcom_replica.core.report import IngestReport
+    from hcom_replica.core.roster import Roster
     from hcom_replica.core.verify import Run
     from hcom_replica.store.views import StoredRows
 
@@ -261,14 +263,16 @@ class Log:
         with self._kv.write() as txn:
             return meta.next_boot(txn)
 
-    def note_peers(self, notes: Iterable[PeerNote]) -> None:
-        """Keep the newest slot messages of others."""
-        from hcom_replica.store import promises
+    def note_peers(self, notes: Iterable[PeerNote], roster: KeptRoster | None = None) -> None:
+        """Keep the newest slot messages of others, and the roster that was judged last."""
+        from hcom_replica.store import promises, rosters
 
         given = list(notes)
         with self._kv.write() as txn:
             promises.keep(txn, given)
             peers.note(txn, given)
+            if roster is not None:
+                rosters.keep(txn, roster)
 
     def set_cursor(self, name: str, arrival: int) -> None:
         """Move a consumer's cursor, after its work is done.
@@ -348,6 +352,13 @@ class Log:
             if own is not None:
                 found[own.id] = meta.read_number(txn, Meta.PROMISE)
             return found
+
+    def kept_roster(self, basis: Basis) -> Roster | None:
+        """The roster that is kept as judged from exactly that; None when there is none."""
+        from hcom_replica.store import rosters
+
+        with self._kv.read() as txn:
+            return rosters.find(txn, basis)
 
     def redaction_count(self) -> int:
         """How many redactions are known; never less than before."""

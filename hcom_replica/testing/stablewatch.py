@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from hcom_replica.core.frontier import find_frontier
+from hcom_replica.core.kept import basis_of
 from hcom_replica.core.roster import Roster, logged_roster
 from hcom_replica.ids import OriginId
 from hcom_replica.store.log import Log
@@ -145,10 +146,18 @@ def compare_ends(one: Device, other: Device) -> None:
 
 
 def judged(device: Device) -> tuple[Roster, bytes | None]:
-    """The roster by a device's log, and how far its frontier is."""
+    """The roster by a device's log, and how far its frontier is.
+
+    Raises:
+        Violation: S10: the device keeps another roster than the one that is judged anew.
+    """
     log = device.log
     states, own = {state.id: state for state in log.origins()}, log.own_origin()
     roster = logged_roster(log, device.viewer, states)
+    basis = basis_of(device.viewer.founder, states.values())
+    stored, known = log.kept_roster(basis), device.machine.kept_roster() if device.running else None
+    if stored not in (None, roster) or (known is not None and known.basis == basis and known.roster != roster):
+        raise Violation("S10", f"the roster that {device.name} keeps is not the one that its log gives")
     return roster, find_frontier(roster, states, log.promises(), own.id if own is not None else None).key
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from hcom_replica.core.effects import Effect, Now, Trace
+from hcom_replica.core.kept import KeptRoster
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.peers import Note
 from hcom_replica.core.reader import OwnTip
@@ -132,7 +133,8 @@ class FakeLog:
         self._write(f"append {' '.join(draft.kind for draft in drafts)}")
         return []
 
-    def note_peers(self, notes: Iterable[Note]) -> None:
+    def note_peers(self, notes: Iterable[Note], roster: KeptRoster | None) -> None:
+        assert roster is None, "a fake machine has none"
         kept = list(notes)
         self._write(f"log notes {len(kept)}")
         self.notes += kept
@@ -190,6 +192,9 @@ class FakeMachine:
 
     def promised(self, now: Now, tip: OwnTip) -> None:
         self._hear("promised")
+
+    def kept_roster(self) -> None:
+        """None."""
 
     def tick(self, now: Now) -> None:
         self.wake = None
