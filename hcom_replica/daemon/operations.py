@@ -6,6 +6,7 @@
 | `flush` | device: name or nil, timeout_ms: or nil | FlushAnswer, when done or out of time |
 | `compare` | device: id, timeout_ms: or nil | CompareAnswer, when settled or out of time |
 | `wait` | timeout_ms: or nil | WaitAnswer, when done or out of time |
+| `move` | timeout_ms: or nil | MoveAnswer, when this device has gone where the group meets, or out of time |
 | `reload` | | true: the settings were read again |
 | `forget` | timeout_ms: or nil | true when all our slots on the broker are cleared |
 | `ask_off` | | true when the others were asked; false when there is no connection |
@@ -25,7 +26,15 @@ from hcom_replica.core.effects import Now
 from hcom_replica.core.machine import Machine
 from hcom_replica.daemon.bridging import Bridging
 from hcom_replica.daemon.engine import Engine
-from hcom_replica.daemon.messages import CompareAnswer, DaemonInfo, FlushAnswer, RemoteAnswer, Request, WaitAnswer
+from hcom_replica.daemon.messages import (
+    CompareAnswer,
+    DaemonInfo,
+    FlushAnswer,
+    MoveAnswer,
+    RemoteAnswer,
+    Request,
+    WaitAnswer,
+)
 from hcom_replica.errors import BridgeError, DaemonError, UsageError
 
 FRESH_MS: Final = 2_000
@@ -79,6 +88,7 @@ class Operations:
             "flush": self._flush,
             "compare": self._compare,
             "wait": self._wait,
+            "move": self._move,
             "reload": self._reload,
             "forget": self._forget,
             "ask_off": self._ask_off,
@@ -126,6 +136,10 @@ class Operations:
         if lived_ms is None or lived_ms > FRESH_MS:
             self._engine.renew(now, "somebody waits for fresh heads")
         return Wait(self._engine, self._machine, _until(args, now))
+
+    def _move(self, args: dict[str, Any], now: Now) -> Move:
+        self._machine.log_moved(now)
+        return Move(self._engine, self._machine, _until(args, now))
 
     def _reload(self, _args: dict[str, Any], now: Now) -> bool:
         self._host.reload(now)
@@ -219,6 +233,23 @@ class Wait:
         found = self._machine.wait_result()
         done = found.heads_read and not found.missing_events
         return done, WaitAnswer(done, found.missing_events, found.heads_read, self._engine.online)
+
+    def drop(self) -> None:
+        """There is nothing to end."""
+
+
+class Move:
+    """Somebody waits until this device has gone where the group meets (`control.Later`)."""
+
+    def __init__(self, engine: Engine, machine: Machine, until_ms: int | None) -> None:
+        self.until_ms = until_ms
+        self._engine = engine
+        self._machine = machine
+
+    def result(self, now: Now) -> tuple[bool, MoveAnswer]:  # noqa: ARG002 - a Later's
+        """Whether it has."""
+        done = self._machine.moving.bound_for is None
+        return done, MoveAnswer(done, self._engine.online)
 
     def drop(self) -> None:
         """There is nothing to end."""
