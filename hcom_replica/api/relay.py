@@ -165,9 +165,9 @@ def connect_group(folder: Folder, text: str, access: Access, *, timeout_s: float
         token = token if token.brokers else JoinToken(token.keys, (address.url,), token.founder)
     elif _has_moved(folder, token):
         changes["relay.broker"] = address.url
+    _refuse_old_token(folder, token)
     folder.make()
     process.stop(folder)
-    _refuse_old_token(folder, token)
     moved = groups.join(folder, token)
     change_config(folder.config, {**changes, "relay.enabled": True})
     device, pid = _start(folder)
@@ -322,7 +322,9 @@ def changes_of(folder: Folder, access: Access) -> dict[str, Value]:
         changes["relay.password_keyring"] = access.password_keyring
         changes["relay.password_file"] = None
     if access.ca_file is not None:
-        changes["relay.ca_file"] = _kept_path(folder, access.ca_file)
+        changes["relay.ca_file"] = kept = _kept_path(folder, access.ca_file)
+        if not (folder.root / kept).exists():
+            raise ConfigError(f"there is no file {access.ca_file}", hint="--ca-file names a PEM file of authorities")
     return changes
 
 

@@ -146,7 +146,6 @@ class Operations:
         return True
 
     def _forget(self, args: dict[str, Any], now: Now) -> Forget:
-        self._machine.forget(now)
         return Forget(self._engine, self._machine, _until(args, now))
 
     def _ask_off(self, _args: dict[str, Any], now: Now) -> bool:
@@ -262,10 +261,22 @@ class Forget:
         self.until_ms = until_ms
         self._engine = engine
         self._machine = machine
+        self._told_ms: int | None = None
 
     def result(self, now: Now) -> tuple[bool, bool]:
-        """Whether all is cleared; then we leave the network, so that nothing is written again."""
-        cleared = self._engine.online and self._machine.closed()
+        """Whether all is cleared; then we leave the network, so that nothing is written again.
+
+        What was published on a connection that has ended counts for nothing, and before there is one nothing is.
+        """
+        lived_ms = self._engine.lived_ms(now)
+        if lived_ms is None:
+            return False, False
+        up_ms = now.mono_ms - lived_ms
+        if self._told_ms != up_ms:
+            self._told_ms = up_ms
+            self._machine.forget(now)
+            return False, False
+        cleared = self._machine.closed()
         if cleared:
             self._engine.enable(now, enabled=False)
         return cleared, cleared
