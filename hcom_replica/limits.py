@@ -50,6 +50,12 @@ VECTOR_PAGE_ENTRIES: Final = 128
 EPOCH_BOXES_MAX: Final = 1000
 """Devices that one epoch record tells of a new secret: so many boxes still fit one message."""
 
+BROKER_CHARS_MAX: Final = 300
+"""The URL of a broker that another device names: the longest host name, scheme and port."""
+
+MOVES_MAX: Final = (1 << 31) - 1
+"""The highest number of a move to another broker: as that of an epoch, it fits every language's integers."""
+
 TOPIC_SLASHES_MAX: Final = 7
 CLIENT_ID_CHARS_MAX: Final = 23
 SUBSCRIBE_FILTERS_MAX: Final = 8

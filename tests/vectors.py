@@ -36,6 +36,7 @@ from hcom_replica.wire.messages import (
     Ask,
     Fill,
     FillPart,
+    Gone,
     Head,
     Index,
     Part,
@@ -414,6 +415,12 @@ def notice() -> Notice:
     return Notice((record(),), (certify(KEYS.group, DEVICE, 1, STRANGER.public),))
 
 
+def gone() -> Gone:
+    """The group's second move, and a certificate."""
+    chain = [certify(KEYS.group, DEVICE, 1, STRANGER.public)]
+    return Gone(COUNTER, NOW_MS, 2, pack_hlc(NOW_MS), STATE.id, "mqtts://broker.example.org:8883", chain)
+
+
 def epochs() -> Json:
     """Certificates, epoch records and notices."""
     one, sealed, told = certify(KEYS.group, DEVICE, 7, STRANGER.public), record(), notice()
@@ -478,6 +485,7 @@ def messages() -> Json:
         (Kind.ASK, TOPICS.ask, encode(Ask(4, None, 1)), False),
         (Kind.FENCE, TOPICS.fence(bytes(range(16))), bytes(range(16)), False),
         (Kind.REKEY, TOPICS.rekeyed(origin), encode(Rekey(COUNTER, NOW_MS, encode_notice(notice()))), True),
+        (Kind.GONE, TOPICS.gone(origin), encode(gone()), True),
     ]
     return {
         "group": KEYS.group.hex(),
@@ -560,7 +568,7 @@ def _bad_frames(head: Head) -> list[Json]:
     cases = [
         ("no codec", b"\x06", "format"),
         ("kind 0", b"\x00\x00", "kind"),
-        ("kind 15", b"\x0f\x00", "kind"),
+        ("kind 16", b"\x10\x00", "kind"),
         ("author cut off", b"\x01\x00" + author, "format"),
         ("signature of another topic", b"\x01\x00" + author + elsewhere + payload, "signature"),
         ("payload changed", b"\x01\x00" + author + signature + payload + b"x", "signature"),

@@ -119,6 +119,20 @@ class Control:
             raise self._offline("not connected to a broker" if not answer.online else "the broker has not answered yet")
         return WaitReport(answer.done, answer.missing_events)
 
+    def move(self) -> bool:
+        """Have this device go where its log says that the group meets, having said so at the present broker.
+
+        Returns:
+            False when that broker could not be told; nothing has changed then.
+        """
+        from hcom_replica.daemon.messages import MoveAnswer  # noqa: PLC0415 - as above
+
+        self._need_broker()
+        answer = self._perform("move", MoveAnswer, timeout_ms=CONNECT_MS)
+        while not answer.done and answer.online:  # bounded by what a departure may take (P16.3)
+            answer = self._perform("move", MoveAnswer, timeout_ms=CONNECT_MS)
+        return answer.done
+
     def forget(self) -> None:
         """Clear what the broker keeps of this device.
 

@@ -95,6 +95,7 @@ def leave(folder: Folder) -> Path | None:
             kept = free_name(folder.root / f"log.{held.keys.group.hex()[:8]}")
             folder.log.rename(kept)
         folder.group_key.unlink()
+        folder.moved_from.unlink(missing_ok=True)
     return kept
 
 

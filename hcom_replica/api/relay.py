@@ -132,8 +132,8 @@ def new_group(folder: Folder, access: Access, *, tried: Tried) -> Made:
     """
     groups.refuse_second_group(folder)
     candidates = (parse_broker_url(access.broker),) if access.broker else DEFAULT_BROKERS
-    changes = _changes(folder, access)
-    address = _first_reachable(candidates, _credentials(folder, changes), tried)
+    changes = changes_of(folder, access)
+    address = _first_reachable(candidates, credentials_of(folder, changes), tried)
     folder.make()
     change_config(folder.config, {**changes, "relay.broker": address.url, "relay.enabled": True})
     token = groups.name_brokers(folder, (address.url,))
@@ -158,14 +158,16 @@ def connect_group(folder: Folder, text: str, access: Access, *, timeout_s: float
     token = decode_token(text)
     groups.refuse_second_group(folder, token)
     candidates = _named_brokers(access, token)
-    changes = _changes(folder, access)
-    address = _first_reachable(candidates, _credentials(folder, changes), lambda _why: None)
+    changes = changes_of(folder, access)
+    address = _first_reachable(candidates, credentials_of(folder, changes), lambda _why: None)
     if access.broker:
         changes["relay.broker"] = address.url
         token = token if token.brokers else JoinToken(token.keys, (address.url,), token.founder)
+    elif _has_moved(folder, token):
+        changes["relay.broker"] = address.url
+    _refuse_old_token(folder, token)
     folder.make()
     process.stop(folder)
-    _refuse_old_token(folder, token)
     moved = groups.join(folder, token)
     change_config(folder.config, {**changes, "relay.enabled": True})
     device, pid = _start(folder)
@@ -181,7 +183,7 @@ def turn_on(folder: Folder) -> int:
         ConfigError: the folder has no group to sync with; nothing was changed.
         DaemonError: the daemon did not come up.
     """
-    _need_group(folder)
+    need_group(folder)
     change_config(folder.config, {"relay.enabled": True})
     pid, _ = ask(folder)
     if pid is None:
@@ -202,7 +204,7 @@ def turn_off(folder: Folder, *, everyone: bool) -> None:
         DaemonError: everyone is to be asked, and no daemon runs here; nothing was changed.
         BrokerError: everyone is to be asked, and there is no connection; nothing was changed.
     """
-    _need_group(folder)
+    need_group(folder)
     if everyone:
         with open_parts(folder) as parts:
             Control(parts).ask_off()
@@ -221,7 +223,7 @@ def forget_group(folder: Folder, *, force: bool) -> Path | None:
         ConfigError: the folder has no group; or it is in use by another command, and only syncing has stopped.
         BrokerError: the broker cannot be told; nothing was changed.
     """
-    _need_group(folder)
+    need_group(folder)
     try:
         with open_parts(folder) as parts:
             Control(parts).forget()
@@ -241,7 +243,7 @@ def join_token(folder: Folder) -> str:
     Raises:
         ConfigError: the folder has no group that others could join.
     """
-    _need_group(folder)
+    need_group(folder)
     with open_parts(folder) as parts:
         return current_token(parts).encode()
 
@@ -253,7 +255,7 @@ def change_group_key(folder: Folder, revoked: str | None = None) -> NewKey:
         ConfigError: the folder has no group.
         UsageError: see `keyepochs.change_key`; nothing was changed.
     """
-    _need_group(folder)
+    need_group(folder)
     with Replica.in_folder(folder) as replica:
         return change_key(replica, revoked)
 
@@ -273,11 +275,22 @@ def relay_status(folder: Folder) -> RelayStatus:
     return RelayStatus(config.enabled, now.device, now.group, now.broker, now.daemon, list(peers.values()))
 
 
-def _need_group(folder: Folder) -> JoinToken:
+def need_group(folder: Folder) -> JoinToken:
+    """The folder's group, if it is one that others could join.
+
+    Raises:
+        ConfigError: it has none.
+    """
     token = keys.group_token(folder)
     if token is None or not token.brokers:
         raise ConfigError("this folder has no group to sync with yet", hint=_NO_GROUP_HINT)
     return token
+
+
+def _has_moved(folder: Folder, token: JoinToken) -> bool:
+    """Whether a token of the folder's own group names another broker than the folder does."""
+    held = keys.group_token(folder)
+    return held is not None and held.keys.group == token.keys.group and held.brokers not in ((), token.brokers)
 
 
 def _named_brokers(access: Access, token: JoinToken) -> tuple[BrokerAddress, ...]:
@@ -288,13 +301,18 @@ def _named_brokers(access: Access, token: JoinToken) -> tuple[BrokerAddress, ...
     return tuple(parse_broker_url(url) for url in token.brokers)
 
 
-def _changes(folder: Folder, access: Access) -> dict[str, Value]:
-    """The settings that the arguments ask for."""
+def changes_of(folder: Folder, access: Access) -> dict[str, Value]:
+    """The settings that the arguments ask for.
+
+    Raises:
+        ConfigError, UsageError: an argument is not usable; nothing was changed.
+    """
     changes: dict[str, Value] = {}
     if access.name is not None:
         changes["device.name"] = check_device_name(access.name)
     if access.username is not None:
         changes["relay.username"] = access.username
+        changes["relay.credentials_for"] = None
     if access.password_file is not None and access.password_keyring is not None:
         raise UsageError("--password-file and --password-keyring", hint="the password is kept in one place: choose one")
     if access.password_file is not None:
@@ -304,7 +322,9 @@ def _changes(folder: Folder, access: Access) -> dict[str, Value]:
         changes["relay.password_keyring"] = access.password_keyring
         changes["relay.password_file"] = None
     if access.ca_file is not None:
-        changes["relay.ca_file"] = _kept_path(folder, access.ca_file)
+        changes["relay.ca_file"] = kept = _kept_path(folder, access.ca_file)
+        if not (folder.root / kept).exists():
+            raise ConfigError(f"there is no file {access.ca_file}", hint="--ca-file names a PEM file of authorities")
     return changes
 
 
@@ -315,8 +335,12 @@ def _kept_path(folder: Folder, given: str) -> str:
     return str(Path(given).expanduser().absolute())
 
 
-def _credentials(folder: Folder, changes: dict[str, Value]) -> Credentials:
-    """What we will show to a broker once the changes are made."""
+def credentials_of(folder: Folder, changes: dict[str, Value]) -> Credentials:
+    """What we will show to a broker once the changes are made.
+
+    Raises:
+        ConfigError: the settings are not usable, or the password cannot be had.
+    """
     config = load_config(folder.config)
     changed = {
         name: setting._replace(value=changes.get(name, setting.value)) for name, setting in config.settings.items()

@@ -31,6 +31,9 @@ def read_status(parts: Parts) -> Status:
         broker_url=info.broker if info is not None and info.broker else url,
         live=None if info is None else info.live,
         iso=iso_ms,
+        place=parts.token.brokers,
+        arriving=parts.folder.moved_from.exists(),
+        trouble="" if info is None else info.first_problem,
     )
     status = build_status(parts.log, given)
     told, since_ms = own_story(parts.log)

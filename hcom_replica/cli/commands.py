@@ -58,6 +58,7 @@ COMMANDS: Final = {
     ("relay", "off"): "relay:off",
     ("relay", "forget"): "relay:forget",
     ("relay", "token"): "relay:token",
+    ("relay", "move"): "relay:move",
     ("relay", "revoke"): "relay:revoke",
     ("relay", "rotate"): "relay:rotate",
     ("relay", "daemon"): "daemon:status",
@@ -82,12 +83,18 @@ COMMANDS: Final = {
 
 def find(argv: Sequence[str]) -> tuple[tuple[str, ...], Command] | None:
     """Find the command that a command line begins with; None when there is none, or a group needs another word."""
+    words = words_of(argv)
+    return (words, load(words)) if words in COMMANDS else None
+
+
+def words_of(argv: Sequence[str]) -> tuple[str, ...]:
+    """The words of the command or group that a command line begins with, known or not."""
     words = tuple(argv[:1])
     if words not in COMMANDS and words not in GROUPS:
-        return None
+        return ()
     while words in GROUPS and len(argv) > len(words) and not argv[len(words)].startswith("-"):
         words = tuple(argv[: len(words) + 1])
-    return (words, load(words)) if words in COMMANDS else None
+    return words
 
 
 def load(words: tuple[str, ...]) -> Command:

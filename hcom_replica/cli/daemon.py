@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, BinaryIO, Final
 
@@ -15,6 +17,8 @@ Json = Annotated[bool, Opt("--json", help="print JSON")]
 
 _POLL_S: Final = 0.2
 _TAIL_BYTES: Final = 64 * 1024
+_ENTRY: Final = re.compile(r"(\S+Z) ([A-Z]+) (.*)")
+"""A line as daemon/journal.py writes it."""
 
 
 def run(session: Session) -> int | None:
@@ -130,8 +134,10 @@ def install(
 def logs(
     session: Session,
     follow: Annotated[bool, Opt("-f", "--follow", help="go on with what is written")] = False,
+    json: Annotated[bool, Opt("--json", help="print one object a line")] = False,
 ) -> int | None:
     """Print the end of daemon.log."""
+    show = _show_json if json else _show
     path = session.folder.daemon_log
     if not path.exists():
         raise DaemonError(f"there is no {path} yet", hint="hcom-replica relay daemon start")
@@ -140,14 +146,14 @@ def logs(
         file.seek(max(0, size - _TAIL_BYTES))
         if size > _TAIL_BYTES:
             file.readline()
-        _copy(file)
+        _copy(file, show)
         if not follow:
             return 0
-    _follow(path, size)
+    _follow(path, size, show)
     return 0
 
 
-def _follow(path: Path, place: int) -> None:
+def _follow(path: Path, place: int, show: Callable[[str], None]) -> None:
     """Print what is added to a log file, also over its rotation."""
     while True:
         flush()
@@ -155,18 +161,29 @@ def _follow(path: Path, place: int) -> None:
         with path.open("rb") as file:
             size = file.seek(0, 2)
             file.seek(place if size >= place else 0)
-            place = _copy(file)
+            place = _copy(file, show)
 
 
-def _copy(file: BinaryIO) -> int:
+def _copy(file: BinaryIO, show: Callable[[str], None]) -> int:
     """Print whole lines; return the place behind the last one."""
     place = file.tell()
     for text in file:
         if not text.endswith(b"\n"):
             break
-        line(escape(text.decode("utf-8", "backslashreplace").rstrip("\n")))
+        show(text.decode("utf-8", "backslashreplace").rstrip("\n"))
         place += len(text)
     return place
+
+
+def _show(text: str) -> None:
+    line(escape(text))
+
+
+def _show_json(text: str) -> None:
+    """A line of the journal; what is no such line, like the traceback of a bug, has neither time nor level."""
+    found = _ENTRY.fullmatch(text)
+    time_, level, said = found.groups() if found else (None, None, text)
+    json_line({"time": time_, "level": None if level is None else level.lower(), "text": said})
 
 
 def _show_running(pid: int, *, json: bool) -> None:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from hcom_replica.errors import ReplicaError, UsageError
+from hcom_replica.errors import OutputError, ReplicaError, UsageError
 
 INTERRUPTED: Final = 130
 BUG: Final = 70
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _run(arguments)
         sys.stdout.flush()
     except ReplicaError as error:
-        return _fail(error)
+        return _fail(error, arguments)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -89,15 +89,29 @@ def text_as_option(argv: list[str]) -> list[str]:
     if "--" not in argv:
         return argv
     at = argv.index("--")
-    return [*argv[:at], "--text=" + " ".join(argv[at + 1 :])]
+    text = argv[at + 1 :]
+    return [*argv[:at], "--text=" + " ".join(text)] if text else argv[:at]
 
 
-def _fail(error: ReplicaError) -> int:
+def _fail(error: ReplicaError, argv: list[str]) -> int:
     from hcom_replica.cli.print import failure
 
     _flush_quietly()
-    failure(error.kind, error.message, error.hint)
+    failure(error.kind, error.message, error.hint or usual_hint(error, argv))
     return error.exit_code
+
+
+def usual_hint(error: ReplicaError, argv: list[str]) -> str:
+    """What to do about an error that says nothing of it itself."""
+    if isinstance(error, UsageError):
+        from hcom_replica.cli.commands import COMMANDS, words_of
+
+        words = words_of(argv)
+        words = words if words in COMMANDS else words[:-1]
+        return " ".join(["hcom-replica", *words, "--help"]) + " shows how it is written"
+    if isinstance(error, OutputError):
+        return "choose another place"
+    return "hcom-replica doctor looks for the cause"
 
 
 def _bug(error: Exception) -> int:

@@ -265,6 +265,37 @@ def token(session: Session, json: Json = False) -> int | None:
     return 0
 
 
+def move(
+    session: Session,
+    url: Annotated[str, Arg("URL", help="the new broker: mqtt://host[:port], mqtts://host[:port]; host:port is TLS")],
+    username: Username = None,
+    password_file: PasswordFile = None,
+    password_keyring: PasswordKeyring = None,
+    ca_file: CaFile = None,
+    json: Json = False,
+) -> int | None:
+    """Move the whole group to another broker. Members that are away follow when they come back to the old one."""
+    from hcom_replica.api.moving import move_group
+    from hcom_replica.api.relay import Access
+
+    file = password_file or _prompted(session, username, password_keyring)
+    moved = move_group(session.folder, url, Access(None, username, file, ca_file, None, password_keyring))
+    if json:
+        json_line(moved)
+        return 0
+    if not moved.moved:
+        line(f"the group meets at {moved.broker} already")
+        return 0
+    line(f"moved to {moved.broker}")
+    if moved.told:
+        note("the others follow as they read it; the tokens printed before name the old broker: relay token")
+    else:
+        line("the broker before does not answer, so the others cannot be told there. On each of them:")
+        line()
+        line(f"  hcom-replica relay connect {moved.token}")
+    return 0
+
+
 def revoke(
     session: Session,
     device: Annotated[str, Arg("DEVICE", help="name or id of the device, as `devices` shows it")],

@@ -60,6 +60,7 @@ def replay(
     form: Annotated[str, Opt("--format", metavar="FORMAT", help="text, jsonl, csv, cloudevents or html")] = "text",
     output: Annotated[str | None, Opt("-o", "--output", metavar="FILE", help="write a file")] = None,
     force: Annotated[bool, Opt("--force", help="replace the file if it is there")] = False,
+    json: Annotated[bool, Opt("--json", help="the same as --format jsonl")] = False,
 ) -> int | None:
     """Print the whole history in the one order that all devices share."""
     from hcom_replica.api.filters import Query
@@ -68,6 +69,9 @@ def replay(
     from hcom_replica.api.replaying import Pace, counted, read_gap_ms, read_speed
     from hcom_replica.api.replica import Replica
 
+    form = "jsonl" if json and form == "text" else form
+    if json and form != "jsonl":
+        raise UsageError(f"--json and --format {form}", hint="choose one of them")
     if form not in FORMATS:
         raise UsageError(f"--format {form}: no such format", hint=f"the formats are {', '.join(FORMATS)}")
     pace = Pace(read_speed(speed), read_gap_ms(gap), _say_shortened)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hcom_replica.core.effects import Now, Promise
-from hcom_replica.core.outbox import Outbox
+from hcom_replica.core.outbox import Done, Outbox
 from hcom_replica.core.ownslots import OwnSlots
 from hcom_replica.core.reader import OwnTip
 from hcom_replica.core.settings import Settings
@@ -99,8 +99,8 @@ class PresenceSlot:
         """What the broker says for us when the connection dies."""
         return self._topics.presence(signer.origin), Presence(self._will, now.wall_ms, online=False)
 
-    def say(self, now: Now, signer: Signer, *, online: bool) -> None:
-        """Write the slot."""
+    def say(self, now: Now, signer: Signer, *, online: bool, done: Done | None = None) -> None:
+        """Write the slot; `done` is called with the broker's answer."""
         counter = self._online if online else self._offline
         message = Presence(counter, now.wall_ms, online=online)
-        self._slots.write(now, self._topics.presence(signer.origin), Kind.PRESENCE, signer, message)
+        self._slots.write(now, self._topics.presence(signer.origin), Kind.PRESENCE, signer, message, done)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from hcom_replica.core.hello import Admit, Adopt, Hello, NewEpoch, System
+from hcom_replica.core.hello import Admit, Adopt, Hello, Move, NewEpoch, System
 from hcom_replica.core.origin import OriginState
 from hcom_replica.ids import ORIGIN_BYTES, OriginId
 from hcom_replica.wire.epoch import Certificate
@@ -31,6 +31,22 @@ class Adoption(NamedTuple):
     check: bytes
 
 
+class Moved(NamedTuple):
+    """A device says that the group meets at another broker (P16.1). The greater one counts.
+
+    Attributes:
+        number: one more than of the move before it.
+        hlc: of the event that says so.
+        origin: in which it stands.
+        broker: URL.
+    """
+
+    number: int
+    hlc: int
+    origin: OriginId
+    broker: str
+
+
 class Book(msgspec.Struct, frozen=True):
     """Collected from the system events. A key is a device's, 32 bytes.
 
@@ -41,6 +57,7 @@ class Book(msgspec.Struct, frozen=True):
         notices: encoded notices as they stand in `_adopt`, unchecked.
         held: key -> origin -> the most that the device says it holds of a revoked one's.
         adopted: key -> its newest adoption: by incarnation and seq, because its clock may have been turned back.
+        moves: key -> the greatest of its moves.
     """
 
     epochs: dict[bytes, set[bytes]] = msgspec.field(default_factory=dict)
@@ -49,9 +66,10 @@ class Book(msgspec.Struct, frozen=True):
     notices: set[bytes] = msgspec.field(default_factory=set)
     held: dict[bytes, dict[OriginId, int]] = msgspec.field(default_factory=dict)
     adopted: dict[bytes, Adoption] = msgspec.field(default_factory=dict)
+    moves: dict[bytes, Moved] = msgspec.field(default_factory=dict)
 
-    def note(self, state: OriginState, seq: int, stated: System | None) -> None:
-        """Take down one system event of an origin."""
+    def note(self, state: OriginState, seq: int, stated: System | None, hlc: int) -> None:
+        """Take down one system event of an origin, which has that hlc."""
         key = state.key
         if isinstance(stated, Hello):
             self._note_epoch(key, stated.epoch)
@@ -61,6 +79,9 @@ class Book(msgspec.Struct, frozen=True):
             self.records.add(stated.record)
         elif isinstance(stated, Adopt):
             self._note_adopted(state, seq, stated)
+        elif isinstance(stated, Move):
+            moved = Moved(stated.number, hlc, state.id, stated.broker)
+            self.moves[key] = max(moved, self.moves.get(key, moved))
 
     def _note_epoch(self, key: bytes, text: str) -> None:
         check = _hex(text)

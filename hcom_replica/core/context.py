@@ -18,6 +18,7 @@ from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.live import Live
 from hcom_replica.core.mailbox import Mailbox
 from hcom_replica.core.membership import Viewer
+from hcom_replica.core.moving import Moving
 from hcom_replica.core.nudge import Nudge
 from hcom_replica.core.outbox import Outbox, Random
 from hcom_replica.core.ownslots import OwnSlots
@@ -99,6 +100,7 @@ class Context:
         self.comparer = Comparer(outbox, topics, self.knowledge, self.puller)
         self.flusher = Flusher(outbox, topics, settings, self.mailbox)
         self.earlier = EarlierEpochs(outbox, slots, topics, settings, self.mailbox)
+        self.moving = Moving(outbox, slots, topics, settings, self.knowledge, self.presence)
         self.counters: Counter[str] = Counter()
         self.room = self._room(None)
         self.reopening = False

@@ -49,6 +49,8 @@ class EarlierInbox:
             raise ProtocolError("topic")
         if frame.kind is Kind.REKEY:
             self.notice(now, topics, topic, frame, payload)
+        elif frame.kind is Kind.GONE:
+            self.gone(topics, topic, frame)
         elif any(author.origin == state.id for state in self._c.knowledge.own_origins()):
             return
         elif frame.kind in (Kind.SEGMENT, Kind.SEGMENT_PART):
@@ -98,6 +100,17 @@ class EarlierInbox:
             self._turned()
         elif not self._c.knowledge.counts(told.record):
             self._c.earlier.answer(now)
+
+    def gone(self, topics: Topics, topic: str, frame: Frame) -> None:
+        """Take word of where the group has gone (P16.4), or see that our own of an earlier departure stands here.
+
+        Raises:
+            ProtocolError: it stands in nobody's slot, or is of nobody who may say so; nothing was changed.
+        """
+        author = frame.author
+        if author is None or topics.slot_page(topic, "g", author.origin) is None:
+            raise ProtocolError("topic")
+        self._c.moving.hear(topic, author, frame.payload)
 
     def _slot(self, now: Now, topics: Topics, topic: str, frame: Frame, author: Author) -> None:
         page = topics.slot_page(topic, frame.kind.name[0].lower(), author.origin)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from hcom_replica.core.asking import ask_vector
 from hcom_replica.core.effects import Now
@@ -18,6 +18,8 @@ from hcom_replica.wire.frame import Signer
 from hcom_replica.wire.topics import Topics
 
 _ASK_EVERY_MS = 500
+
+_LEAVING: Final = "the group meets at another broker, and no device has acknowledged what was written here"
 
 SafeIn = Literal["device", "broker"]
 
@@ -81,12 +83,20 @@ class Flusher:
             for flush in self._flushes.values()
         )
 
-    def tick(self, now: Now, knowledge: Knowledge, signer: Signer, *, is_open: bool) -> None:
-        """Look at all of them."""
+    def tick(self, now: Now, knowledge: Knowledge, signer: Signer, *, is_open: bool, keeps: bool = True) -> None:
+        """Look at all of them.
+
+        Args:
+            now: the time.
+            knowledge: who has what.
+            signer: this incarnation.
+            is_open: own slots may be written.
+            keeps: what lies in a mailbox at this broker will be read (P16.5).
+        """
         for flush in self._flushes.values():
             if flush.result.done:
                 continue
-            flush.result = self._look(knowledge, signer, flush, is_open=is_open)
+            flush.result = self._look(knowledge, signer, flush, is_open=is_open, keeps=keeps)
             if not flush.result.done and is_open:
                 self._ask(now, knowledge, signer, flush)
 
@@ -99,7 +109,7 @@ class Flusher:
         ]
         return min(times, default=None)
 
-    def _look(self, knowledge: Knowledge, signer: Signer, flush: _Flush, *, is_open: bool) -> FlushResult:
+    def _look(self, knowledge: Knowledge, signer: Signer, flush: _Flush, *, is_open: bool, keeps: bool) -> FlushResult:
         peers = _named(knowledge, knowledge.peers.current(knowledge.own), flush.device)
         acked = {origin: max((knowledge.acked(peer, origin) for peer in peers), default=0) for origin in flush.tips}
         lacking = {origin: seq for origin, seq in flush.tips.items() if acked[origin] < seq}
@@ -110,6 +120,8 @@ class Flusher:
         if flush.device is not None:
             reason = f"{flush.device} has not acknowledged" if peers else f"no device {flush.device} is known"
             return FlushResult(done=False, safe_in=None, reason=reason)
+        if not keeps:
+            return FlushResult(done=False, safe_in=None, reason=_LEAVING)
         unsafe = 0
         for origin, seq in lacking.items():
             above = max(acked[origin], knowledge.states[origin].base)

@@ -9,6 +9,7 @@ import msgspec
 
 from hcom_replica.errors import ProtocolError
 from hcom_replica.limits import NAME_CHARS_MAX
+from hcom_replica.wire.codec import BrokerText, MoveNumber
 from hcom_replica.wire.event import Draft
 
 HELLO: Final = "_hello"
@@ -20,6 +21,7 @@ EPOCH: Final = "_epoch"
 ADOPT: Final = "_adopt"
 REPLACE: Final = "_replace"
 ROSTER: Final = "_roster"
+MOVE: Final = "_move"
 
 
 Seq = Annotated[int, msgspec.Meta(ge=0)]
@@ -116,7 +118,14 @@ class Roster(msgspec.Struct, frozen=True, omit_defaults=True):
     late: dict[str, Seq] = {}
 
 
-System = Hello | Rename | Retire | Return | Replace | Admit | NewEpoch | Adopt | Roster
+class Move(msgspec.Struct, frozen=True):
+    """Body of `_move`: the group meets at another broker (P16.1)."""
+
+    number: MoveNumber
+    broker: BrokerText
+
+
+System = Hello | Rename | Retire | Return | Replace | Admit | NewEpoch | Adopt | Roster | Move
 
 _DECODE: Final[dict[str, Callable[[bytes], System]]] = {
     HELLO: msgspec.json.Decoder(Hello).decode,
@@ -128,6 +137,7 @@ _DECODE: Final[dict[str, Callable[[bytes], System]]] = {
     ADOPT: msgspec.json.Decoder(Adopt).decode,
     REPLACE: msgspec.json.Decoder(Replace).decode,
     ROSTER: msgspec.json.Decoder(Roster).decode,
+    MOVE: msgspec.json.Decoder(Move).decode,
 }
 
 

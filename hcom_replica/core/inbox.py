@@ -103,6 +103,8 @@ class Inbox:
             self._on_slot(now, topic, frame, payload, retain=retain)
         elif frame.kind in (Kind.SEGMENT, Kind.SEGMENT_PART):
             self._on_segment(now, topic, frame, payload, retain=retain)
+        elif frame.kind is Kind.GONE:
+            self._earlier.gone(self._c.topics, topic, frame)
         elif frame.kind is Kind.REKEY:
             self._earlier.notice(now, self._c.topics, topic, frame, payload)
         else:

@@ -34,6 +34,7 @@ class LiveInfo(msgspec.Struct, frozen=True):
         too_large: first seq of an own event that fits no mailbox; None when all fit.
         epoch: number of the key epoch that the machine is in.
         shut_out: "revoked" or "old token" when this device has no part in the group any more; else empty.
+        bound_for: the broker that the group meets at, while this device has yet to go there; else empty.
     """
 
     connected: bool
@@ -47,3 +48,4 @@ class LiveInfo(msgspec.Struct, frozen=True):
     too_large: int | None
     epoch: int = 1
     shut_out: str = ""
+    bound_for: str = ""

@@ -17,6 +17,7 @@ from hcom_replica.core.inbox import Inbox
 from hcom_replica.core.info import LiveInfo, WaitResult
 from hcom_replica.core.kept import KeptRoster
 from hcom_replica.core.membership import Membership
+from hcom_replica.core.moving import Moving
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.place import Gap, Misfit
 from hcom_replica.core.reader import OwnTip
@@ -97,6 +98,7 @@ class Machine:
             part.closed()
         context.earlier.closed()
         context.reread.closed()
+        context.moving.closed()
         context.rekey.settled()
         context.usher.settled()
         self._c.fence.link_down()
@@ -224,7 +226,7 @@ class Machine:
         self._c.server.pump(knowledge, signer, self._c.room)
         if self._c.fence.open and not self._c.reopening and not self._forgetting:
             self._write_slots(now, signer)
-        self._c.flusher.tick(now, knowledge, signer, is_open=self._c.fence.open)
+        self._c.flusher.tick(now, knowledge, signer, is_open=self._c.fence.open, keeps=self._c.moving.keeps)
         self._c.comparer.tick(now, signer, is_open=self._c.fence.open)
 
     def start_flush(self, now: Now, device: str | None) -> int:
@@ -302,7 +304,7 @@ class Machine:
         names = [topics.head(origin), topics.index(origin), topics.standing(origin), topics.presence(origin)]
         names += [topics.vector(origin, page) for page in range(len(pages_of(self._c.knowledge.states)))]
         names += [topics.segment(origin, slot) for slot in range(self._c.settings.mailbox_slots)]
-        for name in [*names, topics.rekeyed(origin)]:
+        for name in [*names, topics.rekeyed(origin), topics.gone(origin)]:
             self._c.outbox.publish(name, b"", retain=True)
 
     # --- outputs --------------------------------------------------------------------------------------------
@@ -333,6 +335,7 @@ class Machine:
                 self._c.earlier,
                 self._c.reread,
                 self._c.comparer,
+                self._c.moving,
             ]
         times = [time for time in (part.wake_at() for part in parts) if time is not None]
         mailbox_ms = self._c.mailbox.wake_at() if self._c.fence.open and not silent else None
@@ -360,6 +363,7 @@ class Machine:
             self._c.mailbox.too_large,
             self.epoch.epoch,
             self._shut_out,
+            self._c.moving.bound_for or "",
         )
 
     def kept_roster(self) -> KeptRoster | None:
@@ -380,6 +384,11 @@ class Machine:
     def epochs(self) -> list[GroupKeys]:
         """The key epochs under whose topics this device speaks: the present one, then earlier ones."""
         return [self.epoch, *(topics.keys for topics in self._c.topics.earlier.values())]
+
+    @property
+    def moving(self) -> Moving:
+        """What is to be done about a move of the group to another broker."""
+        return self._c.moving
 
     @property
     def off_requested(self) -> bool:
@@ -468,9 +477,17 @@ class Machine:
         self._c.nudge.tick(now, knowledge, signer)
         self._c.reread.tick(now, knowledge)
         self._c.earlier.tick(now, signer, knowledge)
+        self._move_on(now, signer)
         if self._greeting_due:
             self._greeting_due = False
             self._c.presence.say(now, signer, online=False)
+
+    def _move_on(self, now: Now, signer: Signer) -> None:
+        """Leave this broker, when the group has (section 16)."""
+        moving, sought_ms = self._c.moving, None
+        if moving.bound_for is not None and self._c.puller.seeks(now, self._c.knowledge):
+            sought_ms = self._stored[-1][0] if self._stored else 0
+        moving.tick(now, signer, sought_ms)
 
     def _new_origin(self, now: Now, before: OriginState | None) -> None:
         """We write another origin from now on: its slots are new ones."""

@@ -83,7 +83,7 @@ def note_member(
         event: itself.
     """
     stated, device = read_system(event.kind, event.body), state.device
-    members.book.note(state, seq, stated)
+    members.book.note(state, seq, stated, event.hlc)
     if isinstance(stated, Hello | Rename):
         members.names[device] = stated.name
     if isinstance(stated, Hello) and stated.link is not None and state.generation > 1:  # P2.2

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from hcom_replica.core.hello import ADOPT, EPOCH, Adopt, NewEpoch, system_draft
 from hcom_replica.core.membership import Membership
+from hcom_replica.core.moves import stay_drafts
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.seniority import counting
 from hcom_replica.errors import LimitError, UsageError
@@ -20,8 +21,10 @@ def epoch_drafts(
     states: Iterable[OriginState],
     revoked: Sequence[bytes],
     randbytes: Callable[[int], bytes],
-) -> tuple[Draft, Draft]:
+) -> tuple[Draft, ...]:
     """The events that begin a new epoch, to be appended as one: the record, and its adoption by its author.
+
+    One that revokes the author of the present move says anew where the group is (P16.7).
 
     Args:
         membership: as it is now.
@@ -54,6 +57,7 @@ def epoch_drafts(
     return (
         system_draft(EPOCH, NewEpoch(record.encoded)),
         system_draft(ADOPT, Adopt(keys.check.hex(), held)),
+        *stay_drafts(membership, gone),
     )
 
 

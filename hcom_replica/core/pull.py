@@ -127,6 +127,16 @@ class Puller:
         late = [origin for origin, since_ms in self._sourceless.items() if now.mono_ms - since_ms >= after]
         return [origin for origin in late if not self.waits(origin)]
 
+    def seeks(self, now: Now, knowledge: Knowledge) -> bool:
+        """Whether something is missing that somebody who can be reached may bring, or that a ring here holds."""
+        stuck = set(self.stuck(now))
+        return any(origin not in stuck or self._is_in_a_ring(knowledge, origin) for origin in self._paces)
+
+    def _is_in_a_ring(self, knowledge: Knowledge, origin: OriginId) -> bool:
+        """Whether an index names something of what is missing."""
+        first = self._first(origin)
+        return any(place.segment.last >= first for place in knowledge.peers.segments(origin))
+
     def waits(self, origin: OriginId) -> bool:
         """Whether a derived origin cannot be stored before more of the one that it forks from, which is asked for."""
         return self._behind.get(origin) in self._paces

@@ -63,5 +63,11 @@ class Settings(msgspec.Struct, frozen=True):
     tell_ms: int = 60_000
     """How long those are told of a new epoch who have no part in it."""
 
+    leave_quiet_ms: int = 40_000
+    """How long a device that leaves a broker waits there for something missing while none of it comes: longer than
+    `source_retry_ms`, so that what failed once is tried again."""
+
+    leave_ms_max: int = 600_000
+
     seniority_ms: int = 2_000
     """How long each device leaves what any may do to those that are senior to it."""

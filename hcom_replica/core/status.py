@@ -19,6 +19,7 @@ from hcom_replica.core.info import LiveInfo
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.members import display_names
 from hcom_replica.core.membership import Membership, Viewer, read_membership
+from hcom_replica.core.moves import present_move
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.peer import Peer
 from hcom_replica.core.peers import Peers
@@ -37,11 +38,19 @@ class DaemonStatus(msgspec.Struct, frozen=True):
 
 
 class BrokerStatus(msgspec.Struct, frozen=True):
-    """The broker: its URL, and since when we are connected to it."""
+    """The broker.
+
+    Attributes:
+        url: of the one in use, or configured.
+        connected: whether it has accepted us.
+        since: since when.
+        moving_to: the broker that the group meets at, where this device has not come there yet; else None.
+    """
 
     url: str | None
     connected: bool
     since: str | None
+    moving_to: str | None = None
 
 
 class Inbound(msgspec.Struct, frozen=True):
@@ -144,6 +153,9 @@ class StatusInput(msgspec.Struct, frozen=True):
         broker_url: the one in use, or configured.
         live: of a running machine; None without a daemon.
         iso: formats wall ms; None for what no year up to 9999 holds.
+        place: the brokers that the folder's token names.
+        arriving: the first of them was not reached since the group has moved there.
+        trouble: why not.
     """
 
     viewer: Viewer
@@ -155,6 +167,9 @@ class StatusInput(msgspec.Struct, frozen=True):
     broker_url: str | None
     live: LiveInfo | None
     iso: Callable[[int], str | None]
+    place: tuple[str, ...] = ()
+    arriving: bool = False
+    trouble: str = ""
 
     @property
     def group(self) -> bytes:
@@ -208,7 +223,7 @@ class _Builder:
             own.id.hex() if own is not None else None,
             given.group.hex(),
             given.daemon,
-            BrokerStatus(given.broker_url, live is not None and live.connected, since),
+            BrokerStatus(given.broker_url, live is not None and live.connected, since, self._moving_to()),
             given.events,
             inbound,
             Outbound(lacking),
@@ -224,6 +239,15 @@ class _Builder:
     def _membership(self) -> Membership:
         membership = self._knowledge.membership
         return membership or read_membership(self._log, self._given.viewer)
+
+    def _moving_to(self) -> str | None:
+        """Where the group meets, while this device is not there."""
+        given, move = self._given, present_move(self._membership)
+        if given.live is not None and given.live.bound_for:
+            return given.live.bound_for
+        if move is not None and given.place not in ((), (move.broker,)):
+            return move.broker
+        return given.place[0] if given.arriving and given.place else None
 
     def _origins(self) -> list[OriginId]:
         knowledge = self._knowledge
@@ -357,6 +381,9 @@ class _Builder:
         shut_out = self._membership.shut_out or (live.shut_out if live is not None else "")
         if shut_out:
             warnings.append(_SHUT_OUT[shut_out])
+        moving_to, trouble = self._moving_to(), self._given.trouble
+        if moving_to is not None and not shut_out:
+            warnings.append(_not_there(moving_to, trouble))
         if live is None:
             return warnings
         if live.own_clock_off_ms:
@@ -366,3 +393,9 @@ class _Builder:
         if live.mailbox_refused:
             warnings.append("the broker refuses the mailbox: other devices have to be online at the same time")
         return warnings
+
+
+def _not_there(broker: str, trouble: str) -> str:
+    text = f"the group meets at {broker}, and this device is not there yet"
+    how = f"hcom-replica relay move {broker} --username U --password-file F gives this device's credentials"
+    return f"{text}: {trouble} ({how})" if trouble else text

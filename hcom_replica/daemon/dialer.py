@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from hcom_replica.ports import Will
-from hcom_replica.transport.failure import Failure
+from hcom_replica.transport.failure import CLOSED_HERE, Failure
 from hcom_replica.transport.link import LinkSettings, PahoLink
 from hcom_replica.transport.url import BrokerAddress, Credentials
 
@@ -28,10 +28,12 @@ class BrokerDialer:
 
     Attributes:
         failure: why the last attempt failed; None while connected or before the first one.
+        first_failure: why the last attempt with the first broker failed; None when it came up, or was not made.
     """
 
     def __init__(self, brokers: Sequence[BrokerAddress], credentials: Credentials, wake: Callable[[], None]) -> None:
         self.failure: Failure | None = None
+        self.first_failure: Failure | None = None
         self._brokers = tuple(brokers)
         self._credentials = credentials
         self._wake = wake
@@ -44,6 +46,11 @@ class BrokerDialer:
         return self._brokers[self._index] if self._brokers else None
 
     @property
+    def brokers(self) -> tuple[BrokerAddress, ...]:
+        """All of them, in their order."""
+        return self._brokers
+
+    @property
     def away(self) -> bool:
         """Whether that is another than the first."""
         return self._index > 0
@@ -53,7 +60,12 @@ class BrokerDialer:
         if (tuple(brokers), credentials) == (self._brokers, self._credentials):
             return False
         self._brokers, self._credentials, self._index = tuple(brokers), credentials, 0
+        self._link = self.first_failure = None
         return True
+
+    def narrow(self, brokers: Sequence[BrokerAddress]) -> None:
+        """Give up others than these; the present connection is to the first of them."""
+        self._brokers, self._index = tuple(brokers), 0
 
     def open(self, will: Will | None) -> PahoLink:
         """Make a link to the broker whose turn it is; there must be one."""
@@ -64,14 +76,23 @@ class BrokerDialer:
     def came_up(self) -> None:
         """The link was accepted."""
         self.failure = None
+        if self._index == 0:
+            self.first_failure = None
 
     def ended(self, *, was_up: bool) -> bool:
         """The link is dead: after a connection begin with the first broker again, after a refusal try the next.
 
+        An attempt that we broke off ourselves says nothing of the broker: it has its turn again.
+
         Returns:
             Whether there is a broker that has not been tried in this round.
         """
-        if self._link is not None:
-            self.failure = self._link.failure
-        self._index = 0 if was_up else (self._index + 1) % max(1, len(self._brokers))
+        link, self._link = self._link, None
+        self.failure = None if link is None else link.failure
+        if was_up:
+            self._index = 0
+        elif self.failure not in (None, CLOSED_HERE):
+            if self._index == 0:
+                self.first_failure = self.failure
+            self._index = (self._index + 1) % max(1, len(self._brokers))
         return self._index > 0

@@ -120,6 +120,7 @@ class DaemonInfo(msgspec.Struct):
         live: what only the running machine knows.
         bridge: its bridge to hcom; None when there is none.
         legacy: the group of hcom's own relay that it has joined; None when it has joined none.
+        first_problem: why the first of several brokers does not take us, for people; empty when it does.
     """
 
     pid: int
@@ -131,6 +132,19 @@ class DaemonInfo(msgspec.Struct):
     live: LiveInfo
     bridge: BridgeInfo | None = None
     legacy: LegacyInfo | None = None
+    first_problem: str = ""
+
+
+class MoveAnswer(msgspec.Struct):
+    """How a departure for another broker ended.
+
+    Attributes:
+        done: this device has gone where the group meets.
+        online: whether a broker was connected at the end.
+    """
+
+    done: bool
+    online: bool
 
 
 class FlushAnswer(msgspec.Struct):

@@ -6,6 +6,7 @@
 | `flush` | device: name or nil, timeout_ms: or nil | FlushAnswer, when done or out of time |
 | `compare` | device: id, timeout_ms: or nil | CompareAnswer, when settled or out of time |
 | `wait` | timeout_ms: or nil | WaitAnswer, when done or out of time |
+| `move` | timeout_ms: or nil | MoveAnswer, when this device has gone where the group meets, or out of time |
 | `reload` | | true: the settings were read again |
 | `forget` | timeout_ms: or nil | true when all our slots on the broker are cleared |
 | `ask_off` | | true when the others were asked; false when there is no connection |
@@ -25,7 +26,15 @@ from hcom_replica.core.effects import Now
 from hcom_replica.core.machine import Machine
 from hcom_replica.daemon.bridging import Bridging
 from hcom_replica.daemon.engine import Engine
-from hcom_replica.daemon.messages import CompareAnswer, DaemonInfo, FlushAnswer, RemoteAnswer, Request, WaitAnswer
+from hcom_replica.daemon.messages import (
+    CompareAnswer,
+    DaemonInfo,
+    FlushAnswer,
+    MoveAnswer,
+    RemoteAnswer,
+    Request,
+    WaitAnswer,
+)
 from hcom_replica.errors import BridgeError, DaemonError, UsageError
 
 FRESH_MS: Final = 2_000
@@ -79,6 +88,7 @@ class Operations:
             "flush": self._flush,
             "compare": self._compare,
             "wait": self._wait,
+            "move": self._move,
             "reload": self._reload,
             "forget": self._forget,
             "ask_off": self._ask_off,
@@ -127,12 +137,15 @@ class Operations:
             self._engine.renew(now, "somebody waits for fresh heads")
         return Wait(self._engine, self._machine, _until(args, now))
 
+    def _move(self, args: dict[str, Any], now: Now) -> Move:
+        self._machine.log_moved(now)
+        return Move(self._engine, self._machine, _until(args, now))
+
     def _reload(self, _args: dict[str, Any], now: Now) -> bool:
         self._host.reload(now)
         return True
 
     def _forget(self, args: dict[str, Any], now: Now) -> Forget:
-        self._machine.forget(now)
         return Forget(self._engine, self._machine, _until(args, now))
 
     def _ask_off(self, _args: dict[str, Any], now: Now) -> bool:
@@ -224,6 +237,23 @@ class Wait:
         """There is nothing to end."""
 
 
+class Move:
+    """Somebody waits until this device has gone where the group meets (`control.Later`)."""
+
+    def __init__(self, engine: Engine, machine: Machine, until_ms: int | None) -> None:
+        self.until_ms = until_ms
+        self._engine = engine
+        self._machine = machine
+
+    def result(self, now: Now) -> tuple[bool, MoveAnswer]:  # noqa: ARG002 - a Later's
+        """Whether it has."""
+        done = self._machine.moving.bound_for is None
+        return done, MoveAnswer(done, self._engine.online)
+
+    def drop(self) -> None:
+        """There is nothing to end."""
+
+
 class Forget:
     """Somebody waits until the broker has cleared our slots (`control.Later`)."""
 
@@ -231,10 +261,22 @@ class Forget:
         self.until_ms = until_ms
         self._engine = engine
         self._machine = machine
+        self._told_ms: int | None = None
 
     def result(self, now: Now) -> tuple[bool, bool]:
-        """Whether all is cleared; then we leave the network, so that nothing is written again."""
-        cleared = self._engine.online and self._machine.closed()
+        """Whether all is cleared; then we leave the network, so that nothing is written again.
+
+        What was published on a connection that has ended counts for nothing, and before there is one nothing is.
+        """
+        lived_ms = self._engine.lived_ms(now)
+        if lived_ms is None:
+            return False, False
+        up_ms = now.mono_ms - lived_ms
+        if self._told_ms != up_ms:
+            self._told_ms = up_ms
+            self._machine.forget(now)
+            return False, False
+        cleared = self._machine.closed()
         if cleared:
             self._engine.enable(now, enabled=False)
         return cleared, cleared

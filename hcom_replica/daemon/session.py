@@ -34,12 +34,14 @@ from hcom_replica.daemon.legacy import LegacyKeeper
 from hcom_replica.daemon.lock import DaemonLock
 from hcom_replica.daemon.loop import Loop
 from hcom_replica.daemon.messages import DaemonInfo, Request, read
+from hcom_replica.daemon.moving import Mover, brokers_before
 from hcom_replica.daemon.operations import Operations
 from hcom_replica.daemon.wake import WakeEar
 from hcom_replica.errors import ConfigError, ReplicaError
 from hcom_replica.folder.config import Config, load_config
 from hcom_replica.folder.config_edit import change_config
 from hcom_replica.folder.files import read_text
+from hcom_replica.folder.keys import group_token
 from hcom_replica.folder.paths import Folder
 from hcom_replica.folder.system_keyring import password_in_keyring
 from hcom_replica.store.log import Log
@@ -130,7 +132,7 @@ class Session:
     def _build(self, opened: Opened) -> None:
         config, log = opened.config, opened.log
         self._viewer, self._name = opened.viewer, opened.name
-        brokers, credentials = broker_settings(config, opened.token)
+        brokers, credentials = broker_settings(config, opened.token, brokers_before(opened.folder))
         self._log = log
         log.resume(self._clock.wall_ms())
         self._dialer = BrokerDialer(brokers, credentials, self._bell.ring)
@@ -154,7 +156,10 @@ class Session:
             trace=self._trace,
             enabled=config.enabled and bool(brokers),
         )
+        self._machine.moving.place = opened.token.brokers
+        self._mover = Mover(self._folder, self._machine.moving, self._engine, self._dialer, self.reload, self._trace)
         self._loop = Loop(self._engine, self._clock, self._bell)
+        self._loop.add(self._mover)
         self._operations = Operations(self, self._engine, self._machine)
         self._readers_ms = self._looked_ms = self._clock.monotonic_ms()
 
@@ -289,6 +294,7 @@ class Session:
             self._machine.live_info(),
             None if self._bridge is None else self._bridge.info(),
             None if self._legacy is None else self._legacy.info(),
+            "" if self._dialer.first_failure is None else self._dialer.first_failure.reason,
         )
 
     def refill(self) -> bool:
@@ -309,13 +315,16 @@ class Session:
         return self._legacy is None or self._legacy.has_left(now)
 
     def reload(self, now: Now) -> None:
-        """Read config.toml again: brokers, credentials, enabled. The rest counts from the next start on.
+        """Read config.toml and the token again: brokers, credentials, enabled. The rest counts from the next start on.
 
         Raises:
             ConfigError: it is not usable; the old settings stand.
         """
         config = load_config(self._folder.config)
-        brokers, credentials = broker_settings(config, self._token)
+        self._token = group_token(self._folder) or self._token
+        self._machine.moving.place = self._token.brokers
+        self._mover.look()
+        brokers, credentials = broker_settings(config, self._token, brokers_before(self._folder))
         changed = self._dialer.change(brokers, credentials)
         self._engine.enable(now, enabled=config.enabled and bool(brokers))
         if changed:
@@ -341,8 +350,15 @@ class _Deadline:
         return self._later.until_ms
 
 
-def broker_settings(config: Config, token: JoinToken) -> tuple[tuple[BrokerAddress, ...], Credentials]:
+def broker_settings(
+    config: Config, token: JoinToken, before: tuple[BrokerAddress, ...] = ()
+) -> tuple[tuple[BrokerAddress, ...], Credentials]:
     """The brokers to try, in order, and what they are shown: those of config.toml, else those of the token.
+
+    Args:
+        config: the settings.
+        token: of the group.
+        before: brokers that the group has moved from, to be tried after the others.
 
     Raises:
         ConfigError: a URL is not usable, or the password cannot be had.
@@ -354,7 +370,8 @@ def broker_settings(config: Config, token: JoinToken) -> tuple[tuple[BrokerAddre
         password = _password(config)
     except ConfigError as error:
         raise config.refuse(name, error) from None
-    return brokers, Credentials(config.username, password, config.ca_file)
+    shown = Credentials(config.username, password, config.ca_file, config.credentials_for)
+    return tuple(dict.fromkeys((*brokers, *before))), shown
 
 
 def _password(config: Config) -> str | None:

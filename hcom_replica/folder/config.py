@@ -129,6 +129,7 @@ KEYS: Final = (
     Key("relay.username", _text, None, "user name at the broker"),
     Key("relay.password_file", _path, None, "file whose first line is the password; relative to this folder"),
     Key("relay.password_keyring", _text, None, "service in the system's keyring under which the password is kept"),
+    Key("relay.credentials_for", _text, None, "the only host that user name and password are shown to; none: any"),
     Key("relay.ca_file", _path, None, "PEM file of the only authorities trusted for TLS; none: the system's"),
     Key("relay.topic_path", _text, None, "topic levels put in front of ours, where a broker's rules ask for them"),
     Key(
@@ -208,6 +209,11 @@ class Config:
     def password_keyring(self) -> str | None:
         """The keyring's service that has the password."""
         return self._text("relay.password_keyring")
+
+    @property
+    def credentials_for(self) -> str | None:
+        """The only host that user name and password are for; None: any."""
+        return self._text("relay.credentials_for")
 
     @property
     def ca_file(self) -> Path | None:

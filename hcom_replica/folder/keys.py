@@ -83,10 +83,12 @@ def set_group(folder: Folder, token: JoinToken) -> None:
     Raises:
         ConfigError: it cannot be written; what was there stands.
     """
-    lines = [token.encode()]
+    lines, known = [token.encode()], {token.keys.check}
     for line in (read_text(folder.group_key) or "").split():
         with suppress(ConfigError):
-            if decode_token(line).keys.group == token.keys.group and line not in lines:
+            held = decode_token(line).keys
+            if held.group == token.keys.group and held.check not in known:
+                known.add(held.check)
                 lines.append(line)
     replace(folder.group_key, ("\n".join(lines) + "\n").encode())
 

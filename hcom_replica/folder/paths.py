@@ -67,6 +67,7 @@ class Folder:
         self.daemon_log = root / "daemon.log"
         self.bridge = root / "bridge.json"
         self.legacy = root / "legacy.json"
+        self.moved_from = root / "moved.from"
 
     def exists(self) -> bool:
         """Tell whether anything was ever kept here."""

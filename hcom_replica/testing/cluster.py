@@ -12,6 +12,7 @@ from hashlib import blake2b
 from typing import Final
 
 from hcom_replica.core.membership import read_membership
+from hcom_replica.core.moves import move_draft
 from hcom_replica.core.newepoch import epoch_drafts
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.settings import Settings
@@ -125,6 +126,16 @@ class Cluster:
         membership = read_membership(device.log, device.viewer)
         keys = [self[victim].key.public for victim in victims]
         device.append(epoch_drafts(membership, device.log.origins(), keys, self.scheduler.random.randbytes))
+
+    def another_broker(self, url: str) -> SimBroker:
+        """A broker that the group may move to."""
+        broker = self.world.others[url] = SimBroker(self.scheduler)
+        return broker
+
+    def move(self, name: str, url: str) -> None:
+        """Move the group on a device, as its command line does."""
+        device = self[name]
+        device.append([move_draft(read_membership(device.log, device.viewer), url)])
 
     def token(self, name: str) -> GroupKeys:
         """The epoch that a device is in, as the token that it would give to others now tells it."""

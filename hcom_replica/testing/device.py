@@ -18,6 +18,7 @@ from hcom_replica.core.machine import Machine
 from hcom_replica.core.membership import Viewer
 from hcom_replica.core.settings import Settings
 from hcom_replica.core.status import DaemonStatus, Status, StatusInput, build_status
+from hcom_replica.daemon.departure import Departure
 from hcom_replica.daemon.engine import Engine
 from hcom_replica.errors import StoreFull, UsageError
 from hcom_replica.ids import EventId
@@ -40,6 +41,9 @@ EPOCH_MS: Final = 1_800_000_000_000
 LOOK_MS: Final = 1_000
 """The daemon looks at the log this often, poked or not."""
 
+HOME: Final = "mqtt://home:1883"
+"""Where the brokers of a simulated group begin."""
+
 CLOSING_MS_MAX: Final = 5_000
 """A stop waits this long for the broker to take the last things."""
 
@@ -54,6 +58,7 @@ class World:
         faults: what goes wrong on the way there.
         keys: their group, at its first epoch.
         founder: key of the device that made it; empty for a group that has one epoch only.
+        others: the brokers that the group may move to, by URL.
         traces: (virtual ms, device, trace), oldest first.
     """
 
@@ -62,7 +67,12 @@ class World:
     faults: Faults
     keys: GroupKeys
     founder: bytes = b""
+    others: dict[str, SimBroker] = field(default_factory=dict)
     traces: list[tuple[int, str, Trace]] = field(default_factory=list)
+
+    def broker_at(self, url: str) -> SimBroker:
+        """The one that a URL names; where devices begin if there is no other of that name."""
+        return self.others.get(url, self.broker)
 
 
 class _Process:
@@ -75,13 +85,15 @@ class _Process:
         rng = random.Random(world.scheduler.random.getrandbits(64))
         self.machine = Machine(Context(device.viewer, log, device.settings, rng, log.next_boot(), [*log.peers()]))
         self.engine = Engine(self.machine, log, self, rng=rng, trace=device.note, before=device.before_effect)
+        self.machine.moving.place = (device.place,)
+        self.departure = Departure(self.machine.moving, self.engine)
         self.closing_until_ms: int | None = None
 
     def open(self, will: Will | None) -> SimLink:
         """Make a link (the engine's `Dialer`)."""
         device, world = self._device, self._device.world
         self.link = SimLink(
-            world.broker,
+            world.broker_at(device.place),
             world.scheduler,
             device=device.name,
             will=will,
@@ -92,10 +104,10 @@ class _Process:
         return self.link
 
     def came_up(self) -> None:
-        """There is one broker only."""
+        """A device goes to one broker at a time."""
 
     def ended(self, *, was_up: bool) -> bool:  # noqa: ARG002 - the engine's Dialer
-        """There is one broker only."""
+        """A device goes to one broker at a time."""
         return False
 
 
@@ -119,6 +131,7 @@ class Device:
         acked: ids of the events that `append` and `redact` have acknowledged.
         tokens: the epochs that its tokens told it of, the newest last; another one counts from its next start on.
         writer: key, group and name that it appends with.
+        place: URL of the broker that it goes to, durably.
         pace_ms: a woken process takes so long to look: what comes meanwhile is taken in the same step.
     """
 
@@ -144,6 +157,7 @@ class Device:
         self.effects = 0
         self.crashes = 0
         self.acked: list[EventId] = []
+        self.place = HOME
         self.pace_ms = 0
         self.writer = Writer(key, world.keys.group, member or name)
         self._process: _Process | None = None
@@ -272,6 +286,7 @@ class Device:
             return
         try:
             wake_ms = process.engine.step(self.now)
+            self._follow(process)
             if self._is_closed(process):
                 process.engine.close(self.now)
                 self._process = None
@@ -283,6 +298,15 @@ class Device:
             self._plan(wake_ms)
         if process.closing_until_ms is not None:
             self._plan(process.closing_until_ms)
+
+    def _follow(self, process: _Process) -> None:
+        """Go where the group has gone, as the daemon does."""
+        url = process.departure.due(self.now)
+        if url is not None:
+            self.place = url
+            process.machine.moving.place = (url,)
+            process.engine.renew(self.now, "the group has moved")
+            self.wake()
 
     def _is_closed(self, process: _Process) -> bool:
         until_ms = process.closing_until_ms

@@ -124,7 +124,7 @@ class Stage(Cluster):
             states = {state.id: state for state in device.log.origins()}
             keys.update(state.key for state in states.values())
             for origin, seq, event in device.log.system_events():
-                book.note(states[origin], seq, read_system(event.kind, event.body))
+                book.note(states[origin], seq, read_system(event.kind, event.body), event.hlc)
         return judge(next(iter(self.devices.values())).viewer, book, keys, ())
 
     # --- devices -----------------------------------------------------------------------------------------------

@@ -87,7 +87,7 @@ class MqttConnection:
     ) -> None:
         self.failure: Failure | None = None
         self._address = address
-        self._credentials = credentials
+        self._credentials = credentials.shown_to(address)
         self._version = version
         self._keepalive_s = keepalive_s
         self._packet_bytes_max = packet_bytes_max

@@ -56,11 +56,19 @@ class Credentials:
         username: None connects anonymously.
         password: used only with a username.
         ca_file: PEM file of the only authorities trusted for TLS; None trusts the system's.
+        host: the only one that user name and password are shown to; None: any.
     """
 
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     ca_file: Path | None = None
+    host: str | None = None
+
+    def shown_to(self, address: BrokerAddress) -> Credentials:
+        """What a broker is shown: no password that was given for another host."""
+        if self.host is None or self.host == address.host:
+            return self
+        return Credentials(ca_file=self.ca_file)
 
 
 DEFAULT_BROKERS: Final = (

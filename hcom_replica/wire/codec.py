@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 
 from hcom_replica.errors import ProtocolError
+from hcom_replica.limits import BROKER_CHARS_MAX, MOVES_MAX
 
 FORKS_MAX: Final = 8
 
@@ -20,6 +21,9 @@ Incarnation = Annotated[bytes, msgspec.Meta(min_length=12, max_length=12)]
 Sig64 = Annotated[bytes, msgspec.Meta(min_length=64, max_length=64)]
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 Page = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
+MoveNumber = Annotated[int, msgspec.Meta(ge=1, le=MOVES_MAX)]
+BrokerText = Annotated[str, msgspec.Meta(max_length=BROKER_CHARS_MAX, pattern=r"^mqtts?://[A-Za-z0-9.:_\[\]-]+\Z")]
+"""Of another device: checked here so far that it can stand in a token and in a list; else it is for the transport."""
 U64_MAX: Final = (1 << 64) - 1
 
 T = TypeVar("T")

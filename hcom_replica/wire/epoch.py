@@ -28,7 +28,7 @@ from hcom_replica.wire.signing import ADMIT, EPOCH, DeviceKey, device_id, hash32
 
 _BOX_BYTES: Final = 32 + 16
 _ENTRY_BYTES: Final = 8 + _BOX_BYTES
-_CHAIN_MAX: Final = 64
+CERTIFICATES_MAX: Final = 64
 _NUMBER_MAX: Final = (1 << 31) - 1
 
 Number = Annotated[int, msgspec.Meta(ge=0, le=_NUMBER_MAX)]
@@ -67,8 +67,8 @@ class _Signed(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_field
 
 
 class _Notice(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    records: Annotated[list[bytes], msgspec.Meta(min_length=1, max_length=_CHAIN_MAX)]
-    certificates: Annotated[list[Certificate], msgspec.Meta(max_length=_CHAIN_MAX)]
+    records: Annotated[list[bytes], msgspec.Meta(min_length=1, max_length=CERTIFICATES_MAX)]
+    certificates: Annotated[list[Certificate], msgspec.Meta(max_length=CERTIFICATES_MAX)]
 
 
 class EpochRecord(NamedTuple):

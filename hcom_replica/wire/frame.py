@@ -35,6 +35,7 @@ class Kind(IntEnum):
     ASK = 12
     FENCE = 13
     REKEY = 14
+    GONE = 15
 
 
 class Author(NamedTuple):

@@ -10,7 +10,8 @@ import msgspec
 from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import OriginId
 from hcom_replica.limits import NAME_CHARS_MAX, VECTOR_PAGE_ENTRIES
-from hcom_replica.wire.codec import Hash32, Id8, Natural, Page, Sig64, decoder
+from hcom_replica.wire.codec import U64_MAX, BrokerText, Hash32, Id8, MoveNumber, Natural, Page, Sig64, decoder
+from hcom_replica.wire.epoch import CERTIFICATES_MAX, Certificate
 
 WANT_ITEMS_MAX: Final = 64
 INDEX_ENTRIES_MAX: Final = 256
@@ -111,6 +112,18 @@ class Rekey(Payload, frozen=True):
     notice: bytes
 
 
+class Gone(Payload, frozen=True):
+    """The group meets at another broker from now on (P16.4): the move's number, hlc and origin, and where to."""
+
+    counter: Natural
+    wall_ms: Natural
+    number: MoveNumber
+    hlc: Annotated[int, msgspec.Meta(ge=0, le=U64_MAX >> 1)]
+    origin: Id8
+    broker: BrokerText
+    certificates: Annotated[list[Certificate], msgspec.Meta(max_length=CERTIFICATES_MAX)]
+
+
 class Want(Payload, frozen=True):
     """A request for ranges, to one holder (P6.7)."""
 
@@ -192,6 +205,7 @@ decode_index: Final = decoder(Index)
 decode_standing: Final = decoder(Standing)
 decode_presence: Final = decoder(Presence)
 decode_rekey: Final = decoder(Rekey)
+decode_gone: Final = decoder(Gone)
 decode_want: Final = decoder(Want)
 decode_fill: Final = decoder(Fill)
 decode_part: Final = decoder(Part)

@@ -89,6 +89,10 @@ class Topics:
         """What a device says of later epochs to those who are in this one."""
         return f"{self.prefix}/r/{self.leaf(origin)}"
 
+    def gone(self, origin: OriginId) -> str:
+        """Where the group has gone to, as a device says it that leaves a broker (P16.4)."""
+        return f"{self.prefix}/g/{self.leaf(origin)}"
+
     def fence(self, nonce: bytes) -> str:
         """An own topic for one connection."""
         return f"{self.prefix}/f/{nonce.hex()}"
@@ -115,7 +119,7 @@ class Topics:
 
     def shared(self) -> list[str]:
         """The filters that every device holds while it is connected."""
-        others = ("v/+/+", "i/+", "s/+", "p/+", "r/+", "l", "w", "a")
+        others = ("v/+/+", "i/+", "s/+", "p/+", "r/+", "g/+", "l", "w", "a")
         return [self.heads, *(f"{self.prefix}/{tail}" for tail in others)]
 
     def watched(self, own: Iterable[OriginId]) -> list[str]:
@@ -124,7 +128,7 @@ class Topics:
         Args:
             own: the origins of the device, whose mailboxes it may have to clear.
         """
-        shared = [f"{self.prefix}/{tail}" for tail in ("r/+", "h/+", "v/+/+", "i/+", "s/+", "p/+")]
+        shared = [f"{self.prefix}/{tail}" for tail in ("r/+", "g/+", "h/+", "v/+/+", "i/+", "s/+", "p/+")]
         return [*shared, *(f"{self.prefix}/m/{self.leaf(origin)}/+" for origin in own)]
 
     def slot_page(self, topic: str, group: str, origin: OriginId) -> int | None:
@@ -132,7 +136,7 @@ class Topics:
 
         Args:
             topic: from anyone.
-            group: h, v, i, s, p or r.
+            group: h, v, i, s, p, r or g.
             origin: whose slot it is to be.
         """
         found, leaves = self.parse(topic)

@@ -242,6 +242,7 @@ TARGETS: Final = (
            (bytes.fromhex(vectors("epochs")["record"]["encoded"]), *data("epochs", group="invalid")), _REFUSED),
     Target("notice", stateless(_read_notice), (bytes.fromhex(vectors("epochs")["notice"]),), _REFUSED),
     _message("REKEY", messages.decode_rekey),
+    _message("GONE", messages.decode_gone),
     Target("head of a bundle", stateless(_read_bundle_head), (_BUNDLE_HEAD, _HEAD_WITH_NOTICE), _REFUSED, prefix=81),
     Target("frame of a bundle", stateless(_read_bundle_frame),
            (b"\x00\x01\x00" + _MANIFEST, b"\x01\x02\x00" + PAYLOAD, b"\x01\x02\x01" + pack(PAYLOAD * 4).data,

@@ -171,6 +171,34 @@ def test_forget_leaves_the_group_and_keeps_the_log_aside(box: Cli, own_broker: P
     assert box.json_lines("events") == []
 
 
+def test_connect_with_an_old_token_leaves_the_daemon_as_it_was(box: Cli, broker: PrivateBroker) -> None:
+    old = make(box, broker)["token"]
+    box.ok("relay", "rotate")
+    pid = box.daemon_pid()
+    assert pid is not None
+    done = box.run("relay", "connect", old)
+    assert done.returncode == 2
+    assert "key epoch 1" in done.stderr
+    assert box.daemon_pid() == pid
+
+
+def test_new_with_a_file_of_authorities_that_is_not_there_changes_nothing(box: Cli, broker: PrivateBroker) -> None:
+    done = box.run("relay", "new", "--broker", url(broker), "--ca-file", "nofile.pem")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error[config]: there is no file nofile.pem\nhint: ")
+    assert not box.folder.exists()
+
+
+def test_logs_as_json_are_the_lines_of_the_log(box: Cli, broker: PrivateBroker) -> None:
+    make(box, broker)
+    with (box.folder / "daemon.log").open("a") as log:
+        log.write("Traceback\x1b[31m (most recent call last)\n")
+    lines = box.json_lines("relay", "daemon", "logs")
+    assert lines[0]["time"].endswith("Z")
+    assert (lines[0]["level"], lines[0]["text"].partition(" ")[0]) == ("info", "started")
+    assert {"time": None, "level": None, "text": "Traceback\x1b[31m (most recent call last)"} in lines
+
+
 def test_flush_alone_is_safe_in_the_broker(box: Cli, own_broker: PrivateBroker) -> None:
     make(box, own_broker)
     box.ok("emit", "k")

@@ -62,6 +62,8 @@ def test_replay_takes_every_filter(filled: Cli, filters: list[str], kinds: list[
 
 def test_replay_as_json_lines_is_what_events_prints(filled: Cli) -> None:
     assert filled.ok("replay", "--format", "jsonl") == filled.ok("events", "-n", "all", "--json")
+    assert filled.ok("replay", "--json") == filled.ok("events", "-n", "all", "--json")
+    assert filled.run("replay", "--json", "--format", "csv").returncode == 2
 
 
 def test_replay_as_csv_and_cloudevents_tells_every_event(filled: Cli) -> None:

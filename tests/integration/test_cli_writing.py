@@ -109,7 +109,9 @@ def test_send_without_target_is_a_broadcast_and_reads_stdin(cli: Cli) -> None:
     ]
 
 
-@pytest.mark.parametrize("arguments", [["luna", "--", "x"], ["@luna"], ["hello"], ["--reply-to", "7", "--", "x"]])
+@pytest.mark.parametrize(
+    "arguments", [["luna", "--", "x"], ["@luna"], ["@luna", "--"], ["hello"], ["--reply-to", "7", "--", "x"]]
+)
 def test_send_that_is_wrongly_written_exits_2_with_a_hint(cli: Cli, arguments: list[str]) -> None:
     done = cli.run("send", *arguments)
     assert done.returncode == 2

@@ -76,6 +76,19 @@ def test_relay_forget_leaves_no_retained_message_behind(tmp_path: Path, own_brok
         assert b.cli.daemon_pid() is None
 
 
+def test_relay_forget_without_a_daemon_clears_what_the_broker_keeps(tmp_path: Path, own_broker: PrivateBroker) -> None:
+    """P6.8"""
+    with Group(tmp_path, own_broker) as group:
+        a = group.add("BOXA")
+        a.emit()
+        a.cli.ok("flush")
+        a.stop()
+        witness = Witness(own_broker, group.token)
+        assert witness.retained()
+        assert Path(a.cli.json("relay", "forget")["kept_log"]).is_dir()
+        assert witness.retained() == {}
+
+
 def leaves(retained: dict[str, bytes]) -> set[str]:
     """Whose slots these are: the second level of each topic behind the group's prefix."""
     return {topic.split("/")[2] for topic in retained}

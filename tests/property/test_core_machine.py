@@ -101,6 +101,15 @@ SHAPES: dict[Kind, st.SearchStrategy[Any]] = {
     Kind.SEGMENT_PART: PART,
     Kind.ASK: st.tuples(NUMBERS, st.one_of(st.none(), ID), NUMBERS),
     Kind.REKEY: st.tuples(NUMBERS, NUMBERS, st.one_of(st.binary(max_size=99), st.just(encode_notice(notice())))),
+    Kind.GONE: st.tuples(
+        NUMBERS,
+        NUMBERS,
+        NUMBERS,
+        NUMBERS,
+        ID,
+        st.sampled_from(["mqtt://h:1", "mqtts://[::1]:9", "http://x", ""]),
+        st.lists(st.tuples(HASH, NUMBERS, HASH, SIG), max_size=2),
+    ),
     Kind.FENCE: BYTES,
 }
 INCARNATION = (7).to_bytes(4, "big") + b"hostile!"
@@ -122,6 +131,7 @@ SYSTEM = st.one_of(
     st.tuples(st.just("_redact"), st.fixed_dictionaries(
         {"origin": TEXT, "key": TEXT, "incarnation": TEXT, "seq": ANY_INT, "c": TEXT, "signature": TEXT})),
     st.tuples(st.just("_admit"), st.fixed_dictionaries({"certificates": st.lists(st.tuples(TEXT, ANY_INT, TEXT))})),
+    st.tuples(st.just("_move"), st.fixed_dictionaries({"number": ANY_INT, "broker": st.just("mqtt://h:1")})),
     st.tuples(st.just("_epoch"), st.fixed_dictionaries({"record": TEXT})),
     st.tuples(st.just("_adopt"), st.fixed_dictionaries(
         {"epoch": TEXT, "held": st.dictionaries(TEXT, ANY_INT, max_size=3), "notice": st.one_of(st.none(), TEXT)})),

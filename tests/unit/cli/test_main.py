@@ -12,7 +12,7 @@ from hcom_replica.cli.app import build
 from hcom_replica.cli.commands import COMMANDS, GROUPS, find, load
 from hcom_replica.cli.main import text_as_option
 from hcom_replica.cli.options import Opt, params_of
-from hcom_replica.errors import StoreFull
+from hcom_replica.errors import LimitError, OutputError, ReplicaError, StoreError, StoreFull, UsageError
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from hcom_replica.errors import StoreFull
     [
         (["send", "@a", "--", "hello", "you"], ["send", "@a", "--text=hello you"]),
         (["send", "--", "--json"], ["send", "--text=--json"]),
-        (["send", "--"], ["send", "--text="]),
+        (["send", "--"], ["send"]),
         (["send", "--", "a", "--", "b"], ["send", "--text=a -- b"]),
         (["send", "@a"], ["send", "@a"]),
     ],
@@ -81,6 +81,30 @@ def test_main_with_an_error_of_ours_returns_its_exit_code(
     stand_in(monkeypatch, StoreFull("the disk is full", hint="make room"))
     assert main.main(["doctor"]) == 3
     assert capfd.readouterr().err == "error[store-full]: the disk is full\nhint: make room\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "error", "hint"),
+    [
+        (
+            ["relay", "daemon", "start", "--json"],
+            UsageError("x"),
+            "hcom-replica relay daemon start --help shows how it is",
+        ),
+        (["emit", "k"], LimitError("x"), "hcom-replica emit --help shows how it is written"),
+        (["export", "f"], OutputError("x"), "choose another place"),
+        (["emit", "k"], StoreError("x"), "hcom-replica doctor looks for the cause"),
+    ],
+)
+def test_main_with_an_error_that_says_nothing_of_what_to_do_says_it(
+    line: list[str], error: ReplicaError, hint: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def run(argv: list[str]) -> int:
+        raise error
+
+    monkeypatch.setattr(main, "_run", run)
+    assert main.main(line) == error.exit_code
+    assert f"\nhint: {hint}" in capfd.readouterr().err
 
 
 def test_main_when_interrupted_is_quiet(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:

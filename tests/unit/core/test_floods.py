@@ -28,6 +28,7 @@ from hcom_replica.wire.messages import (
     Ask,
     Fill,
     FillPart,
+    Gone,
     Head,
     Index,
     Part,
@@ -105,7 +106,7 @@ class Flooder:
             Kind.WANT: TOPICS.want, Kind.FILL: TOPICS.fill(self.origin(), 1), Kind.ASK: TOPICS.ask,
             Kind.FILL_PART: TOPICS.fill(self.origin(), 1), Kind.SEGMENT: TOPICS.segment(origin, page),
             Kind.SEGMENT_PART: TOPICS.segment(origin, page), Kind.FENCE: TOPICS.fence(self.rng.randbytes(16)),
-            Kind.REKEY: TOPICS.rekeyed(origin),
+            Kind.REKEY: TOPICS.rekeyed(origin), Kind.GONE: TOPICS.gone(origin),
         }  # fmt: skip
         return topics[kind], self._payload(signer, kind)
 
@@ -142,8 +143,8 @@ class Flooder:
             return FillPart(count, False, self._part())
         if kind is Kind.SEGMENT_PART:
             return self._part()
-        if kind is Kind.REKEY:
-            return Rekey(count, WALL, self._notice(signer))
+        if kind in (Kind.REKEY, Kind.GONE):
+            return Rekey(count, WALL, self._notice(signer)) if kind is Kind.REKEY else self._gone(signer)
         return Ask(count, rng.choice([None, own]), ASK_VECTOR) if kind is Kind.ASK else None
 
     def _notice(self, signer: Signer) -> bytes:
@@ -152,6 +153,10 @@ class Flooder:
         shut_out = [self.victim.key.public]
         record = make_record(keys, signer.device, [signer.device.public], shut_out, self.rng.randbytes)
         return encode_notice(Notice((record,), (certify(KEYS.group, signer.device, 1, signer.device.public),)))
+
+    def _gone(self, signer: Signer) -> Gone:
+        chain = [certify(KEYS.group, signer.device, 1, signer.device.public)]
+        return Gone(self.count, WALL, self.count, self.count, self.origin(), "mqtt://elsewhere:1883", chain)
 
     def _items(self) -> list[WantItem]:
         return [WantItem(self.rng.choice([self.victim.own.hash, self.origin()]), 1, 0) for _ in range(64)]

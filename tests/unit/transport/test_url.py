@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from hcom_replica.errors import ConfigError
 from hcom_replica.transport.url import DEFAULT_BROKERS, BrokerAddress, Credentials, parse_broker_url
+
+
+def test_credentials_for_one_host_are_shown_to_no_other() -> None:
+    """P16.6"""
+    given = Credentials("u", "secret", Path("ca.pem"), "here.example.org")
+    assert given.shown_to(BrokerAddress("here.example.org", 1883, tls=False)) == given
+    assert given.shown_to(BrokerAddress("there.example.org", 8883)) == Credentials(ca_file=Path("ca.pem"))
+    anywhere = Credentials("u", "secret")
+    assert anywhere.shown_to(BrokerAddress("there.example.org", 8883)) == anywhere
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ from hcom_replica.wire.messages import (
     decode_ask,
     decode_fill,
     decode_fill_part,
+    decode_gone,
     decode_head,
     decode_index,
     decode_part,
@@ -339,6 +340,7 @@ DECODERS = {
     Kind.SEGMENT_PART: decode_part,
     Kind.ASK: decode_ask,
     Kind.REKEY: decode_rekey,
+    Kind.GONE: decode_gone,
 }
 
 
