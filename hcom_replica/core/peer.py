@@ -5,8 +5,9 @@ Of one author, kind and page the highest counter counts (P6.2).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple
+
+import msgspec
 
 from hcom_replica.core.effects import Now
 from hcom_replica.core.slotmessage import SlotMessage
@@ -36,8 +37,7 @@ class Place(NamedTuple):
     prefix: str = ""
 
 
-@dataclass(slots=True)
-class Peer:
+class Peer(msgspec.Struct):
     """One incarnation of a device, as it speaks through its slots.
 
     Attributes:
@@ -61,18 +61,18 @@ class Peer:
     author: Author
     number: int = 0
     head: Head | None = None
-    pages: dict[int, VectorPage] = field(default_factory=dict)
-    acks: dict[OriginId, Ack] = field(default_factory=dict)
+    pages: dict[int, VectorPage] = msgspec.field(default_factory=dict)
+    acks: dict[OriginId, Ack] = msgspec.field(default_factory=dict)
     index: Index | None = None
-    rings: dict[str, Index] = field(default_factory=dict)
+    rings: dict[str, Index] = msgspec.field(default_factory=dict)
     standing: Standing | None = None
     presence: Presence | None = None
     heard_ms: int = 0
     heard_mono_ms: int | None = None
     skew_ms: int | None = None
-    origin: OriginId = field(init=False)
-    device: bytes = field(init=False)
-    generation: int = field(init=False)
+    origin: OriginId = OriginId(b"")
+    device: bytes = b""
+    generation: int = 0
 
     def __post_init__(self) -> None:
         self.origin = self.author.origin

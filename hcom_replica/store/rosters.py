@@ -6,7 +6,6 @@ because what is read by it is promised to be the same on every device.
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from typing import Final
 
 import msgspec
@@ -15,6 +14,7 @@ from hcom_replica.core.kept import Basis, KeptRoster
 from hcom_replica.core.roster import Closing, Entry, Roster
 from hcom_replica.ids import OriginId
 from hcom_replica.store.kv import ReadTxn, Table, WriteTxn
+from hcom_replica.wire.hashing import blake2b
 
 VERSION: Final = 1
 """Of the rule by which rosters are judged, and of how they are kept: another one's is not read."""
