@@ -14,7 +14,6 @@ from hcom_replica.bench.corpus import Corpus
 from hcom_replica.bench.figures import Figure, Target
 from hcom_replica.bench.parts import Scale
 from hcom_replica.testing.cluster import Cluster
-from hcom_replica.testing.traffic import Tally
 from hcom_replica.wire.event import Draft
 
 _SEED: Final = 7
@@ -50,8 +49,7 @@ def trickle(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:  # noqa
         floor_name="encoded events",
         targets=(Target(4, "ratio"),),
     )
-    parts = sorted(((size, name) for name, size in spent.items() if size), reverse=True)
-    return [total, *(Figure(f"  of these, {name}", size, "bytes", "less") for size, name in parts)]
+    return [total, *_shares(spent)]
 
 
 def talk(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:  # noqa: ARG001 - all parts take the same
@@ -87,28 +85,35 @@ def isolated(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:  # noq
     in the other is what the event has caused: the live message, heads that repeat it, acknowledgements.
     """
     draft = next(draft for draft in corpus.drafts if draft.kind == "status")
-    with_it, live = _quiet_minutes([draft])
-    without, live_without = _quiet_minutes([])
-    alone = "one event alone, both online"
+    without = _quiet_minutes([])
+    caused = {name: size - without.get(name, 0) for name, size in _quiet_minutes([draft]).items()}
+    alone, body = "one event alone, both online", len(draft.body)
     return [
-        Figure(f"{alone}: the live message, beyond its body", live - live_without - len(draft.body), "bytes", "less",
-               floor=len(draft.body), floor_name="its body", targets=(Target(260),)),
-        Figure(f"{alone}: all that it causes", with_it - without, "bytes", "less",
-               floor=len(draft.body), floor_name="its body", targets=(Target(1_200),)),
+        Figure(f"{alone}: the live message, beyond its body", caused["live"] - body, "bytes", "less", body, "its body",
+               (Target(260),)),
+        Figure(f"{alone}: all that it causes", sum(caused.values()), "bytes", "less", body, "its body",
+               (Target(1_200),)),
+        *_shares(caused),
     ]  # fmt: skip
 
 
-def _quiet_minutes(drafts: Sequence[Draft]) -> tuple[int, int]:
-    """Bytes that a group of two publishes in some minutes in which this is written: in all, and as live messages."""
+def _shares(spent: dict[str, int]) -> list[Figure]:
+    """What the bytes went for, the most first."""
+    parts = sorted(((size, name) for name, size in spent.items() if size), reverse=True)
+    return [Figure(f"  of these, {name}", size, "bytes", "less") for size, name in parts]
+
+
+def _quiet_minutes(drafts: Sequence[Draft]) -> dict[str, int]:
+    """Bytes that a group of two publishes in some minutes in which this is written, by what for."""
     cluster = Cluster(_SEED, ["A", "B"])
     assert cluster.run_until_converged()
     cluster.run(_SETTLE_MS)
-    before, live = _all(cluster), _by_class(cluster).get("live", 0)
+    before = _by_class(cluster)
     if drafts:
         cluster.append("A", drafts)
     cluster.run(_SETTLE_MS)
     assert cluster.digest("A") == cluster.digest("B"), "the event did not arrive"
-    return _all(cluster) - before, _by_class(cluster).get("live", 0) - live
+    return {name: size - before.get(name, 0) for name, size in _by_class(cluster).items()}
 
 
 def _all(cluster: Cluster) -> int:
@@ -121,5 +126,8 @@ def _published(cluster: Cluster) -> int:
 
 def _by_class(cluster: Cluster) -> dict[str, int]:
     """Bytes published by all devices, by what for."""
-    tallies: dict[str, Tally] = cluster.broker.traffic.by_class
-    return {_CLASSES.get(name.rsplit("/", 1)[-1], "other"): tally.bytes_in for name, tally in tallies.items()}
+    spent: dict[str, int] = {}
+    for topic, tally in cluster.broker.traffic.by_class.items():
+        name = _CLASSES.get(topic.rsplit("/", 1)[-1], "other")
+        spent[name] = spent.get(name, 0) + tally.bytes_in
+    return spent
