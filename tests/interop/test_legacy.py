@@ -69,6 +69,7 @@ def test_messages_and_history_cross_both_ways_once_over_a_restart_until_it_is_le
     memo.hcom.fill("memo", numbered(230))
     boxe.hcom.fill("luna", numbered(120))
     boxe.wait_for_events(120, more=True)
+    sora.hcom.wait_for_imported(230)  # memo has published what is there before the two groups meet
     said = json.loads(boxe.cli.ok("bridge", "hcom", "--join", "-", "--json", stdin=memo.token()))
     assert said["legacy"]["connected"] is True
     memo.hcom.wait(lambda: memo.hcom.knows("luna:BOXE"), lambda: f"luna at memo's\n{boxe.trouble()}")
