@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hcom_replica.testing.real.brokers import MosquittoBroker, mosquitto_path
-from tests.harness.hcom import RealHcom, hcom_path
+from tests.harness.hcom import Machine, RealHcom, hcom_path
 from tests.interop.conftest import Make
 
 pytestmark = [pytest.mark.hcom, pytest.mark.mosquitto, pytest.mark.slow, pytest.mark.timeout(180)]
