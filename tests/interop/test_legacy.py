@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hcom_replica.testing.real.brokers import MosquittoBroker, mosquitto_path
-from tests.harness.hcom import RealHcom, hcom_path
+from tests.harness.hcom import Machine, RealHcom, hcom_path
 from tests.interop.conftest import Make
 
 pytestmark = [pytest.mark.hcom, pytest.mark.mosquitto, pytest.mark.slow, pytest.mark.timeout(180)]
@@ -69,6 +69,7 @@ def test_messages_and_history_cross_both_ways_once_over_a_restart_until_it_is_le
     memo.hcom.fill("memo", numbered(230))
     boxe.hcom.fill("luna", numbered(120))
     boxe.wait_for_events(120, more=True)
+    sora.hcom.wait_for_imported(230)  # memo has published what is there before the two groups meet
     said = json.loads(boxe.cli.ok("bridge", "hcom", "--join", "-", "--json", stdin=memo.token()))
     assert said["legacy"]["connected"] is True
     memo.hcom.wait(lambda: memo.hcom.knows("luna:BOXE"), lambda: f"luna at memo's\n{boxe.trouble()}")
@@ -79,18 +80,7 @@ def test_messages_and_history_cross_both_ways_once_over_a_restart_until_it_is_le
     assert boxe.hcom.imported(memo.hcom.short) == numbered(230)
     assert memo.hcom.listen("memo") == []  # history comes into no inbox
 
-    asked = memo.hcom.send("memo", "are you there?", "luna:BOXE", more=("--intent", "request"))
-    boxe.hcom.wait_for_imported(231)
-    heard = json.loads(boxe.hcom.ok("listen", "1", "--name", "luna", "--json").splitlines()[0])
-    assert (heard["text"], heard["from"]) == ("are you there?", memo.name)
-    boxe.hcom.send("luna", "yes", memo.name, more=("--reply-to", heard["reply_id"]))
-    memo.hcom.wait_for_imported(121)
-    assert memo.hcom.listen("memo") == ["yes"]
-    answer = "SELECT data FROM events WHERE instance = 'luna:BOXE' AND type = 'message' ORDER BY id DESC LIMIT 1"
-    assert json.loads(memo.hcom.query(answer)[0][0])["reply_to"] == f"{asked}:{memo.hcom.short}"
-    sora.hcom.wait_for_imported(351)
-    assert json.loads(sora.hcom.query(answer)[0][0])["mentions"] == [memo.name]
-
+    ask_and_answer(boxe, memo, sora)
     sora.hcom.stop()  # what she misses, she asks for
     boxe.hcom.fill("luna", numbered(110, 120))
     memo.hcom.wait_for_imported(231)
@@ -114,3 +104,18 @@ def test_messages_and_history_cross_both_ways_once_over_a_restart_until_it_is_le
     memo.hcom.wait(lambda: "luna:BOXE" not in memo.hcom.agents(), "luna is gone at memo's")
     assert not (boxe.folder / "legacy.json").exists()
     assert len([event for event in boxe.events("--kind", "message") if event["agent"] == memo.name]) == 381
+
+
+def ask_and_answer(boxe: Machine, memo: Only, sora: Only) -> None:
+    """A message names an agent across the border, and so does its answer."""
+    asked = memo.hcom.send("memo", "are you there?", "luna:BOXE", more=("--intent", "request"))
+    boxe.hcom.wait_for_imported(231)
+    heard = json.loads(boxe.hcom.ok("listen", "1", "--name", "luna", "--json").splitlines()[0])
+    assert (heard["text"], heard["from"]) == ("are you there?", memo.name)
+    boxe.hcom.send("luna", "yes", memo.name, more=("--reply-to", heard["reply_id"]))
+    memo.hcom.wait_for_imported(121)
+    assert memo.hcom.listen("memo") == ["yes"]
+    answer = "SELECT data FROM events WHERE instance = 'luna:BOXE' AND type = 'message' ORDER BY id DESC LIMIT 1"
+    assert json.loads(memo.hcom.query(answer)[0][0])["reply_to"] == f"{asked}:{memo.hcom.short}"
+    sora.hcom.wait_for_imported(351)
+    assert json.loads(sora.hcom.query(answer)[0][0])["mentions"] == [memo.name]
