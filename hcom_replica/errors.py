@@ -78,6 +78,9 @@ class StoreCorrupt(StoreError):
 
     kind = "store-corrupt"
 
+    def __init__(self, message: str, *, hint: str = "hcom-replica audit says what is damaged, and where") -> None:
+        super().__init__(message, hint=hint)
+
 
 class DaemonError(ReplicaError):
     """A daemon already runs, does not run, or does not answer."""

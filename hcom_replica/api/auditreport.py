@@ -94,7 +94,8 @@ def _arrivals(replica: Replica, seen: Seen) -> Table:
     """How events came here."""
     late, longest = Counter[str](), Counter[str]()
     for key, late_ms in seen.late.items():
-        device = replica.names.shown(OriginId(key[8:]))
+        origin = OriginId(key[8:])
+        device = replica.names.shown(origin) if replica.names.device_of(origin) is not None else origin.hex()
         late[device] += 1
         longest[device] = max(longest[device], late_ms)
     away, times = Counter[str](), Counter[str]()

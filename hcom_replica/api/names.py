@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hcom_replica.core.members import display_names, read_members
+from hcom_replica.core.members import Members, display_names, read_members
 from hcom_replica.core.reader import LogReader
-from hcom_replica.errors import UsageError
+from hcom_replica.errors import StoreCorrupt, UsageError
 from hcom_replica.ids import OriginId
 from hcom_replica.wire.signing import device_id
 
@@ -29,10 +29,18 @@ class Names:
     def refresh(self) -> None:
         """Read the log's system events again."""
         self._devices = {state.id: state.device for state in self._log.origins()}
-        members = read_members(self._log)
+        members = self._members()
         self._shown = display_names(members, {*self._devices.values(), self.own})
         self._by_origin = {origin: self._shown[device] for origin, device in self._devices.items()}
         self._stated = members.names
+
+    def _members(self) -> Members:
+        """What the log says of names; where a row of a system event is damaged, what is kept of each origin."""
+        try:
+            return read_members(self._log)
+        except StoreCorrupt:
+            states = sorted(self._log.origins(), key=lambda state: state.generation)
+            return Members({state.device: state.name for state in states if state.name})
 
     @property
     def own_name(self) -> str:
@@ -45,13 +53,26 @@ class Names:
         return self._stated.get(self.own)
 
     def device(self, origin: OriginId) -> bytes:
-        """8 bytes that stand for the device that wrote an origin."""
+        """8 bytes that stand for the device that wrote an origin.
+
+        Raises:
+            StoreCorrupt: nothing is held of it; whoever names it is damaged.
+        """
         if origin not in self._devices:
             self.refresh()
+        if origin not in self._devices:
+            raise StoreCorrupt(f"an event is of origin {origin.hex()}, of which nothing is held")
         return self._devices[origin]
 
+    def device_of(self, origin: OriginId) -> bytes | None:
+        """The same; None for an origin of which nothing is held."""
+        try:
+            return self.device(origin)
+        except StoreCorrupt:
+            return None
+
     def shown(self, origin: OriginId) -> str:
-        """The name of the device that wrote an origin."""
+        """The name of the device that wrote an origin; see `device`."""
         shown = self._by_origin.get(origin)
         return self._shown[self.device(origin)] if shown is None else shown
 

@@ -15,7 +15,7 @@ from hcom_replica.api.event import Arrival, Event
 from hcom_replica.api.filters import Filter
 from hcom_replica.api.jsonlines import sound_lines
 from hcom_replica.api.names import Names
-from hcom_replica.errors import ProtocolError
+from hcom_replica.errors import ProtocolError, StoreCorrupt
 from hcom_replica.ids import EventId
 from hcom_replica.store.log import Log
 from hcom_replica.store.schema import Arrival as StoredArrival
@@ -43,6 +43,17 @@ def _joined(events: Iterable[Event]) -> Iterator[bytes]:
     rest = iter(events)
     while page := list(islice(rest, _PAGE)):
         yield b"".join([event.json() + b"\n" for event in page])
+
+
+def named(
+    row: StoredEvent, event: wire.Event, names: Names, damaged: Damaged, arrival: Arrival | None = None
+) -> Event | None:
+    """An event with its device's name; None for one of an origin that there is not, which is told: a damaged key."""
+    try:
+        return Event(row.id, event, names.shown(row.origin), arrival)
+    except StoreCorrupt:
+        damaged(row.id)
+        return None
 
 
 class Reader:
@@ -73,11 +84,17 @@ class Reader:
             return
         rows = self._log.events(start=accept.start, stop=accept.stop)
         while page := list(islice(rows, _PAGE)):
-            lines = sound_lines(page, self._names.shown, system=accept.system)
+            lines = self._sound_lines(page, accept)
             if lines is not None:
                 yield lines
             else:
                 yield from _joined(filter(accept.passes, self._events(page)))
+
+    def _sound_lines(self, page: list[StoredEvent], accept: Filter) -> bytes | None:
+        try:
+            return sound_lines(page, self._names.shown, system=accept.system)
+        except StoreCorrupt:  # then they are looked at one by one
+            return None
 
     def as_of(self, places: Sequence[bytes], accept: Filter, newest: int | None = None) -> Iterator[Event]:
         """Yield the accepted events at some places, which are sorted; only the newest so many with a number."""
@@ -100,7 +117,12 @@ class Reader:
             event = readable(row, damaged)
             if event is not None:
                 name = row.id
-                yield Event(name, event, shown(name.origin))
+                try:
+                    device = shown(name.origin)
+                except StoreCorrupt:
+                    damaged(name)
+                    continue
+                yield Event(name, event, device)
 
     def arrived(self, accept: Filter, newest: int | None = None) -> Iterator[Event]:
         """Yield accepted events in order of arrival; only the newest so many of them when a number is given."""
@@ -130,14 +152,15 @@ class Reader:
         decoded = [(row, readable(row.event, self._damaged)) for row in rows]
         if any(event is not None and is_system(event.kind) for _, event in decoded):
             self._names.refresh()
-        return [
+        made = (
             (row.number, self._event(row.event, event, Arrival(row.number, row.received_ms, row.late)))
             for row, event in decoded
             if event is not None
-        ]
+        )
+        return [(number, event) for number, event in made if event is not None]
 
-    def _event(self, row: StoredEvent, event: wire.Event, arrival: Arrival | None = None) -> Event:
-        return Event(row.id, event, self._names.shown(row.origin), arrival)
+    def _event(self, row: StoredEvent, event: wire.Event, arrival: Arrival | None = None) -> Event | None:
+        return named(row, event, self._names, self._damaged, arrival)
 
     def follow(
         self, arrival: int, accept: Filter, consumed: Callable[[int], None], changes: Changes

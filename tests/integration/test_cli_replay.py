@@ -175,3 +175,42 @@ def test_damaged_event_is_named_and_the_rest_is_told(tmp_path: Path) -> None:
     assert done.stdout.startswith("exported 4 events")
     assert str(ids[2]) in done.stderr
     assert cli.run("replay", "--format", "html", "-o", str(tmp_path / "x.html")).returncode == 0
+
+
+def test_event_whose_place_is_damaged_is_named_and_the_rest_is_told(tmp_path: Path) -> None:
+    cli = Cli(tmp_path / "replica")
+    with Replica.open(cli.folder) as replica:
+        ids = replica.append_many([("k", number) for number in range(5)])
+        row = replica.log.event(ids[2])
+        assert row is not None
+        wrong = row.key[:-1] + bytes([row.key[-1] ^ 1])
+        with replica.parts._kv.write() as txn:
+            txn.put(Table.LOG, wrong, row.seq.to_bytes(8, "big") + row.record)
+            txn.delete(Table.LOG, row.key)
+    for arguments in (["replay", "--format", "jsonl"], ["replay", "--format", "csv"], ["events", "--json"]):
+        done = cli.run(*arguments)
+        assert done.returncode == 0
+        assert len(done.stdout.splitlines()) == 4 + ("csv" in arguments)
+        assert f"damaged on this disk and left out: {wrong[8:].hex()}:{ids[2].seq}" in done.stderr
+    assert cli.run("replay", "--format", "html", "-o", str(tmp_path / "x.html")).returncode == 0
+    assert cli.run("audit", "report", "-o", str(tmp_path / "y.html")).returncode == 1
+    arrived = cli.run("events", "--order", "arrival")
+    assert arrived.returncode == 3
+    assert "hcom-replica audit says what is damaged" in arrived.stderr
+
+
+def test_damaged_row_of_a_system_event_hides_no_event(tmp_path: Path) -> None:
+    cli = Cli(tmp_path / "replica")
+    with Replica.open(cli.folder, name="BOXE") as replica:
+        replica.append_many([("k", number, "luna") for number in range(5)])
+        own = replica.log.own_origin()
+        assert own is not None
+        with replica.parts._kv.write() as txn:
+            txn.put(Table.SYSTEM, own.id + bytes(7) + b"\xff", b"")
+    events = cli.json_lines("events")
+    assert [event["data"] for event in events] == [0, 1, 2, 3, 4]
+    assert {event["name"] for event in events} == {"luna:BOXE"}
+    assert cli.json_lines("list")[0]["device"] == "BOXE"
+    findings = json.loads(cli.run("audit", "--json").stdout)["findings"]
+    assert ("system", 255) in {(finding["what"], finding.get("first")) for finding in findings}
+    assert "hcom-replica audit" in cli.run("status").stderr

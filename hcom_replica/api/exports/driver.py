@@ -11,7 +11,7 @@ import msgspec
 from hcom_replica.api.event import Arrival, Event
 from hcom_replica.api.exports.place import AGAIN, Place, Target
 from hcom_replica.api.progress import Progress, silent
-from hcom_replica.api.reading import readable
+from hcom_replica.api.reading import named, readable
 from hcom_replica.api.replica import Replica
 from hcom_replica.errors import UsageError
 from hcom_replica.ids import EventId, OriginId
@@ -139,13 +139,13 @@ def _pages(replica: Replica, after: int, last: int) -> Iterator[list[StoredArriv
 
 
 def _events(replica: Replica, rows: list[StoredArrival], *, system: bool) -> list[Event]:
-    found = []
+    found: list[Event | None] = []
     for row in rows:
         event = readable(row.event, replica.note_damaged)
         if event is not None and (system or not is_system(event.kind)):
             arrival = Arrival(row.number, row.received_ms, row.late)
-            found.append(Event(row.event.id, event, replica.names.shown(row.event.origin), arrival))
-    return found
+            found.append(named(row.event, event, replica.names, replica.note_damaged, arrival))
+    return [event for event in found if event is not None]
 
 
 def _redacted(replica: Replica) -> list[str]:

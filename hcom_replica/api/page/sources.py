@@ -103,8 +103,13 @@ def find_absences(log: Log, names: Names) -> list[Absence]:
     for row in log.received():
         began = row.received_ms if began is None else began
         written_ms = millis(int.from_bytes(row.key[:8], "big"))
-        device = names.device(OriginId(row.key[8:]))
-        if device == names.own or row.received_ms - written_ms < ABSENT_MS or row.received_ms <= began:
+        device = names.device_of(OriginId(row.key[8:]))
+        if (
+            device is None
+            or device == names.own
+            or row.received_ms - written_ms < ABSENT_MS
+            or row.received_ms <= began
+        ):
             continue
         _add(found.setdefault(device, []), max(written_ms, began), row.received_ms)
     shown = names.all()

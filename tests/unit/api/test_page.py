@@ -87,7 +87,7 @@ def absences(*rows: tuple[OriginId, int, int]) -> list[tuple[str, int, int]]:
             yield Received(number, (written * MINUTE_MS << 16).to_bytes(8, "big") + origin, True, came * MINUTE_MS)
 
     names = SimpleNamespace(
-        own=OWN, device=lambda origin: origin, all=lambda: {OWN: "BOXE", OTHER: "TUKA", THIRD: "ROSE"}
+        own=OWN, device_of=lambda origin: origin, all=lambda: {OWN: "BOXE", OTHER: "TUKA", THIRD: "ROSE"}
     )
     found = find_absences(cast("Log", SimpleNamespace(received=received)), cast("Names", names))
     return [(one.device, one.from_ms // MINUTE_MS, one.to_ms // MINUTE_MS) for one in found]
