@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from hcom_replica.core.announce import PresenceSlot
 from hcom_replica.core.book import Book, Moved
