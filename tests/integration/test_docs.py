@@ -117,7 +117,7 @@ def test_broker_set_up_as_the_howto_says_takes_a_group(tmp_path: Path) -> None:
     port, folder = free_port(), tmp_path / "etc"
     replaced = {"/etc/mosquitto": str(folder), "DNS:broker.example.org": f"IP:{HOST}", "chgrp mosquitto": "true"}
     replaced |= {"broker.example.org:8883": f"{HOST}:{port}", "listener 8883": f"listener {port} {HOST}"}
-    certificates, user, group = blocks(page("docs/howto/run-your-own-broker.md"), "sh", replaced)
+    certificates, user, group, moving = blocks(page("docs/howto/run-your-own-broker.md"), "sh", replaced)
     (settings,) = blocks(page("docs/howto/run-your-own-broker.md"), "conf", replaced)
     (folder / "certs").mkdir(parents=True)
     subprocess.run(["sh", "-ec", certificates + user], check=True, capture_output=True)
@@ -130,6 +130,8 @@ def test_broker_set_up_as_the_howto_says_takes_a_group(tmp_path: Path) -> None:
             wait_until(lambda: cli.run("relay", "new", *options).returncode == 0, 30, "a group on the broker")
             assert cli.json("flush")["safe_in"] == "broker"
             assert cli.ok("doctor")
+            there = re.findall(r"relay move (.+)", moving)[0].split()
+            assert cli.json("relay", "move", *there)["moved"] is False, "it is there already"
     finally:
         broker.terminate()
         broker.wait()

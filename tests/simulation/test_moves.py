@@ -14,9 +14,11 @@ from hcom_replica.errors import UsageError
 from hcom_replica.testing.cluster import MINUTE_MS, Cluster
 from hcom_replica.testing.device import HOME
 from hcom_replica.testing.faults import Kind
+from hcom_replica.wire.codec import encode
 from hcom_replica.wire.event import Draft
-from hcom_replica.wire.frame import open_frame
-from hcom_replica.wire.messages import decode_presence
+from hcom_replica.wire.frame import Kind as FrameKind
+from hcom_replica.wire.frame import Signer, close_frame, open_frame, pack
+from hcom_replica.wire.messages import Gone, decode_presence
 from hcom_replica.wire.topics import Topics
 from tests.simulation.test_epochs import founded
 
@@ -107,6 +109,30 @@ def test_word_of_the_move_stands_for_a_device_that_joined_while_the_reader_was_a
     cluster.broker.forget(of_a)
     cluster["B"].start()
     assert all_at(cluster, THERE, "ABD")
+
+
+def test_newcomer_with_a_token_that_names_the_old_broker_follows_and_says_nothing_there() -> None:
+    """P16.3, P16.4: nobody has admitted it, so nobody would believe it."""
+    cluster = group(2)
+    cluster.move("A", THERE)
+    assert all_at(cluster, THERE, "AB")
+    cluster.join("N").start()
+    cluster.append("N")
+    assert all_at(cluster, THERE, "ABN")
+    assert len(gone(cluster, HOME)) == 2
+
+
+def test_word_in_the_slot_of_another_is_dropped() -> None:
+    """P6.1, P16.4"""
+    cluster = group(2)
+    own = cluster.own("A")
+    topic = Topics(cluster.world.keys).gone(cluster.own("B").id)
+    signer = Signer(cluster["A"].key, own.incarnation, own.id)
+    said = pack(encode(Gone(1, 0, 1, 1, own.id, ELSEWHERE, [])))
+    cluster.broker.inject(topic, close_frame(cluster.world.keys, topic, FrameKind.GONE, signer, said, bytes(24)))
+    cluster.run(5_000)
+    assert cluster["B"].machine.live_info().counters["dropped.topic"] == 1
+    assert {cluster[name].place for name in "AB"} == {HOME}
 
 
 @pytest.mark.parametrize(("devices", "apart_ms"), [(2, 0), (3, 0), (2, 150), (3, 150), (3, 400)])

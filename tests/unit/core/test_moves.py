@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
+from msgspec.structs import replace
 
 from hcom_replica.core.announce import PresenceSlot
 from hcom_replica.core.book import Book, Moved
@@ -88,7 +88,7 @@ def test_moves_of_strangers_and_of_revoked_devices_do_not_count() -> None:
     assert broker_of(group(b=(1, 1, X), t=(5, 9, Y))) == X
     known = group(b=(1, 1, X), c=(5, 9, Y))
     assert broker_of(known) == Y
-    assert broker_of(msgspec.structs.replace(known, revoked={C.key.public: A.key.public})) == X
+    assert broker_of(replace(known, revoked={C.key.public: A.key.public})) == X
 
 
 def test_word_of_a_device_that_the_log_does_not_know_counts_with_its_certificates() -> None:
@@ -98,7 +98,7 @@ def test_word_of_a_device_that_the_log_does_not_know_counts_with_its_certificate
     chain = (certify(KEYS.group, B.key, 1, THIEF.key.public),)
     assert counting_moves(known, {THIEF.key.public: Word(word)}) == []
     assert counting_moves(known, {THIEF.key.public: Word(word, chain)}) == [word]
-    without_b = msgspec.structs.replace(known, revoked={B.key.public: A.key.public})
+    without_b = replace(known, revoked={B.key.public: A.key.public})
     assert counting_moves(without_b, {THIEF.key.public: Word(word, chain)}) == []
 
 
@@ -118,8 +118,8 @@ def test_writer_takes_the_number_behind_the_highest_that_counts() -> None:
     assert said(move_draft(group(b=(7, 1, Y), t=(99, 1, Z)), X)) == Move(8, X)
     with pytest.raises(LimitError, match="as often as can be"):
         move_draft(group(b=(MOVES_MAX, 1, Y)), X)
-    stranger = msgspec.structs.replace(group(), viewer=Viewer(THIEF.key, KEYS, A.key.public))
-    for who in (stranger, msgspec.structs.replace(group(), shut_out="revoked")):
+    stranger = replace(group(), viewer=Viewer(THIEF.key, KEYS, A.key.public))
+    for who in (stranger, replace(group(), shut_out="revoked")):
         with pytest.raises(UsageError, match="no admitted member"):
             move_draft(who, X)
 
@@ -172,7 +172,7 @@ def test_only_so_many_authors_are_remembered_those_of_the_greatest_moves() -> No
 def test_device_that_is_shut_out_goes_nowhere() -> None:
     """P12.16, P16.3"""
     assert moving(group(b=(1, 1, Y)))[0].bound_for == Y
-    assert moving(msgspec.structs.replace(group(b=(1, 1, Y)), shut_out="revoked"))[0].bound_for is None
+    assert moving(replace(group(b=(1, 1, Y)), shut_out="revoked"))[0].bound_for is None
 
 
 def test_place_of_the_move_is_home_and_without_a_place_nothing_moves() -> None:
