@@ -30,6 +30,9 @@ WRITING_MS: Final = 10_000
 """Devices start, and events are written, within this time."""
 
 SAMPLE_MS: Final = 100
+_COUNTED_MS: Final = WRITING_MS + SAMPLE_MS
+"""By then a device that started last has said hello, too."""
+
 LIMIT_MS: Final = 3_600_000
 DEVICES_MAX: Final = 4_000
 EVENTS_MAX: Final = 1_000_000
@@ -148,9 +151,9 @@ class Simulation:
         cluster = self.cluster
         wanted = (self._plan.events + self._plan.devices) * self._plan.devices
         held = 0
-        while cluster.now_ms < LIMIT_MS and (cluster.now_ms < WRITING_MS or held < wanted):
+        while cluster.now_ms < LIMIT_MS and (cluster.now_ms < _COUNTED_MS or held < wanted):
             cluster.run(SAMPLE_MS)
-            if cluster.now_ms == WRITING_MS:
+            if cluster.now_ms == _COUNTED_MS:
                 wanted = self._total() * self._plan.devices
             held = self._sample(wanted)
             if progress is not None:
