@@ -38,7 +38,8 @@ class OriginDiff(msgspec.Struct, frozen=True):
             the first that differs from the origin it left, whoever holds both; null where nothing does, or it is not
             known yet.
         branch_of: 16 hex digits of the origin that a fork has left here; null for none.
-        questions: how many it took to find `differs_at`; null where nothing was looked for since the daemon began.
+        questions: how many this device needed to find `differs_at`; null where it asked none since its daemon began,
+            because the other, or a mailbox, was first.
     """
 
     device: str
