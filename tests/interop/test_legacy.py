@@ -117,5 +117,5 @@ def ask_and_answer(boxe: Machine, memo: Only, sora: Only) -> None:
     assert memo.hcom.listen("memo") == ["yes"]
     answer = "SELECT data FROM events WHERE instance = 'luna:BOXE' AND type = 'message' ORDER BY id DESC LIMIT 1"
     assert json.loads(memo.hcom.query(answer)[0][0])["reply_to"] == f"{asked}:{memo.hcom.short}"
-    sora.hcom.wait_for_imported(351)
+    sora.hcom.wait_for_imported(352)
     assert json.loads(sora.hcom.query(answer)[0][0])["mentions"] == [memo.name]

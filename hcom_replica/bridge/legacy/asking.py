@@ -44,6 +44,7 @@ class _Asked(NamedTuple):
     upto: int
     limit: int
     until_ms: int
+    is_anchored: bool
 
 
 class _Result(msgspec.Struct):
@@ -123,6 +124,9 @@ class Asking:
         )
         events = [event for event in events if asked.after < event.id <= asked.upto]
         ids = [event.id for event in events]
+        known_id = asked.after + 1
+        if asked.is_anchored and not result.truncated and known_id not in ids:
+            self._peers.begin_again(device)
         self._limit[device] = max(1, asked.limit // 2) if result.truncated else RUN
         if result.truncated:  # it has the newest of what was asked for
             after, upto = (ids[0] - 1, ids[-1]) if ids else (asked.after, asked.after + (asked.limit == 1))
@@ -133,7 +137,8 @@ class Asking:
     def _request(self, device: bytes, after: int, upto: int, now: Now) -> bytes:
         known, limit = self._peers.by_device[device], self._limit.get(device, RUN)
         request = str(UUID(bytes=self._wire.entropy(16), version=4))
-        self._asked[device] = _Asked(request, after, upto, limit, now.mono_ms + PATIENCE_MS)
+        anchored = self._peers.event_at(device, after + 1) is not None
+        self._asked[device] = _Asked(request, after, upto, limit, now.mono_ms + PATIENCE_MS, anchored)
         self._told_s = max(now.wall_ms / 1_000, self._told_s + 0.001)
         params: dict[str, Any] = {
             "sql": _ROWS.format(after=after, upto=upto, limit=limit),

@@ -131,9 +131,9 @@ class Carrying:
     def connected(self, now: Now) -> None:
         """The broker has granted the subscription."""
         self._listened_ms = now.mono_ms + LISTEN_MS
+        self._lanes.heard.clear()
         self._duty.connected(now.mono_ms)
         self.peers.connected(now.mono_ms)
-        self._snapshots.begin()
 
     def disconnected(self) -> None:
         """Nothing is published, or known to be heard, from now on; what others publish meanwhile is learned first."""
@@ -277,9 +277,9 @@ class Carrying:
         if part is Part.CARRY:
             own = standing[self._directory.own]
             self._snapshots.carrier = Carrier(self._ours, own.term, own.event)
-            self._snapshots.begin()
             self._lanes.skip(foreigners.given(group))
             self._learn_unknown(now)
+            self._snapshots.begin()
 
     def _say(self, state: str, term: int, given: dict[str, int], now: Now) -> None:
         """Claim, or take the claim back; with a claim the whole log is looked through anew."""

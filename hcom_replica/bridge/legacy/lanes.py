@@ -69,6 +69,9 @@ class Lanes:
     Args:
         log: on whose shelf they are kept.
         group: 16 bytes, of our group.
+
+    Attributes:
+        heard: devices of which the broker had something; the owner empties it when it connects.
     """
 
     def __init__(self, log: BridgeLog, group: bytes) -> None:
@@ -77,6 +80,7 @@ class Lanes:
         self._lanes = {
             key[1:]: msgspec.msgpack.decode(value, type=Lane) for key, value in self._shelf.page(*Key.LANE.all())
         }
+        self.heard: set[bytes] = set()
         self._up_to = {
             OriginId(key[1:]): int.from_bytes(value, "big")
             for key, value in self._shelf.page(*Key.GIVEN_UP_TO.all(), limit=1 << 16)
@@ -180,6 +184,7 @@ class Lanes:
 
         What is to be published later goes on behind that.
         """
+        self.heard.add(device)
         lane = self._lanes.setdefault(device, Lane(short))
         before = (lane.last, lane.sent, lane.ts_s)
         lane.ts_s = max(lane.ts_s, ts_s)

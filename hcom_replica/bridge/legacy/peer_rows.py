@@ -58,6 +58,11 @@ def event_key(device: bytes, number: int, ts: str) -> bytes:
     return Key.PEER_EVENT.of(device, u64(number), event_hash(device, number, ts))
 
 
+def event_range(device: bytes, upto: int) -> tuple[bytes, bytes]:
+    """The keys of all events of a peer up to an id."""
+    return Key.PEER_EVENT.of(device), Key.PEER_EVENT.of(device, u64(upto + 1))
+
+
 def event_hash(device: bytes, number: int, ts: str) -> bytes:
     """Eight bytes that stand for (peer, id, timestamp)."""
     return blake2b(device + u64(number) + ts.encode(), digest_size=8).digest()

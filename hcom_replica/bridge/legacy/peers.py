@@ -17,7 +17,16 @@ from hcom_replica.bridge.foreigners import PEERS_MAX, Told, peer_device
 from hcom_replica.bridge.intervals import Intervals
 from hcom_replica.bridge.ledger import PEER_KIND, BridgeLog, Key, Shelved, event_bytes, event_of, u64
 from hcom_replica.bridge.legacy.names import Known, Names
-from hcom_replica.bridge.legacy.peer_rows import Rows, Waiting, event_hash, event_key, is_usual, is_uuid, stable_hash
+from hcom_replica.bridge.legacy.peer_rows import (
+    Rows,
+    Waiting,
+    event_hash,
+    event_key,
+    event_range,
+    is_usual,
+    is_uuid,
+    stable_hash,
+)
 from hcom_replica.bridge.roster import AGENTS_MAX
 from hcom_replica.bridge.rows import Mark, agent_draft, body_of, mark_of, marked_draft
 from hcom_replica.bridge.snapshot import Agent, HcomEvent, Snapshot, State
@@ -164,10 +173,22 @@ class Peers:
         """(after, upto): ids that were not looked at, below some that were: first those for which others wait."""
         seen = Intervals(self.by_device[device].seen)
         if device in self._waiting:
-            return seen.last, self._waiting[device].rows[0].after
+            return self.anchor(device, seen.last), self._waiting[device].rows[0].after
         after = seen.reach(0)
         upto = seen.next_low(after)
         return None if upto is None else (after, upto)
+
+    def anchor(self, device: bytes, upto: int) -> int:
+        """The id before that of the newest row, up to an id, that is in the log; the id itself where there is none.
+
+        Asked for again, that row tells whether the peer's database is still the one that it was.
+        """
+        found = self._log.shelf.page(*event_range(device, upto), 1, reverse=True)
+        return int.from_bytes(found[0][0][9:17], "big") - 1 if found else upto
+
+    def begin_again(self, device: bytes) -> None:
+        """The peer has not the rows any more that it had: all is asked for again."""
+        self._begin_life(self.by_device[device])
 
     def _fresh(self, device: bytes, events: Sequence[HcomEvent]) -> list[HcomEvent]:
         """Those that the snapshot before did not have: most of each is said again every few seconds."""

@@ -120,12 +120,18 @@ class Snapshots:
         self._names = names
         self._said: dict[bytes, tuple[int, State]] = {}
         self._answers: dict[bytes, deque[_Answer]] = {}
+        self._floor: dict[bytes, int] = {}
         self._asked: deque[str] = deque(maxlen=ASKED_MAX)
         self._under_way: dict[int, tuple[bytes, int]] = {}
         self._token = 0
 
     def begin(self) -> None:
-        """A new connection, or a new part: say everything again."""
+        """A new connection, or a new part: say everything again.
+
+        But not what was published of a device of which the broker has nothing: this folder may have been restored, its
+        numbers be old, and hcom would delete that device's history. Who misses something asks for it.
+        """
+        self._floor = {device: lane.sent for device, lane in self._lanes.known() if device not in self._lanes.heard}
         self._said.clear()
         self._under_way.clear()
         self._answers.clear()
@@ -222,7 +228,7 @@ class Snapshots:
     def _older(self, device: bytes, lane: Lane, number: int, room: int) -> list[HcomEvent]:
         """Events up to a number, as many as hcom itself repeats and as there is room for."""
         old: list[HcomEvent] = []
-        for given in self._lanes.before(device, number + 1, NEW_MAX):
+        for given in self._lanes.before(device, number + 1, NEW_MAX, above=self._floor.get(device, 0)):
             event = self._event(given, lane)
             room -= 0 if event is None else len(event.data) + _EVENT_OVERHEAD
             if room < 0:

@@ -267,6 +267,43 @@ def test_peer_that_was_reset_or_restored_deletes_nothing_and_goes_on(world: Worl
     assert len(world.boxe.logged()) == 151
 
 
+@pytest.mark.parametrize("kind", ["message", "control"])
+def test_peer_that_was_restored_and_wrote_much_while_nobody_carried_loses_nothing(world: World, kind: str) -> None:
+    """B8.6: the row that is known last is another one, or none of its own any more."""
+    say(world.memo, "memo", numbered(60))
+    world.run()
+    world.memo.backup()
+    say(world.memo, "memo", numbered(60, 60))
+    world.run()
+    world.boxe.cut()
+    world.memo.restore()
+    world.memo.sent = 60
+    for number in range(120, 320):
+        at = f"2026-11-23T00:00:00.{number:06}+00:00"
+        last_known = number == 179
+        world.memo.row(kind if last_known else "message", "memo", {"from": "memo", "text": f"m{number}"}, at)
+    world.boxe.boot()
+    world.run(40)
+    expected = [text for text in numbered(320) if kind == "message" or text != "m179"]
+    assert sorted(world.boxe.logged(), key=numbered(320).index) == expected
+
+
+def test_folder_that_was_restored_lets_no_number_go_back_though_the_broker_has_forgotten(world: World) -> None:
+    """B8.7: numbers come from the wall clock."""
+    world.boxe.write(*numbered(20))
+    world.run()
+    old = world.boxe.device.clone(5)
+    world.boxe.write(*numbered(100, 20))
+    world.run(20)
+    world.boxe.cut()
+    world.hub.kept.clear()
+    world.boxe.boot(old)
+    world.boxe.write("after")
+    world.run(20)
+    assert world.sora.wiped == 0
+    assert world.sora.ours()[-1] == "after"
+
+
 @pytest.mark.parametrize("off_s", [7_200, -7_200])
 def test_clock_of_a_peer_that_is_two_hours_off_hides_nothing(tmp_path: Path, off_s: int) -> None:
     """B8.6: it is asked with its own time."""
