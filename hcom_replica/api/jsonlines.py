@@ -27,6 +27,8 @@ _DAY_US: Final = 86_400_000_000
 _HOUR_MS: Final = 3_600_000
 _MILLIS: Final = tuple(f'{ms:03}Z"' for ms in range(1_000))
 
+_Whose = tuple[str, str, str]
+
 _json = msgspec.json.Encoder().encode
 
 
@@ -39,7 +41,7 @@ def open_line(origin: OriginId, seq: int, event: Event, device: str) -> bytes:
         event: decoded.
         device: name that its device is shown by.
     """
-    head = _head(order_key(event.hlc, origin), seq, event, device)
+    head = _head(order_key(event.hlc, origin), seq, event, _whose(origin, device))
     return head + (_GONE if isinstance(event, RedactedEvent) else spliced(event.body))
 
 
@@ -59,25 +61,29 @@ def sound_lines(rows: Sequence[StoredEvent], shown: Callable[[OriginId], str], *
     if events is None or bodies is None:
         return None
     parts: list[bytes] = []
+    whose: dict[OriginId, _Whose] = {}
     for row, event, body in zip(rows, events, bodies, strict=True):
         if system or not is_system(event.kind):
-            parts += (_head(row.key, row.seq, event, shown(row.origin)), _DATA, body, _END)
+            origin = row.origin
+            if origin not in whose:
+                whose[origin] = _whose(origin, shown(origin))
+            parts += (_head(row.key, row.seq, event, whose[origin]), _DATA, body, _END)
     return b"".join(parts)
 
 
-def _head(key: bytes, seq: int, event: Event, device: str) -> bytes:
+def _head(key: bytes, seq: int, event: Event, whose: _Whose) -> bytes:
     hlc, time_us = event.hlc, event.time
-    head, middle = _whose(key[8:], device)
+    head, middle, device = whose
     time = _time(millis(hlc) * 1_000 if time_us is None else time_us)
     said = _said(event.kind, event.agent, device)
     return f'{head}{seq}{middle}{seq},"hlc":{hlc},"order":"{key.hex()}","time":{time},{said},'.encode()
 
 
 @lru_cache(maxsize=1_024)
-def _whose(origin: bytes, device: str) -> tuple[str, str]:
-    """What stands before an event's seq, both times."""
+def _whose(origin: bytes, device: str) -> _Whose:
+    """What stands before an event's seq, both times, and who that is."""
     name = origin.hex()
-    return f'{{"id":"{name}:', f'","origin":"{name}","device":{_text(device)},"seq":'
+    return f'{{"id":"{name}:', f'","origin":"{name}","device":{_text(device)},"seq":', device
 
 
 @lru_cache(maxsize=4_096)
