@@ -58,6 +58,9 @@ READING: dict[tuple[str, ...], list[list[str]]] = {
     ("subscriptions", "add"): [["\x1b[2J"]],
     ("subscriptions", "remove"): [["\x1b[2J"]],
     ("bridge", "hcom"): [["--hcom-dir", "/nowhere/\x1b[2J"], ["--hcom-dir", "/nowhere/\u009b", "--json"]],
+    ("bridge", "remote"): [
+        ["\x1b[2J", "config_get"], ["BOXE", "\x1b[2J\u009b"], ["BOXE", "config_get", "\x1b[2J=\u009b"],
+    ],
     ("audit",): [[], ["--json"], ["--device", "\x1b[2J\u009b"]],
     ("audit", "verify"): [[], ["--json"], ["--device", NAMES[0]]],
     ("audit", "diff"): [["\x1b[2J\u009b"], [NAMES[0], "--timeout", "0"], [NAMES[0], "--timeout", "0", "--json"]],
@@ -73,6 +76,7 @@ READING: dict[tuple[str, ...], list[list[str]]] = {
     ("relay", "daemon", "logs"): [[]],
     ("relay", "rotate"): [[], ["--json"]],
     ("relay", "revoke"): [["\x1b[2J"]],
+    ("relay", "move"): [["\x1b[2J\u009b"], ["mqtt://\x1b[2J"], ["mqtt://127.0.0.1:1/\u202e"]],
     ("config",): [[], ["--json"]],
     ("doctor",): [[], ["--json"]],
     ("flush",): [["--timeout", "0"], ["--timeout", "0", "--json"], ["--timeout", "0", "--device", "\u009b"]],
