@@ -6,6 +6,7 @@ vector of somebody else is a hint, which may be asked for and is never shown as 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 
 from hcom_replica.core.effects import Now
@@ -112,29 +113,37 @@ class Knowledge:
     def hear(self, notice: Notice) -> bool:
         """Take a notice from anyone; return whether it changes anything (P12.14).
 
-        Of those by one author the newest few are kept: clones may have made epochs of one number.
+        Of one author the newest few records are kept, as clones may have made epochs of one number, and those that
+        say who is revoked.
         """
         before = self.membership
-        if before is None or all(before.is_noted(record) for record in notice.records):
+        fresh = [] if before is None else [record for record in notice.records if not before.is_noted(record)]
+        fresh = [record for record in fresh if record.encoded not in self._heard]
+        if before is None or not fresh:
             return False
-        if notice.record.encoded in self._heard:
-            return False
-        self._heard[notice.record.encoded] = notice
+        self._heard.update((record.encoded, Notice((record,), notice.certificates)) for record in fresh)
         self._judge_members()
-        after = self.membership
-        if after is None or notice.record not in after.records:
-            del self._heard[notice.record.encoded]
-            self._judge_members()
-            return False
-        self._drop_old(notice.record.author)
+        self._drop_old()
+        self._judge_members()
         self._stale = None
-        return (before.current, before.revoked, before.shut_out) != (after.current, after.revoked, after.shut_out)
+        after = self.membership
+        return after is not None and (before.current, before.revoked, before.shut_out) != (
+            after.current,
+            after.revoked,
+            after.shut_out,
+        )
 
-    def _drop_old(self, author: bytes) -> None:
-        """Keep few of an author's notices, those of the highest numbers."""
-        own = [notice.record for notice in self._heard.values() if notice.record.author == author]
-        for record in sorted(own, key=lambda record: record.number)[:-_HEARD_KEPT]:
-            del self._heard[record.encoded]
+    def _drop_old(self) -> None:
+        """Keep of what was heard what counts; of valid records few of an author, those of the highest numbers."""
+        membership = self.membership
+        kept: Counter[bytes] = Counter()
+        for notice in sorted(self._heard.values(), key=lambda notice: -notice.record.number):
+            record = notice.record
+            if membership is not None and record in membership.telling:
+                continue
+            kept[record.author] += 1
+            if membership is None or not membership.counts(record) or kept[record.author] > _HEARD_KEPT:
+                del self._heard[record.encoded]
 
     def counts(self, record: EpochRecord) -> bool:
         """Whether a record is among the valid ones."""

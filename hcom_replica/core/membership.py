@@ -61,6 +61,8 @@ class Membership(msgspec.Struct, frozen=True):
         ranks: key -> rank, of those that have one.
         revoked: revoked key -> the most senior author whose revocation counts.
         records: the valid ones, as far as that does not depend on the viewer.
+        telling: of each revoked key one record that says so, of the most senior author, valid itself or not.
+        noted: all records that the log holds, encoded.
         certificates: those that count.
         keyring: every epoch that the viewer knows the secret of, by its check.
         current: the epoch that the viewer is to be in.
@@ -77,6 +79,8 @@ class Membership(msgspec.Struct, frozen=True):
     ranks: Mapping[bytes, Rank]
     revoked: Mapping[bytes, bytes]
     records: tuple[EpochRecord, ...]
+    telling: tuple[EpochRecord, ...]
+    noted: frozenset[bytes]
     certificates: frozenset[Certificate]
     keyring: Mapping[bytes, GroupKeys]
     current: GroupKeys
@@ -143,16 +147,26 @@ class Membership(msgspec.Struct, frozen=True):
         if record is None:
             return None
         told, room = [record], _NOTICE_BYTES - len(record.encoded)
-        for other in self.records:
+        for other in self.telling:
             room -= len(other.encoded)
-            if other is not record and other.revoked and room > 0:
+            if other != record and room > 0:
                 told.append(other)
         chains = [chain_to(self.viewer.founder, one.author, self.certificates) for one in told]
         return Notice(tuple(told), tuple(dict.fromkeys(certificate for chain in chains for certificate in chain)))
 
     def is_noted(self, record: EpochRecord) -> bool:
-        """Whether the log holds a record."""
-        return record.encoded in self.book.records
+        """Whether the log holds a record, in whatever event."""
+        return record.encoded in self.noted
+
+    def is_untold(self) -> bool:
+        """Whether a revocation counts that was only heard of: who hears the log alone would judge otherwise."""
+        unnoted = [record for record in self.telling if not self.is_noted(record)]
+        notice = self.notice() if unnoted else None
+        return notice is not None and any(record in notice.records for record in unnoted)
+
+    def counts(self, record: EpochRecord) -> bool:
+        """Whether a record is valid, or says of somebody that it is revoked."""
+        return record in self.records or record in self.telling
 
     def _has(self, key: bytes, check: bytes) -> bool:
         return check in self.book.epochs.get(key, ())
@@ -190,6 +204,7 @@ def judge(
     revoked = counting(ranks, stated)
     keyring = _keyring(viewer, records)
     valid = tuple(_valid(records, ranks, revoked))
+    noted = frozenset(book.records | {record.encoded for notice in logged for record in notice.records})
     current = _current(viewer, valid, keyring)
     own = book.adopted.get(viewer.device.public)
     adopted = keyring.get(own.check, viewer.joined) if own is not None else viewer.joined
@@ -208,6 +223,8 @@ def judge(
         ranks,
         revoked,
         valid,
+        tuple(_telling(records, ranks, revoked)),
+        noted,
         frozenset(certificates),
         keyring,
         current,
@@ -257,6 +274,20 @@ def _valid(
     """Each record once, the best first: that of the highest number, then of the most senior author (P12.8)."""
     found = {r.encoded: r for r in records if r.author in ranks and r.author not in revoked}
     return sorted(found.values(), key=lambda r: (-r.number, ranks[r.author], r.check))
+
+
+def _telling(
+    records: Iterable[EpochRecord], ranks: Mapping[bytes, Rank], revoked: Mapping[bytes, bytes]
+) -> list[EpochRecord]:
+    """For each revoked key a record of the author by whom it is: what that one may do itself has no part in it."""
+    found: dict[bytes, EpochRecord] = {}
+    for record in sorted(records, key=lambda one: (one.number, one.check)):
+        for key in record.revoked:
+            if revoked.get(key) == record.author:
+                found.setdefault(key, record)
+    return sorted(
+        {one.encoded: one for one in found.values()}.values(), key=lambda one: (ranks[one.author], one.number)
+    )
 
 
 def _current(viewer: Viewer, valid: Sequence[EpochRecord], keyring: Mapping[bytes, GroupKeys]) -> GroupKeys:

@@ -59,7 +59,7 @@ class Rekey:
         membership, self._wake_ms = self._knowledge.membership, None
         if membership is None or self.pending or membership.shut_out:
             return
-        if not membership.is_settled or self._exceeds(membership):
+        if not membership.is_settled or self._exceeds(membership) or membership.is_untold():
             self._append(_adopt_draft(membership, self._knowledge))
         elif is_open and membership.viewer.device.public in membership.ranks:
             strangers = membership.unadmitted()
@@ -129,7 +129,7 @@ def _adopt_draft(membership: Membership, knowledge: Knowledge) -> Draft:
     """Say that the current epoch is adopted, and what is held of revoked devices (P12.9)."""
     held = {s.id.hex(): s.seq for s in knowledge.states.values() if s.key in membership.revoked}
     notice = membership.notice()
-    told = None if notice is None or membership.is_noted(notice.record) else encode_notice(notice)
+    told = encode_notice(notice) if notice is not None and not all(map(membership.is_noted, notice.records)) else None
     return system_draft(ADOPT, Adopt(membership.current.check.hex(), held, told))
 
 
