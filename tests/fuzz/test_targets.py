@@ -89,15 +89,17 @@ TARGETED = {
 }
 NOT_TARGETED = {
     "api/exports/place.py": "reads what an export has left in its own target",
-    "bench/commands.py": "reads what the program itself has printed",
+    "bench/large.py": "reads what the program itself has printed",
     "bench/corpus.py": "reads a file that its user names, or what it has made itself",
     "bench/parts.py": "reads what it has written itself",
     "cli/bench.py": "reads a file that its user names; tests/integration/test_bench",
+    "testing/real/hcom.py": "reads what hcom itself has printed",
     "testing/real/processes.py": "reads what the program itself has printed",
     "testing/scenario.py": "reads files of this repository",
     "api/auditing.py": "reads what its own child says",
     "api/views.py": "reads JSON that a fold has taken for such",
     "cli/views.py": "reads JSON of its own command line; what is none is text",
+    "store/rosters.py": "reads a row that it has written, under a sum; tests/property/test_core_kept",
     "store/views.py": "reads rows that it has written; what cannot be read is folded anew",
     "bridge/agents.py": "reads what the bridge has put on the shelf",
     "bridge/database.py": "reads JSON that sqlite has checked",

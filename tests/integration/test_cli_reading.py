@@ -206,7 +206,7 @@ def test_status_without_daemon_and_network_answers_from_what_is_stored(filled: C
     assert status["device"] == "BOXE"
     assert status["events"] == 32
     assert status["daemon"] == {"running": False, "pid": None}
-    assert status["broker"] == {"url": None, "connected": False, "since": None}
+    assert status["broker"] == {"url": None, "connected": False, "since": None, "moving_to": None}
     assert status["inbound"]["behind_events"] == status["outbound"]["behind_events"] == 0
     assert status["devices"] == []
     assert "BOXE" in filled.ok("status", "--lag")
