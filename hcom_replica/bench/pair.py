@@ -75,9 +75,19 @@ class Pair:
 
     def await_equal(self) -> None:
         """Wait until both logs are the same, and prove it."""
+        wait_until(self._is_equal, WAIT_S, "the devices hold the same")
+
+    def _is_equal(self) -> bool:
+        """Whether both hold the same; what a daemon writes of its own while this is looked at begins it anew."""
         logs = self.first.replica.log, self.second.replica.log
-        wait_until(lambda: _vector(logs[0]) == _vector(logs[1]), WAIT_S, "the devices hold the same")
-        assert digest(logs[0]) == digest(logs[1]), "equal vectors, different logs"
+        before = [_vector(log) for log in logs]
+        if before[0] != before[1]:
+            return False
+        digests = [digest(log) for log in logs]
+        if [_vector(log) for log in logs] != before:
+            return False
+        assert digests[0] == digests[1], "equal vectors, different logs"
+        return True
 
 
 def _vector(log: Log) -> dict[OriginId, tuple[int, bytes]]:
