@@ -71,8 +71,10 @@ def _reached(roster: Roster, states: States, promises: Promises, own: OriginId, 
         return _EVERYTHING
     said = 0 if state is None else max(state.hlc, promises.get(origin, 0))
     if closings:
-        stated = _as_closed(states, origin, roster.heeded(origin))
-        frozen = origin not in roster.closed and (own in closings or own not in roster.needed(origin))
+        is_open = origin not in roster.closed
+        heeded = roster.surely_heeded(origin, own) if is_open and own in closings else roster.heeded(origin)
+        stated = _as_closed(states, origin, heeded)
+        frozen = is_open and (own in closings or own not in roster.needed(origin))
         said = stated if frozen else max(said, stated)
     return order_key(min(said + 1, _HLC_MAX), _NOBODY)
 

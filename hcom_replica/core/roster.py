@@ -152,6 +152,16 @@ class Roster(msgspec.Struct, frozen=True, dict=True):
         needed, closings = self.needed(origin), self.closings.get(origin, {})
         return [closing for name, closing in closings.items() if name in needed]
 
+    def surely_heeded(self, origin: OriginId, own: OriginId) -> list[Closing]:
+        """The same where `own` has closed it, without those whom only what is behind its word of the origin let in.
+
+        Once all have closed it that may be behind the cut, and what those said counts no more.
+        """
+        closings = self.closings.get(origin, {})
+        word = closings[own]
+        sure = self._reached({**closings, origin: word._replace(at=word.seq)})
+        return [closing for name, closing in closings.items() if name in sure]
+
     def needed(self, origin: OriginId) -> frozenset[OriginId]:
         """The origins that have to close an origin: let in by those of them that had not closed it yet."""
         found = self._needed.get(origin)

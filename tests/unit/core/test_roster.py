@@ -208,6 +208,15 @@ def test_founder_s_later_incarnation_that_is_to_be_closed_does_not_keep_the_firs
     assert story.roster().closed == {A.id: 1, a2.id: 2}
 
 
+def test_word_of_those_whom_a_closed_origin_let_in_behind_what_is_held_of_it_is_not_believed() -> None:
+    """P13.5, S10: that may come to be behind the cut, and they with it"""
+    story = Story().say(A, 10, B, C).promise(A=200, B=30, C=200, D=200)
+    story.say(B, 50, D)
+    story.say(C, 60, close={B.id: (1, 40)}).say(D, 61, close={B.id: (2, 100)})
+    assert D.id in story.roster().needed(B.id)
+    assert story.frontier(C) == 40
+
+
 def test_word_of_others_about_an_origin_stays_believed_when_it_is_closed() -> None:
     """P13.5, S10: the cut may name more than is held here"""
     story = Story().say(A, 10, B, C, D).promise(A=100, C=100, D=100, B=40)
