@@ -8,15 +8,15 @@ from uuid import uuid4
 
 import msgspec
 
+from hcom_replica.api.appending import wall_ms
 from hcom_replica.api.body import from_object
 from hcom_replica.api.control import wake
 from hcom_replica.api.replica import Replica
-from hcom_replica.bridge.wishes import ACTIONS, ANSWER, REQUEST, Wish
+from hcom_replica.bridge.wishes import ACTIONS, ANSWER, REQUEST, Wish, read_wish
 from hcom_replica.daemon.client import DaemonClient
 from hcom_replica.daemon.messages import RemoteAnswer
 from hcom_replica.errors import UsageError
 from hcom_replica.folder.paths import Folder
-from hcom_replica.store.log import Log
 from hcom_replica.wire.event import Draft, decode_event
 
 _LOOK_S: Final = 0.2
@@ -70,9 +70,9 @@ def ask_hcom(
         if durable:
             before = replica.log.last_arrival()
             wish = Wish(str(uuid4()), target.hex(), action, params, durable=True)
-            replica.log.append([Draft(REQUEST, None, None, from_object(msgspec.to_builtins(wish)))], _now_ms())
+            replica.log.append([Draft(REQUEST, None, None, from_object(msgspec.to_builtins(wish)))], wall_ms())
             wake(folder)
-            said = _answer(replica.log, wish.request, before, timeout_s)
+            said = _answer(replica, wish, before, timeout_s)
             found = RemoteAnswer() if said is None else RemoteAnswer(answered=True, ok=said.ok, result=said.result)
             return RemoteReport(device, action, wish.request, found.answered, found.ok, found.result)
     told = {"device": target.hex(), "action": action, "params": params, "timeout_ms": int(timeout_s * 1_000)}
@@ -80,21 +80,21 @@ def ask_hcom(
     return RemoteReport(device, action, None, found.answered, found.ok, found.result)
 
 
-def _answer(log: Log, request: str, after: int, timeout_s: float) -> Wish | None:
-    """The answer to a durable wish, as soon as it is in the log; None when time is up."""
+def _answer(replica: Replica, asked: Wish, after: int, timeout_s: float) -> Wish | None:
+    """The answer to a durable wish by the device that was asked (B7.5), once it is in the log; None when time is up."""
     deadline = time.monotonic() + timeout_s
     while True:
-        for arrived in (page := log.arrivals(after, _PAGE)):
+        for arrived in (page := replica.log.arrivals(after, _PAGE)):
             event = decode_event(arrived.event.record)
-            if event.kind == ANSWER and request.encode() in event.body:
-                return msgspec.json.decode(event.body, type=Wish)
+            wish = read_wish(event) if event.kind == ANSWER else None
+            if wish is None or wish.request != asked.request:
+                continue
+            author = replica.names.device_of(arrived.event.origin)
+            if author is not None and author.hex() == asked.target:
+                return wish
         after = page[-1].number if page else after
         if not page:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 return None
             time.sleep(min(_LOOK_S, left_s))
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
