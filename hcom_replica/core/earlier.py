@@ -107,20 +107,22 @@ class EarlierEpochs:
 
     def _is_over(self, now: Now, knowledge: Knowledge, membership: Membership) -> bool:
         """Whether nobody needs a mailbox of ours there: what it held is with all, or lies in the present one."""
-        active, runs = knowledge.active(now), self._present_runs(now, knowledge)
+        if knowledge.own is None:
+            return True
+        demand = Demand(knowledge, knowledge.own, now)
+        runs = self._present_runs(demand)
         for state in knowledge.own_origins():
             upto = _written_before(state, membership)
-            held = [knowledge.acked(peer, state.id) for peer in active]
-            if not active:
+            held = [knowledge.acked(peer, state.id) for peer in demand.active]
+            if not held:
                 held = [covered(runs, state.id, state.base)] if self._mailbox.settled() else [state.base]
             if min(held) < upto:
                 return False
         return True
 
-    def _present_runs(self, now: Now, knowledge: Knowledge) -> list[RingRun]:
+    def _present_runs(self, demand: Demand) -> list[RingRun]:
         """What our rings of the present epoch hold, those of earlier incarnations too."""
-        own = knowledge.own
-        left = [peer.index for peer in Demand(knowledge, own, now).earlier_rings()] if own is not None else []
+        left = (peer.index for peer in demand.earlier_rings())
         return [*self._mailbox.runs(), *(run for index in left if index for run in runs_of(index.segments))]
 
 

@@ -11,14 +11,14 @@ from collections.abc import Collection, Iterable
 
 from hcom_replica.core.effects import Now
 from hcom_replica.core.kept import Basis, KeptRoster, basis_of
-from hcom_replica.core.members import Members, SystemEvents, fold_members
+from hcom_replica.core.members import Members, fold_members
 from hcom_replica.core.membership import Membership, Viewer, judge
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.peer import Peer
 from hcom_replica.core.peers import Peers
 from hcom_replica.core.reader import LogReader
 from hcom_replica.core.redacted import RedactedPlaces
-from hcom_replica.core.roster import Roster, read_roster
+from hcom_replica.core.roster import Roster, judge_roster
 from hcom_replica.ids import OriginId
 from hcom_replica.wire.epoch import EpochRecord, Notice
 from hcom_replica.wire.messages import Ack
@@ -98,13 +98,7 @@ class Knowledge:
         self._judge_members()
         if self._viewer is not None:
             kept = self.log.kept_roster(self._basis)
-            self.roster = kept if kept is not None else self._judge_roster(self._viewer, events)
-
-    def _judge_roster(self, viewer: Viewer, events: SystemEvents) -> Roster:
-        """Judge by the log alone: what was only heard has no part in it."""
-        members, keys = self.members, {state.key for state in self.states.values()}
-        left = judge(viewer, members.book, keys, members.retired).left
-        return read_roster(events, self.states, viewer.founder, left)
+            self.roster = kept if kept is not None else judge_roster(events, self.members, self.states, self._viewer)
 
     def kept_roster(self) -> KeptRoster | None:
         """The roster with what it was judged from; None in a group without a founder."""
@@ -123,8 +117,8 @@ class Knowledge:
             return False
         self._heard.update((record.encoded, Notice((record,), notice.certificates)) for record in fresh)
         self._judge_members()
-        self._drop_old()
-        self._judge_members()
+        if self._drop_old():
+            self._judge_members()
         self._stale = None
         after = self.membership
         return after is not None and (before.current, before.revoked, before.shut_out) != (
@@ -133,17 +127,20 @@ class Knowledge:
             after.shut_out,
         )
 
-    def _drop_old(self) -> None:
-        """Keep of what was heard what counts; of valid records few of an author, those of the highest numbers."""
-        membership = self.membership
-        kept: Counter[bytes] = Counter()
-        for notice in sorted(self._heard.values(), key=lambda notice: -notice.record.number):
-            record = notice.record
-            if membership is not None and record in membership.telling:
-                continue
+    def _drop_old(self) -> bool:
+        """Keep of what was heard what counts; of valid records few of an author, those of the highest numbers.
+
+        Returns:
+            Whether anything was dropped.
+        """
+        before, kept = len(self._heard), Counter[bytes]()
+        telling = self.membership.telling if self.membership is not None else ()
+        others = [notice.record for notice in self._heard.values() if notice.record not in telling]
+        for record in sorted(others, key=lambda record: -record.number):
             kept[record.author] += 1
-            if membership is None or not membership.counts(record) or kept[record.author] > _HEARD_KEPT:
+            if not self.counts(record) or kept[record.author] > _HEARD_KEPT:
                 del self._heard[record.encoded]
+        return len(self._heard) < before
 
     def counts(self, record: EpochRecord) -> bool:
         """Whether a record is among the valid ones."""

@@ -164,10 +164,6 @@ class Membership(msgspec.Struct, frozen=True):
         notice = self.notice() if unnoted else None
         return notice is not None and any(record in notice.records for record in unnoted)
 
-    def counts(self, record: EpochRecord) -> bool:
-        """Whether a record is valid, or says of somebody that it is revoked."""
-        return record in self.records or record in self.telling
-
     def _has(self, key: bytes, check: bytes) -> bool:
         return check in self.book.epochs.get(key, ())
 

@@ -135,9 +135,7 @@ class Moving:
             raise ProtocolError("revoked", "of nobody who may move the group")
         self._standing.add(moved)
         known = self._heard.get(author.key)
-        if (
-            known is not None and known.moved >= moved
-        ):  # what stood in the slot before may be put there again by anybody
+        if known is not None and known.moved >= moved:  # anybody may put there again what stood in the slot before
             return
         self._heard[author.key] = word
         self._judged = (None, [])

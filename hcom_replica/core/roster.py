@@ -15,7 +15,7 @@ import msgspec
 
 from hcom_replica.core.hello import Roster as Body
 from hcom_replica.core.hello import read_system
-from hcom_replica.core.members import SystemEvents, fold_members, newest_generation
+from hcom_replica.core.members import Members, SystemEvents, fold_members, newest_generation
 from hcom_replica.core.membership import Viewer, judge
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.reader import LogReader
@@ -204,7 +204,20 @@ class Roster(msgspec.Struct, frozen=True, dict=True):
 def logged_roster(log: LogReader, viewer: Viewer, states: Mapping[OriginId, OriginState]) -> Roster:
     """Judge by the log alone; `states` are all origins held."""
     events = log.system_events()
-    members = fold_members(states, events)
+    return judge_roster(events, fold_members(states, events), states, viewer)
+
+
+def judge_roster(
+    events: SystemEvents, members: Members, states: Mapping[OriginId, OriginState], viewer: Viewer
+) -> Roster:
+    """Judge by the log alone: what was only heard has no part in it.
+
+    Args:
+        events: all system events held, in unified order.
+        members: the fold of these.
+        states: all origins held.
+        viewer: on whose behalf.
+    """
     left = judge(viewer, members.book, {state.key for state in states.values()}, members.retired).left
     return read_roster(events, states, viewer.founder, left)
 
