@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from hcom_replica.api.control import ask
+from hcom_replica.api.control import ask, reload
 from hcom_replica.api.replica import Replica
 from hcom_replica.daemon import process
-from hcom_replica.daemon.client import DaemonClient
 from hcom_replica.folder.paths import Folder
 
 
@@ -23,10 +22,3 @@ def start(folder: Folder) -> None:
         process.start(folder)
     else:
         reload(folder)
-
-
-def reload(folder: Folder) -> None:
-    """Make a running daemon read what was changed."""
-    pid, _ = ask(folder)
-    if pid is not None:
-        DaemonClient(folder.root).request("reload", bool)

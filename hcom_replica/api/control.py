@@ -65,6 +65,14 @@ def ask(folder: Folder) -> tuple[int | None, DaemonInfo | None]:
     return info.pid, info
 
 
+def reload(folder: Folder) -> None:
+    """Make a running daemon read the settings that were changed."""
+    from hcom_replica.daemon.client import DaemonClient  # noqa: PLC0415 - appending loads none of this
+
+    if ask(folder)[0] is not None:
+        DaemonClient(folder.root).request("reload", bool)
+
+
 class Control:
     """The syncing of one open folder.
 

@@ -18,14 +18,15 @@ from uuid import uuid4
 import msgspec
 
 from hcom_replica.api import bridge_daemon
-from hcom_replica.api.control import ask
+from hcom_replica.api.control import ask, reload
 from hcom_replica.api.hcom_legacy import LegacyStatus, legacy_status
 from hcom_replica.api.hcom_program import NEWEST, HcomProgram
 from hcom_replica.api.opening import name_and_source
 from hcom_replica.api.replica import Replica
 from hcom_replica.bridge.database import KNOWN_VERSIONS
+from hcom_replica.bridge.filed import encode_file
 from hcom_replica.bridge.relay_config import in_a_group, pointed
-from hcom_replica.bridge.settings import BridgeSettings, decode_settings, encode_settings
+from hcom_replica.bridge.settings import BridgeSettings, decode_settings
 from hcom_replica.bridge.token import fingerprint
 from hcom_replica.daemon.client import DaemonClient
 from hcom_replica.daemon.messages import BridgeInfo
@@ -112,7 +113,7 @@ def set_up(folder: Folder, hcom_dir: str | None, *, force: bool = False) -> Brid
         )
     settings = _settings(folder, program, before if ours else None, relay)
     folder.make()
-    replace(folder.bridge, encode_settings(settings))
+    replace(folder.bridge, encode_file(settings))
     program.set_relay(pointed(settings))
     bridge_daemon.start(folder)
     with suppress(BridgeError):  # the daemon tries again; what is wrong is in the status
@@ -186,7 +187,7 @@ def take_down(folder: Folder) -> BridgeStatus:
         with suppress(BridgeError):
             program.call("relay", "daemon", "restart" if in_a_group(settings.before) else "stop")
     folder.bridge.unlink(missing_ok=True)
-    bridge_daemon.reload(folder)
+    reload(folder)
     return look(folder, settings.hcom_dir)
 
 

@@ -14,14 +14,15 @@ from typing import Final
 import msgspec
 
 from hcom_replica.api import bridge_daemon
-from hcom_replica.api.control import ask
-from hcom_replica.bridge.legacy.settings import LegacySettings, decode_legacy, encode_legacy
+from hcom_replica.api.control import ask, reload
+from hcom_replica.bridge.filed import encode_file
+from hcom_replica.bridge.legacy.settings import LegacySettings, decode_legacy
 from hcom_replica.bridge.token import decode_token
 from hcom_replica.daemon.client import DaemonClient
 from hcom_replica.daemon.messages import DaemonInfo, LegacyInfo
 from hcom_replica.errors import BridgeError, BrokerError, ConfigError
 from hcom_replica.folder.config import load_config
-from hcom_replica.folder.files import read_bytes, read_text, replace
+from hcom_replica.folder.files import read_bytes, read_password, replace
 from hcom_replica.folder.paths import Folder
 from hcom_replica.transport.url import parse_broker_url
 
@@ -89,11 +90,13 @@ def join(folder: Folder, token: str, password_file: str | None = None) -> None:
             f"this device has joined a group of hcom's already, at {before.broker}",
             hint="hcom-replica bridge hcom --leave leaves it",
         )
-    password = _password(password_file) if password_file is not None else ""
+    password = ""
+    if password_file is not None:
+        password = read_password(Path(os.path.expanduser(password_file)))  # noqa: PTH111 - as every path is read
     ca_file = load_config(folder.config).ca_file
     settings = LegacySettings(said.relay_id, said.key.hex(), address.url, password, str(ca_file or ""))
     folder.make()
-    replace(folder.legacy, encode_legacy(settings))
+    replace(folder.legacy, encode_file(settings))
     bridge_daemon.start(folder)
     _wait(folder)
 
@@ -120,7 +123,7 @@ def leave(folder: Folder, *, force: bool = False) -> None:
             hint="try again later, or leave all the same: --leave --force",
         )
     folder.legacy.unlink(missing_ok=True)
-    bridge_daemon.reload(folder)
+    reload(folder)
 
 
 def legacy_status(folder: Folder, info: DaemonInfo | None, problems: list[str]) -> LegacyStatus | None:
@@ -159,13 +162,6 @@ def _why(legacy: LegacyInfo) -> str:
 def _stored(folder: Folder) -> LegacySettings | None:
     data = read_bytes(folder.legacy)
     return None if data is None else decode_legacy(data, str(folder.legacy))
-
-
-def _password(path: str) -> str:
-    text = read_text(Path(os.path.expanduser(path)))  # noqa: PTH111 - as every path of a command is read
-    if text is None:
-        raise ConfigError(f"there is no file {path}", hint="its first line is the password")
-    return text.partition("\n")[0]
 
 
 def _wait(folder: Folder) -> None:

@@ -12,12 +12,11 @@ from contextlib import suppress
 import msgspec
 
 from hcom_replica.api.appending import wall_ms
-from hcom_replica.api.control import Control, ask, wake
+from hcom_replica.api.control import Control, reload, wake
 from hcom_replica.api.keyepochs import current_token, membership_of
 from hcom_replica.api.relay import Access, changes_of, credentials_of, need_group
 from hcom_replica.api.replica import Replica
 from hcom_replica.core.moves import move_draft, present_move
-from hcom_replica.daemon.client import DaemonClient
 from hcom_replica.daemon.moving import settle
 from hcom_replica.errors import BrokerError, DaemonError
 from hcom_replica.folder.config import Value, load_config
@@ -88,6 +87,5 @@ def _say(replica: Replica, address: BrokerAddress) -> bool:
 def _change(folder: Folder, changes: dict[str, Value]) -> None:
     """Change the settings, and have a running daemon read them."""
     change_config(folder.config, changes)
-    if ask(folder)[0] is not None:
-        with suppress(DaemonError):  # it has ended meanwhile
-            DaemonClient(folder.root).request("reload", bool)
+    with suppress(DaemonError):  # it has ended meanwhile
+        reload(folder)

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from hcom_replica.bridge.ledger import CLAIM_KIND, PEER_KIND, Arrived, BridgeLog, Key, Shelved
+from hcom_replica.bridge.ledger import CLAIM_KIND, PEER_KIND, Arrived, BridgeLog, Key, Shelved, may_be_of_kind
 from hcom_replica.ids import EventId, OriginId
 from hcom_replica.wire.event import Event, RedactedEvent, decode_event
 
@@ -28,9 +28,6 @@ GROUP_CHARS: Final = 16
 _TERM_MAX: Final = 1 << 53
 _NAME_CHARS_MAX: Final = 32
 _UUID_CHARS_MAX: Final = 64
-
-_KIND_WITHIN: Final = 32
-"""The kind of an event stands in the first bytes of its record."""
 
 
 class Peer(msgspec.Struct):
@@ -137,7 +134,7 @@ class Foreigners:
         page = self._log.arrivals(self._reached, PAGE)
         notes: dict[bytes, bytes | None] = {}
         for arrived in page:
-            if b"hcom_" in arrived.event.record[:_KIND_WITHIN]:
+            if may_be_of_kind(arrived, b"hcom_"):
                 event = decode_event(arrived.event.record)
                 notes.update(self._take(arrived, event, device_of(arrived.event.origin)))
         reached = page[-1].number if page else self._reached

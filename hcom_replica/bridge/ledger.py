@@ -14,6 +14,9 @@ from hcom_replica.wire.event import Draft
 Shelved = tuple[bytes, bytes | None]
 """(key, value; None removes the key)."""
 
+_KIND_WITHIN: Final = 32
+"""The kind of an event stands in the first bytes of its record."""
+
 
 class StoredEvent(Protocol):
     """One event as the log gives it."""
@@ -45,6 +48,11 @@ class Arrived(Protocol):
     @property
     def event(self) -> StoredEvent:
         """The event."""
+
+
+def may_be_of_kind(arrived: Arrived, words: bytes) -> bool:
+    """Whether these words may stand in an event's kind, by its first bytes: most events need not be decoded."""
+    return words in arrived.event.record[:_KIND_WITHIN]
 
 
 class Shelf(Protocol):

@@ -14,10 +14,11 @@ from uuid import UUID
 
 import msgspec
 
+from hcom_replica.bridge.controls import decode_controls
 from hcom_replica.bridge.database import HcomDatabase
 from hcom_replica.bridge.directory import Directory
 from hcom_replica.bridge.envelope import seal, unseal
-from hcom_replica.bridge.ledger import BridgeLog, Key, Network, Shelved
+from hcom_replica.bridge.ledger import BridgeLog, Key, Network, Shelved, may_be_of_kind
 from hcom_replica.bridge.numbering import Numbering
 from hcom_replica.bridge.wishes import (
     ACTIONS,
@@ -48,9 +49,6 @@ HEARD_BYTES_MAX: Final = 256 * KIB
 WRITE_EVERY: Final = 4_096
 """Arrivals after which it is written down how far they were looked at."""
 
-_KIND_WITHIN: Final = 32
-"""The kind of an event stands in the first bytes of its record."""
-
 WAITED_MS: Final = {"launch": 14_000, "resume": 29_000}
 WAITED_OTHERS_MS: Final = 9_000
 """How long hcom waits for an answer, a second less: then nobody needs it any more."""
@@ -60,15 +58,6 @@ _ONE_WAY: Final = "relay_off"
 
 RUNNING_MS: Final = 60_000
 """How long the own hcom may take to answer."""
-
-
-class _Control(msgspec.Struct):
-    type: str = ""
-    data: dict[str, Any] = {}
-
-
-class _Controls(msgspec.Struct):
-    events: list[_Control] = []
 
 
 class Remote:
@@ -143,10 +132,10 @@ class Remote:
     def _request(self, payload: bytes, now: Now) -> None:
         """Put what hcom asks of another device into the log."""
         try:
-            said = msgspec.json.decode(unseal(self._rules.key, self._control, payload).plain, type=_Controls)
-        except (ProtocolError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            controls = decode_controls(unseal(self._rules.key, self._control, payload).plain)
+        except ProtocolError:
             return
-        for control in said.events:
+        for control in controls:
             request, action = control.data.get("request_id"), control.data.get("action")
             if action == _ONE_WAY and not request:  # hcom asks that of all whom it knows, and waits for no answer
                 request = str(UUID(bytes=self._rules.entropy(16), version=4))
@@ -156,8 +145,7 @@ class Remote:
             known = known and device not in self._directory.foreigners.peers
             if not known or device is None or control.type != "control" or self._kept(str(request)) is not None:
                 continue
-            params = control.data.get("params")
-            wish = Wish(str(request), device.hex(), str(action), params if isinstance(params, dict) else {})
+            wish = Wish(str(request), device.hex(), str(action), control.params)
             self._wish(wish, device, now.mono_ms + WAITED_MS.get(wish.action, WAITED_OTHERS_MS), now)
 
     def ask(self, device: bytes, action: str, params: dict[str, Any], until_ms: int, now: Now) -> str:
@@ -194,7 +182,7 @@ class Remote:
         page = self._log.arrivals(self._reached, PAGE)
         taken = False
         for arrived in page:
-            if b"rpc_" in arrived.event.record[:_KIND_WITHIN]:
+            if may_be_of_kind(arrived, b"rpc_"):
                 event = decode_event(arrived.event.record)
                 device = self._directory.device(arrived.event.origin)
                 wish = read_wish(event)

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
+from hcom_replica.bridge.filed import decode_file
 from hcom_replica.bridge.token import KEY_BYTES
-from hcom_replica.errors import ConfigError
 
 
 class BridgeSettings(msgspec.Struct, frozen=True):
@@ -45,21 +45,15 @@ class BridgeSettings(msgspec.Struct, frozen=True):
         return f"mqtt://127.0.0.1:{self.port}"
 
 
-def encode_settings(settings: BridgeSettings) -> bytes:
-    """Write the file's bytes."""
-    return msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n"
-
-
 def decode_settings(data: bytes, where: str) -> BridgeSettings:
     """Read the file's bytes.
 
     Raises:
         ConfigError: they are not what `bridge hcom --setup` writes.
     """
-    try:
-        settings = msgspec.json.decode(data, type=BridgeSettings)
-        if len(settings.key_bytes) == KEY_BYTES and 0 < settings.port < 1 << 16:
-            return settings
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
-        pass
-    raise ConfigError(f"{where} is not usable", hint="hcom-replica bridge hcom --setup writes it anew")
+    hint = "hcom-replica bridge hcom --setup writes it anew"
+    return decode_file(data, BridgeSettings, _is_sound, where=where, hint=hint)
+
+
+def _is_sound(settings: BridgeSettings) -> bool:
+    return len(settings.key_bytes) == KEY_BYTES and 0 < settings.port < 1 << 16

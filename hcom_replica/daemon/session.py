@@ -40,7 +40,7 @@ from hcom_replica.daemon.wake import WakeEar
 from hcom_replica.errors import ConfigError, ReplicaError
 from hcom_replica.folder.config import Config, load_config
 from hcom_replica.folder.config_edit import change_config
-from hcom_replica.folder.files import read_text
+from hcom_replica.folder.files import read_password
 from hcom_replica.folder.keys import group_token
 from hcom_replica.folder.paths import Folder
 from hcom_replica.folder.system_keyring import password_in_keyring
@@ -379,10 +379,7 @@ def _password(config: Config) -> str | None:
         return _from_keyring(config.password_keyring, config)
     if config.password_file is None:
         return None
-    text = read_text(config.password_file)
-    if text is None:
-        raise ConfigError(f"there is no file {config.password_file}", hint="its first line is the password")
-    return text.partition("\n")[0]
+    return read_password(config.password_file)
 
 
 def _from_keyring(service: str, config: Config) -> str:

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+from hcom_replica.errors import ConfigError
 from hcom_replica.folder.paths import FILE_MODE, unusable
 from hcom_replica.limits import KIB, MIB
 
@@ -16,6 +17,18 @@ FILE_BYTES_MAX: Final = 1 * MIB
 """Keys, settings and names take a few KiB; what is larger is something else, perhaps without an end."""
 
 _PIECE_BYTES: Final = 16 * KIB
+
+
+def read_password(path: Path) -> str:
+    """Return the file's first line.
+
+    Raises:
+        ConfigError: there is no such file, it cannot be read, or it is not UTF-8.
+    """
+    text = read_text(path)
+    if text is None:
+        raise ConfigError(f"there is no file {path}", hint="its first line is the password")
+    return text.partition("\n")[0]
 
 
 def read_text(path: Path) -> str | None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from hashlib import blake2b
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from hcom_replica.bridge.away import Away
+from hcom_replica.bridge.controls import decode_controls
 from hcom_replica.bridge.directory import Directory
 from hcom_replica.bridge.envelope import Opened, unseal
 from hcom_replica.bridge.foreigners import PEERS_MAX, Claimed
@@ -47,18 +48,6 @@ class Publish(NamedTuple):
     topic: str
     payload: bytes
     token: int = 0
-
-
-class _Control(msgspec.Struct):
-    type: str = ""
-    data: dict[str, Any] = {}
-
-
-class _Controls(msgspec.Struct):
-    events: list[_Control] = []
-
-
-_decode_control = msgspec.json.Decoder(_Controls).decode
 
 
 class Carrying:
@@ -190,17 +179,13 @@ class Carrying:
             self._unknown[uuid] = (opened, snapshot, bears)
 
     def _control(self, opened: Opened) -> None:
-        try:
-            said = _decode_control(opened.plain)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise ProtocolError("format", "control") from None
-        for control in said.events:
+        for control in decode_controls(opened.plain):
             action, request, target = (
                 str(control.data.get(field, "")) for field in ("action", "request_id", "target_device")
             )
-            device, params = self._lanes.device_of(target), control.data.get("params")
+            device = self._lanes.device_of(target)
             if device is not None and request and control.type == "control" and self.part is Part.CARRY:
-                self._snapshots.asked(device, request, action, params if isinstance(params, dict) else {})
+                self._snapshots.asked(device, request, action, control.params)
 
     # --- work ----------------------------------------------------------------------------------------------
 

@@ -11,8 +11,8 @@ from uuid import UUID
 
 import msgspec
 
+from hcom_replica.bridge.filed import decode_file
 from hcom_replica.bridge.token import KEY_BYTES
-from hcom_replica.errors import ConfigError
 
 USERNAME: Final = "hcom"
 """What hcom shows to every broker."""
@@ -46,21 +46,15 @@ class LegacySettings(msgspec.Struct, frozen=True):
         return blake2b(self.relay_id.encode() + b"\0" + self.key_bytes, digest_size=8).hexdigest()
 
 
-def encode_legacy(settings: LegacySettings) -> bytes:
-    """Write the file's bytes."""
-    return msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n"
-
-
 def decode_legacy(data: bytes, where: str) -> LegacySettings:
     """Read the file's bytes.
 
     Raises:
         ConfigError: they are not what `bridge hcom --join` writes.
     """
-    try:
-        settings = msgspec.json.decode(data, type=LegacySettings)
-        if len(settings.key_bytes) == KEY_BYTES and str(UUID(settings.relay_id)) == settings.relay_id:
-            return settings
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
-        pass
-    raise ConfigError(f"{where} is not usable", hint="remove it, then hcom-replica bridge hcom --join TOKEN")
+    hint = "remove it, then hcom-replica bridge hcom --join TOKEN"
+    return decode_file(data, LegacySettings, _is_sound, where=where, hint=hint)
+
+
+def _is_sound(settings: LegacySettings) -> bool:
+    return len(settings.key_bytes) == KEY_BYTES and str(UUID(settings.relay_id)) == settings.relay_id

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from hcom_replica.bridge.envelope import seal, unseal
+from hcom_replica.bridge.filed import encode_file
 from hcom_replica.bridge.foreigners import Claim
 from hcom_replica.bridge.legacy.asking import AGAIN_MS, PATIENCE_MS
 from hcom_replica.bridge.legacy.duty import SILENT_MS, Duty, Part
 from hcom_replica.bridge.legacy.peers import GONE_MS, STUCK_MS
-from hcom_replica.bridge.legacy.settings import decode_legacy, encode_legacy
+from hcom_replica.bridge.legacy.settings import decode_legacy
 from hcom_replica.bridge.snapshot import Carrier, State
 from hcom_replica.core.effects import Now
 from hcom_replica.core.hello import RETIRE, Retire, system_draft
@@ -551,8 +552,8 @@ def test_replayed_snapshot_says_nothing_new(world: World) -> None:
 
 def test_settings_are_read_as_written_and_others_are_refused() -> None:
     """B8.1"""
-    assert decode_legacy(encode_legacy(SETTINGS), "legacy.json") == SETTINGS
-    for data in (b"", b"{}", b'{"relay_id":"x","key":"00","broker":""}', encode_legacy(SETTINGS)[:40]):
+    assert decode_legacy(encode_file(SETTINGS), "legacy.json") == SETTINGS
+    for data in (b"", b"{}", b'{"relay_id":"x","key":"00","broker":""}', encode_file(SETTINGS)[:40]):
         with pytest.raises(ConfigError):
             decode_legacy(data, "legacy.json")
     assert State("BOXE").replica is not None

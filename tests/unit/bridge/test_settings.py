@@ -6,8 +6,9 @@ import tomllib
 
 import pytest
 
+from hcom_replica.bridge.filed import encode_file
 from hcom_replica.bridge.relay_config import in_a_group, pointed, read_relay, with_relay
-from hcom_replica.bridge.settings import BridgeSettings, decode_settings, encode_settings
+from hcom_replica.bridge.settings import BridgeSettings, decode_settings
 from hcom_replica.errors import BridgeError, ConfigError
 
 SETTINGS = BridgeSettings(
@@ -73,7 +74,7 @@ def test_relay_is_in_a_group_when_it_has_one_and_is_on(relay: dict[str, object],
 
 def test_settings_are_read_as_they_were_written() -> None:
     """B6.1"""
-    assert decode_settings(encode_settings(SETTINGS), "bridge.json") == SETTINGS
+    assert decode_settings(encode_file(SETTINGS), "bridge.json") == SETTINGS
 
 
 @pytest.mark.parametrize(
@@ -82,8 +83,8 @@ def test_settings_are_read_as_they_were_written() -> None:
         b"",
         b"{}",
         b"\xff",
-        encode_settings(SETTINGS).replace(b"4321", b"0"),
-        encode_settings(SETTINGS).replace(b"00" * 32, b"zz"),
+        encode_file(SETTINGS).replace(b"4321", b"0"),
+        encode_file(SETTINGS).replace(b"00" * 32, b"zz"),
     ],
 )
 def test_settings_that_are_none_are_refused(data: bytes) -> None:
