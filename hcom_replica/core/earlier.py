@@ -5,6 +5,8 @@ First those who are still there are told of the present one; then what is ours i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from hcom_replica.core.demand import Demand
 from hcom_replica.core.effects import Now
 from hcom_replica.core.knowledge import Knowledge
@@ -16,7 +18,7 @@ from hcom_replica.core.ownslots import OwnSlots
 from hcom_replica.core.ring import RingRun, covered, runs_of
 from hcom_replica.core.settings import Settings
 from hcom_replica.wire.codec import encode
-from hcom_replica.wire.epoch import encode_notice
+from hcom_replica.wire.epoch import Notice, encode_notice
 from hcom_replica.wire.frame import Kind, Signer, pack
 from hcom_replica.wire.messages import Rekey
 from hcom_replica.wire.topics import Topics
@@ -34,7 +36,7 @@ class EarlierEpochs:
         self._topics = topics
         self._mailbox = mailbox
         self._seen: dict[str, None] = {}
-        self._told: dict[str, bytes] = {}
+        self._told: dict[str, tuple[bytes, ...]] = {}
         self._tell_until_ms: int | None = None
         self._rest_until_ms: int | None = None
         self._answering = False
@@ -65,7 +67,7 @@ class EarlierEpochs:
             self._seen.pop(topic, None)
 
     def tick(self, now: Now, signer: Signer, knowledge: Knowledge) -> None:
-        """Tell those who are to come, or clear. Nothing of ours is cleared while anybody is still to come."""
+        """Ask, tell those who are to come, or clear. Nothing of ours is cleared while anybody is still to come."""
         membership = knowledge.membership
         if self._tell_until_ms is not None and self._tell_until_ms <= now.mono_ms:
             self._tell_until_ms, self._answering = None, False
@@ -73,22 +75,24 @@ class EarlierEpochs:
             self._rest_until_ms = None
         if membership is None:
             return
-        if membership.awaited() or self._tell_until_ms is not None:
-            self._tell(now, signer, membership)
+        doubt = membership.doubt()
+        if doubt is not None:
+            self._tell(now, signer, doubt, [self._topics])
+        elif membership.awaited() or self._tell_until_ms is not None:
+            notice, present = membership.notice(), [self._topics] if self._answering else []
+            if notice is not None:
+                self._tell(now, signer, notice, [*self._topics.earlier.values(), *present])
         elif self._rest_until_ms is None:
             self._clear(now, knowledge, membership)
 
-    def _tell(self, now: Now, signer: Signer, membership: Membership) -> None:
-        notice = membership.notice()
-        if notice is None:
-            return
-        present = (self._topics,) if self._answering else ()
-        for topics in (*self._topics.earlier.values(), *present):
+    def _tell(self, now: Now, signer: Signer, notice: Notice, where: Iterable[Topics]) -> None:
+        checks = tuple(record.check for record in notice.records)
+        for topics in where:
             topic = topics.rekeyed(signer.origin)
-            if self._told.get(topic) != notice.record.check:
+            if self._told.get(topic) != checks:
                 message = pack(encode(Rekey(self._outbox.counter(), now.wall_ms, encode_notice(notice))))
                 self._slots.put(now, topic, self._outbox.seal(topic, Kind.REKEY, signer, message, topics.keys))
-                self._told[topic] = notice.record.check
+                self._told[topic] = checks
                 self._seen[topic] = None
 
     def _clear(self, now: Now, knowledge: Knowledge, membership: Membership) -> None:

@@ -144,12 +144,24 @@ class Membership(msgspec.Struct, frozen=True):
     def notice(self) -> Notice | None:
         """What those in earlier epochs are to be told; None when there is nothing."""
         record = self.record
-        if record is None:
+        return self._notice([record]) if record is not None else None
+
+    def doubt(self) -> Notice | None:
+        """What was heard of revocations by one that others may know more of; None when there is no reason to doubt.
+
+        It has no rank, and no valid record of the epoch that its token told it of: by what it knows, whoever made
+        that epoch is revoked. Those who are in it may know of one that is senior.
+        """
+        if self.record is not None or not self.telling or self.viewer.device.public in self.ranks:
             return None
-        told, room = [record], _NOTICE_BYTES - len(record.encoded)
+        return self._notice([])
+
+    def _notice(self, told: list[EpochRecord]) -> Notice:
+        """Some records, and as many of those that revoke somebody as fit, with what gives their authors a rank."""
+        room = _NOTICE_BYTES - sum(len(record.encoded) for record in told)
         for other in self.telling:
             room -= len(other.encoded)
-            if other != record and room > 0:
+            if other not in told and room > 0:
                 told.append(other)
         chains = [chain_to(self.viewer.founder, one.author, self.certificates) for one in told]
         return Notice(tuple(told), tuple(dict.fromkeys(certificate for chain in chains for certificate in chain)))

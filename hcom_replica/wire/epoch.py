@@ -97,7 +97,7 @@ class Notice(NamedTuple):
     """What those who are to come, or are shut out, are told (P12.13).
 
     Attributes:
-        records: the current one; then others that revoke somebody.
+        records: the current one, unless whoever tells is in doubt of it; then others that revoke somebody.
         certificates: they lead from the founder to the authors, admitters first.
     """
 
@@ -106,7 +106,7 @@ class Notice(NamedTuple):
 
     @property
     def record(self) -> EpochRecord:
-        """The current one."""
+        """The first of them."""
         return self.records[0]
 
 

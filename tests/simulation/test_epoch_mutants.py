@@ -84,6 +84,11 @@ def shut_out_device_goes_on(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Rekey, "tick", lambda *_, **__: None)
 
 
+def nobody_doubts(patch: pytest.MonkeyPatch) -> None:
+    """What was heard of those whose token one has is believed, and nobody is asked."""
+    patch.setattr(Membership, "doubt", lambda self: None)
+
+
 CAUGHT_BY: dict[Mutant, Callable[[], None]] = {
     revoked_device_believed: dangers.test_what_a_revoked_device_goes_on_writing_is_taken_from_nobody,
     first_to_revoke_wins: dangers.test_thief_who_revokes_everybody_first_is_shut_out_by_who_is_senior,
@@ -94,6 +99,7 @@ CAUGHT_BY: dict[Mutant, Callable[[], None]] = {
     no_epoch_follows: dangers.test_two_revocations_at_once_both_count_and_neither_device_reads_on,
     what_is_held_stated_once: dangers.test_cut_is_what_any_remaining_member_holds,
     nobody_is_admitted: dangers.test_devices_are_admitted_by_the_most_senior_one_online,
+    nobody_doubts: dangers.test_newcomer_that_has_only_heard_of_a_junior_revocation_asks_and_is_answered,
     shut_out_device_goes_on: dangers.test_rotation_without_a_revocation_moves_all_to_a_new_key,
 }
 

@@ -58,6 +58,11 @@ def left_behind(cluster: Cluster, keys: GroupKeys, names: str) -> list[str]:
     return [topic for topic in lying if any(leaf in topic for leaf in leaves)]
 
 
+def rekeying(cluster: Cluster, keys: GroupKeys) -> list[str]:
+    """The notices under an epoch's topics."""
+    return [topic for topic, _ in cluster.broker.retained(f"{keys.prefix}/r/#")]
+
+
 def test_devices_are_admitted_by_the_most_senior_one_online() -> None:
     """P12.3"""
     cluster = founded()
@@ -173,6 +178,26 @@ def test_senior_that_comes_in_by_the_token_of_an_epoch_made_by_whom_it_revoked_m
     assert membership(cluster, "C").revoked.keys() == {cluster["B"].key.public}
     cluster.run(MINUTE_MS)
     assert membership(cluster, "B").shut_out == "revoked"
+
+
+def test_newcomer_that_has_only_heard_of_a_junior_revocation_asks_and_is_answered() -> None:
+    """P12.13: all who are in its epoch know of a senior one, and nobody is waited for"""
+    cluster = founded(2)
+    cluster.offline("A", broker_after_ms=0)
+    cluster.revoke("A", "B")
+    cluster.revoke("B", "A")
+    assert cluster.run_until(lambda: bool(rekeying(cluster, cluster.world.keys)), MINUTE_MS)
+    cluster["B"].crash()
+    cluster.online("A")
+    cluster.run(5 * MINUTE_MS)
+    cluster.join("C")
+    cluster["C"].tokens.append(cluster.token("A"))
+    cluster["C"].start()
+    cluster.append("C")
+    assert moved_on(cluster, "AC", 2)
+    for name in "AC":
+        assert membership(cluster, name).revoked.keys() == {cluster["B"].key.public}
+    assert cluster.run_until(lambda: not rekeying(cluster, cluster["A"].machine.epoch), 5 * MINUTE_MS)
 
 
 def test_thief_who_revokes_everybody_first_is_shut_out_by_who_is_senior() -> None:

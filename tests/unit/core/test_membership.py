@@ -94,3 +94,19 @@ def test_of_a_revoked_author_nothing_else_is_told_or_kept() -> None:
     for one in again:
         knowledge.hear(Notice((one,), ()))
     assert [one.author for one in knowledge.membership.telling] == [A.key.public, B.key.public]
+
+
+def test_device_without_a_rank_doubts_what_it_heard_of_those_whose_token_it_has() -> None:
+    """P12.13: and of no other epoch; whoever has a rank makes a new one"""
+    newcomer, heard = Device("E"), [Notice((BY_B,), tuple(book().certificates))]
+    hellos = [newcomer.key.public]
+    found = judge(Viewer(newcomer.key, THIRD, A.key.public), Book(), hellos, (), heard)
+    doubt = found.doubt()
+    assert doubt is not None
+    assert doubt.records == (BY_B,)
+    assert [one.device for one in doubt.certificates] == [B.key.public]
+    assert found.notice() is None
+    answered = judge(found.viewer, Book(), hellos, (), [*heard, Notice((record(THIRD, A, "A", "B"),), ())])
+    assert answered.doubt() is None
+    assert judge(found.viewer, Book(), hellos, ()).doubt() is None
+    assert seen_by(D, book(), heard).doubt() is None
