@@ -23,7 +23,7 @@ from hcom_replica.core.origin import CommitRow, OriginState, encode_state
 from hcom_replica.ids import OriginId, order_key
 from hcom_replica.limits import COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX
 from hcom_replica.store.marker import STRIDE_BYTES, newest, pack_mark
-from hcom_replica.store.schema import pack_commit, pack_home, pack_peer, seq_key, u64
+from hcom_replica.store.schema import Stretch, pack_commit, pack_home, pack_peer, pack_stretch, seq_key, u64
 from hcom_replica.wire.batch import Batch, Commit, Descriptor, ForkPoint, encode_batch
 from hcom_replica.wire.bundle import HEAD_BYTES, BundleHead, Manifest, Sealer
 from hcom_replica.wire.codec import encode
@@ -679,9 +679,11 @@ def storage() -> Json:
         "arrivals": {
             "number": 7,
             "key": u64(7).hex(),
+            "first": 2,
+            "length": 1_000,
             "received_ms": NOW_MS,
-            "in_time": (order_key(hlc, STATE.id) + b"\x00" + u64(NOW_MS)).hex(),
-            "late": (order_key(hlc, STATE.id) + b"\x01" + u64(NOW_MS)).hex(),
+            "in_time": pack_stretch(Stretch(7, STATE.id, 2, 1_000, False, NOW_MS))[1].hex(),
+            "late": pack_stretch(Stretch(7, STATE.id, 2, 1_000, True, NOW_MS))[1].hex(),
         },
         "commits": {"seq": row.seq, "key": seq_key(STATE.id, row.seq).hex(), "value": pack_commit(row).hex()},
         "peers": {"key": peer[0].hex(), "value": peer[1].hex()},

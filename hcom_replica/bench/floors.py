@@ -86,14 +86,12 @@ def rows(log: Log) -> list[Item]:
 
 
 def all_rows(log: Log) -> list[list[Item]]:
-    """The rows that a log keeps of its events, in its three tables of them, each in order: main, by seq, by arrival.
+    """The rows that a log keeps for each of its events, in its two tables of them, each in order: main, and by seq.
 
     All events must be of one origin, in order.
     """
     main = rows(log)
-    by_seq = [(key[8:] + value[:8], key[:8]) for key, value in main]
-    by_arrival = [(number.to_bytes(8, "big"), key + b"\x00") for number, (key, _) in enumerate(main, 1)]
-    return [main, by_seq, by_arrival]
+    return [main, [(key[8:] + value[:8], key[:8]) for key, value in main]]
 
 
 def in_batches(items: Sequence[Item], size: int = BATCH_EVENTS) -> list[Sequence[Item]]:

@@ -133,7 +133,7 @@ def append_many(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
             speed,
             "events/s",
             floor=len(drafts) / min(floor),
-            floor_name="raw putmulti, same rows in three tables",
+            floor_name="raw putmulti, same rows in two tables",
             targets=(Target(0.6, "ratio"),),
             same="durable writes",
         ),
@@ -201,7 +201,7 @@ def _take_turns(writer: Device, raw: RawLmdb, single: list[Draft], clock: Clock)
 
 
 def ingest(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
-    """Remote batches from sealed messages to three indexes on disk, on one core, and the memory that it takes."""
+    """Remote batches from sealed messages to the tables on disk, on one core, and the memory that it takes."""
     drafts = corpus.take(scale.events)
     with device(fresh(folder, "source"), "BENA") as source:
         source.append(drafts, BATCH_EVENTS)
@@ -224,7 +224,7 @@ def ingest(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
             len(stored[0]) / min(ours),
             "events/s",
             floor=len(stored[0]) / min(floor),
-            floor_name="raw putmulti, same rows in three tables",
+            floor_name="raw putmulti, same rows in two tables",
             targets=(Target(250_000), Target(0.35, "ratio")),
         ),
         Figure("memory grown in the last 3/4 of it", max(grown, 0.0), "MiB", "less", targets=(Target(8),)),

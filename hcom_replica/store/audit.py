@@ -7,8 +7,8 @@ is wrong becomes a finding, and the walk goes on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import accumulate, islice
-from operator import itemgetter, lt
+from contextlib import suppress
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -16,21 +16,17 @@ import msgspec
 from hcom_replica.core.origin import OriginState
 from hcom_replica.errors import ProtocolError, StoreCorrupt
 from hcom_replica.ids import OriginId
+from hcom_replica.store.arrivals import times_of
 from hcom_replica.store.audit_origin import Finding, OriginWalk
 from hcom_replica.store.kv import ReadTxn, Table
 from hcom_replica.store.meta import read_number, state_of
 from hcom_replica.store.names import name_at
-from hcom_replica.store.schema import IN_TIME, LATE, Meta, number, origin_end, seq_key, u64
+from hcom_replica.store.schema import Meta, Stretch, number, origin_end, seq_key, unpack_stretch
 from hcom_replica.wire.redaction import Redaction, check_redaction
 from hcom_replica.wire.signing import origin_hash, short
 
-_CHUNK: Final = 4096
 _TOLD_MAX: Final = 100
 """Rows of a table that are told one by one."""
-
-_PLACE_BYTES: Final = 25
-_PLACE: Final = itemgetter(slice(16))
-_FLAG: Final = itemgetter(slice(16, 17))
 
 Step = Callable[[int, str], None]
 """Told how many events were walked, and where."""
@@ -84,7 +80,7 @@ class LogAudit:
         self._step: Step = step or _pass
         self._states: dict[OriginId, OriginState] = {}
         self._walks: dict[OriginId, OriginWalk] = {}
-        self._late: dict[bytes, int] = {}
+        self._late: dict[OriginId, int] = {}
         self.origins: list[OriginAudit] = []
 
     def findings(self) -> Iterator[Finding]:
@@ -118,6 +114,10 @@ class LogAudit:
     @property
     def _walked(self) -> int:
         return sum(walk.events for walk in self._walks.values())
+
+    @property
+    def _held(self) -> int:
+        return sum(state.seq - state.base for state in self._states.values())
 
     def _read_states(self) -> Iterator[Finding]:
         for key, value in self._txn.scan(Table.ORIGINS):
@@ -159,11 +159,10 @@ class LogAudit:
                 yield Finding("redaction", "the table of redactions says something else of it", name, seq, seq)
 
     def _check_counts(self) -> Iterator[Finding]:
-        held = sum(state.seq - state.base for state in self._states.values())
-        for table in (Table.LOG, Table.INDEX, Table.ARRIVALS):
+        for table in (Table.LOG, Table.INDEX):
             found = self._txn.count(table)
-            if found != held:
-                yield Finding("counter", f"table {table} has {found} rows, and {held} events are held")
+            if found != self._held:
+                yield Finding("counter", f"table {table} has {found} rows, and {self._held} events are held")
 
     def _check_strangers(self) -> Iterator[Finding]:
         """Rows of origins that are not held."""
@@ -192,52 +191,47 @@ class LogAudit:
         """Numbers without a gap, each event once, and late where something behind it was there (T2.2)."""
         rows = islice(self._txn.scan(Table.ARRIVALS), 2 * self._txn.count(Table.ARRIVALS))
         forked = any(state.forks for state in self._states.values())
-        newest, expected, checksum = b"", 0, 0
-        while chunk := list(islice(rows, _CHUNK)):
-            keys, values = [key for key, _ in chunk], [value for _, value in chunk]
-            due_keys = list(map(u64, range(expected + 1, expected + len(chunk) + 1)))
-            if keys != due_keys:
-                wrong = next(key for key, due in zip(keys, due_keys, strict=True) if key != due)
-                yield Finding("arrival", f"number {number(wrong)} does not follow the one before it")
-            expected = number(keys[-1])
-            places = list(map(_PLACE, values))
+        newest, expected, checksum = b"", 1, 0
+        for key, value in rows:
+            if number(key) != expected:
+                yield Finding("arrival", f"number {number(key)} does not follow the one before it")
+            try:
+                stretch = unpack_stretch(key, value)
+                places = self._places(stretch)
+            except StoreCorrupt as error:
+                yield Finding("arrival", error.message)
+                expected = number(key) + 1
+                continue
+            expected = number(key) + stretch.length
             checksum += sum(map(hash, places))
-            before = list(accumulate(places, max, initial=newest))
-            newest = before.pop()
-            flags = list(map(_FLAG, values))
-            yield from self._check_flags(keys, values, flags, [] if forked else list(map(lt, places, before)))
-            if LATE in flags:
-                for place, flag in zip(places, flags, strict=True):
-                    if flag == LATE:
-                        self._late[place[8:]] = self._late.get(place[8:], 0) + 1
+            # Of one origin they ascend, so what holds of the first and of the last holds of all between them.
+            if not forked and {places[0] < newest, places[-1] < newest} != {stretch.late}:
+                yield Finding("arrival", f"those from number {number(key)} on are not marked rightly as late")
+            newest = max(newest, places[-1])
+            if stretch.late:
+                self._late[stretch.origin] = self._late.get(stretch.origin, 0) + stretch.length
             self._step(self._walked, f"arrival {expected}")
+        if expected != self._held + 1:
+            yield Finding("counter", f"{expected - 1} arrivals, and {self._held} events are held")
         if checksum != sum(walk.checksum for walk in self._walks.values()):
             yield from self._lost_arrivals()
 
-    def _check_flags(
-        self, keys: list[bytes], values: list[bytes], flags: list[bytes], late: list[bool]
-    ) -> Iterator[Finding]:
-        first, last = number(keys[0]), number(keys[-1])
-        if {*map(len, values)} != {_PLACE_BYTES} or not {*flags} <= {LATE, IN_TIME}:
-            yield Finding("arrival", f"rows between {first} and {last} cannot be read")
-            return
-        due = [LATE if one else IN_TIME for one in late] if any(late) else [IN_TIME] * len(late)
-        if late and flags != due:
-            at = next(at for at, (flag, one) in enumerate(zip(flags, due, strict=True)) if flag != one)
-            yield Finding("arrival", f"number {number(keys[at])} is not marked rightly as late")
+    def _places(self, stretch: Stretch) -> list[bytes]:
+        """Keys in `log`; raises StoreCorrupt."""
+        return [time + stretch.origin for time in times_of(self._txn, stretch.origin, stretch.first, stretch.length)]
 
     def _lost_arrivals(self) -> Iterator[Finding]:
+        """Events that two arrivals name."""
         met: set[bytes] = set()
         told = 0
         for key, value in islice(self._txn.scan(Table.ARRIVALS), 2 * self._txn.count(Table.ARRIVALS)):
-            place = value[:16]
-            if place in met or self._txn.get(Table.LOG, place) is None:
-                again = "names an event that another one names" if place in met else "names an event that is not held"
-                yield Finding("arrival", f"number {number(key)} {again}", place[8:].hex())
-                told += 1
-            met.add(place)
-            if told == _TOLD_MAX:
-                return
+            with suppress(StoreCorrupt):  # told of above
+                stretch = unpack_stretch(key, value)
+                for at, place in enumerate(self._places(stretch), stretch.number):
+                    if place in met and told < _TOLD_MAX:
+                        yield Finding("arrival", f"number {at} names an event that another one names", place[8:].hex())
+                        told += 1
+                    met.add(place)
 
     def _check_redactions(self) -> Iterator[Finding]:
         roots = {short(state.root(self._group)): state for state in self._states.values()}
@@ -253,7 +247,7 @@ class LogAudit:
 
     def _check_meta(self) -> Iterator[Finding]:
         read = {name: read_number(self._txn, name) for name in (Meta.ARRIVAL, Meta.EVENTS, Meta.HIGH_WATER)}
-        held = sum(state.seq - state.base for state in self._states.values())
+        held = self._held
         plain = held - sum(state.system for state in self._states.values())
         own = self._txn.get(Table.META, Meta.ORIGIN)
         if read[Meta.ARRIVAL] != held:

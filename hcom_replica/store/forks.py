@@ -7,6 +7,8 @@ So devices that learn of branches in different orders end with the same names.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 from hcom_replica.core.origin import OriginState, fresh_origin
@@ -14,7 +16,7 @@ from hcom_replica.store.commits import commits_from, hlc_at, point_at, write_anc
 from hcom_replica.store.kv import ReadTxn, Table, WriteTxn
 from hcom_replica.store.meta import write_state
 from hcom_replica.store.names import name_at
-from hcom_replica.store.schema import origin_end, pack_commit, seq_key
+from hcom_replica.store.schema import Stretch, origin_end, pack_commit, pack_stretch, seq_key, unpack_stretch
 from hcom_replica.wire.batch import Descriptor, ForkPoint
 
 
@@ -80,12 +82,23 @@ def _move_events(txn: WriteTxn, held: OriginState, branch: OriginState) -> None:
     old, new = held.id, branch.id
     index = list(txn.scan(Table.INDEX, seq_key(old, branch.base + 1), origin_end(old)))
     values = txn.get_many(Table.LOG, [time + old for _, time in index])
-    moved = {time + old for _, time in index}
     for key, time in index:
         txn.delete(Table.INDEX, key)
         txn.delete(Table.LOG, time + old)
     txn.put_many(Table.INDEX, [(new + key[8:], time) for key, time in index])
     txn.put_many(Table.LOG, [(time + new, value) for (_, time), value in zip(index, values, strict=True)])
     # Nothing leads from an event to its arrival: forks are too rare to pay for such an index with every event.
-    arrivals = [(key, value) for key, value in txn.scan(Table.ARRIVALS) if value[:16] in moved]
-    txn.put_many(Table.ARRIVALS, [(key, value[:8] + new + value[16:]) for key, value in arrivals])
+    stretches = [unpack_stretch(*row) for row in txn.scan(Table.ARRIVALS)]
+    renamed = [part for one in stretches if one.origin == old for part in _renamed(one, branch)]
+    txn.put_many(Table.ARRIVALS, list(map(pack_stretch, renamed)))
+
+
+def _renamed(stretch: Stretch, branch: OriginState) -> Iterator[Stretch]:
+    """A stretch of the forked origin: what lies behind the branch's base is the branch's."""
+    stays = min(stretch.length, max(0, branch.base + 1 - stretch.first))
+    if stays:
+        yield stretch._replace(length=stays)
+    if stays < stretch.length:
+        yield stretch._replace(
+            number=stretch.number + stays, origin=branch.id, first=stretch.first + stays, length=stretch.length - stays
+        )

@@ -15,7 +15,7 @@ from typing import Final
 from hcom_replica.ids import OriginId
 from hcom_replica.store.kv import Item, Table, WriteTxn
 from hcom_replica.store.meta import read_number, write_number
-from hcom_replica.store.schema import IN_TIME, LATE, Meta, seq_key, u64
+from hcom_replica.store.schema import Meta, Stretch, pack_stretch, seq_key
 
 _pack: Final = struct.Struct(">Q").pack
 
@@ -30,13 +30,13 @@ class Ledger:
 
     def __init__(self, txn: WriteTxn, now_ms: int) -> None:
         self._txn = txn
-        self._in_time, self._late = IN_TIME + u64(now_ms), LATE + u64(now_ms)
+        self._now_ms = now_ms
         self._newest = b""
         self._before = self._arrival = read_number(txn, Meta.ARRIVAL)
         self._plain = 0
         self._log = _Rows(Table.LOG)
         self._index = _Rows(Table.INDEX)
-        self._arrivals: list[Item] = []
+        self._stretches: list[Stretch] = []
         self.look_again()
 
     @property
@@ -61,24 +61,33 @@ class Ledger:
         self._log.extend(zip(keys, map(add, seqs, records), strict=True), keys[0])
         index = [origin + seq for seq in seqs]
         self._index.extend(zip(index, times, strict=True), index[0])
-        places = [key + self._in_time for key in keys]
-        if keys[0] < self._newest:
-            late = bisect_left(keys, self._newest)
-            places[:late] = [key + self._late for key in keys[:late]]
-        arrivals = range(self._arrival + 1, self._arrival + count + 1)
-        self._arrivals.extend(zip(map(_pack, arrivals), places, strict=True))
+        late = bisect_left(keys, self._newest)
+        self._arrive(origin, first, late, late=True)
+        self._arrive(origin, first + late, count - late, late=False)
         self._newest = max(self._newest, keys[-1])
-        self._arrival += count
         self._plain += count - len(system)
         if system:
             self._txn.put_many(Table.SYSTEM, [(seq_key(origin, seq), b"") for seq in system])
+
+    def _arrive(self, origin: OriginId, first: int, count: int, *, late: bool) -> None:
+        """Number consecutive events, in one stretch with those before them where they go on from there."""
+        if not count:
+            return
+        begin = self._arrival + 1
+        self._arrival += count
+        if self._stretches:
+            last = self._stretches[-1]
+            if (origin, first, late) == (last.origin, last.first + last.length, last.late):
+                self._stretches[-1] = last._replace(length=last.length + count)
+                return
+        self._stretches.append(Stretch(begin, origin, first, count, late, self._now_ms))
 
     def flush(self) -> None:
         """Write what was gathered, so that the transaction's reads see it."""
         self._log.write(self._txn)
         self._index.write(self._txn)
-        self._txn.put_many(Table.ARRIVALS, self._arrivals, append=True)
-        self._arrivals = []
+        self._txn.put_many(Table.ARRIVALS, list(map(pack_stretch, self._stretches)), append=True)
+        self._stretches = []
 
     def look_again(self) -> None:
         """Find the newest event held, after rows were moved or at the start."""

@@ -393,12 +393,16 @@ class Log:
 
     def arrivals(self, after: int, limit: int = pages.PAGE_EVENTS) -> list[Arrival]:
         """Up to `limit` events in the order in which they were stored here, those with a number above `after`."""
+        from hcom_replica.store import arrivals
+
         with self._kv.read() as txn:
-            return pages.arrivals(txn, after, limit)
+            return arrivals.arrivals(txn, after, limit)
 
     def received(self) -> Iterator[Received]:
         """Yield how all events came here, in order of arrival, without the events."""
-        return pages.received_all(self._kv)
+        from hcom_replica.store import arrivals
+
+        return arrivals.received_all(self._kv)
 
     def last_arrival(self) -> int:
         """The newest arrival number; 0 when nothing is held."""

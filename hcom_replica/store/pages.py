@@ -1,7 +1,7 @@
-"""Reading events for people and consumers: in canonical order, in order of arrival, one by one.
+"""Reading events for people and consumers: in canonical order, and one by one.
 
 A read transaction lives for one page (T5.6): what is yielded across pages may come from different commits, each event
-once all the same, because keys and arrival numbers do not change (but for forks, T6.1).
+once all the same, because keys do not change (but for forks, T6.1).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from itertools import islice, starmap
 
 from hcom_replica.ids import EventId, OriginId
 from hcom_replica.store.kv import Kv, ReadTxn, Table
-from hcom_replica.store.schema import Arrival, Received, StoredEvent, arrival, received, seq_key, u64
+from hcom_replica.store.schema import StoredEvent, seq_key
 
 PAGE_EVENTS = 1000
 
@@ -27,28 +27,6 @@ def events(
         if len(items) < page:
             return
         start, stop = (start, items[-1][0]) if reverse else (items[-1][0] + b"\x00", stop)
-
-
-def arrivals(txn: ReadTxn, after: int, limit: int) -> list[Arrival]:
-    """Return up to `limit` events in order of arrival, those with a number above `after`."""
-    rows = list(islice(txn.scan(Table.ARRIVALS, u64(after + 1)), limit))
-    if not rows:
-        return []
-    values = txn.get_many(Table.LOG, [value[:16] for _, value in rows])
-    return [arrival(key, place, value) for (key, place), value in zip(rows, values, strict=True)]
-
-
-def received_all(kv: Kv, page: int = PAGE_EVENTS) -> Iterator[Received]:
-    """Yield how all events came here, in order of arrival; a transaction for each `page` of them."""
-    after = 0
-    while True:
-        with kv.read() as txn:
-            rows = list(islice(txn.scan(Table.ARRIVALS, u64(after + 1)), page))
-        for key, place in rows:
-            yield received(key, place)
-        if len(rows) < page:
-            return
-        after += len(rows)
 
 
 def events_at(kv: Kv, places: Sequence[bytes], page: int = PAGE_EVENTS) -> Iterator[StoredEvent]:

@@ -19,8 +19,6 @@ from hcom_replica.ids import EventId, OriginId
 FORMAT: Final = 1
 """The format version that this program writes and the newest that it reads."""
 
-LATE: Final = b"\x01"
-IN_TIME: Final = b"\x00"
 ANCHOR: Final = bytes(64)
 """Stands for a signature in the row of `commits` that keeps c and cumulative bytes at a derived origin's base."""
 
@@ -29,6 +27,7 @@ _named: Final = tuple.__new__
 _U64: Final = struct.Struct(">Q")
 _U32: Final = struct.Struct(">I")
 _COMMIT: Final = struct.Struct(">QQ32s64s")
+_STRETCH: Final = struct.Struct(">8sQIBQ")
 _PEER: Final = struct.Struct(">B8sH")
 _HOME: Final = struct.Struct(">16sQQ")
 _AFTER: Final = b"\xff" * 9
@@ -101,6 +100,26 @@ class Arrival(NamedTuple):
     event: StoredEvent
 
 
+class Stretch(NamedTuple):
+    """A row of `arrivals`: consecutive events of one origin that one transaction has stored.
+
+    Attributes:
+        number: arrival number of the first of them, from 1.
+        origin: short id.
+        first: seq of the first.
+        length: how many, at least 1.
+        late: as in `Arrival`, of each of them.
+        received_ms: as in `Arrival`.
+    """
+
+    number: int
+    origin: OriginId
+    first: int
+    length: int
+    late: bool
+    received_ms: int
+
+
 class Received(NamedTuple):
     """How an event came here, without the event.
 
@@ -141,14 +160,22 @@ def origin_end(origin: OriginId) -> bytes:
     return origin + _AFTER
 
 
-def arrival(key: bytes, place: bytes, value: bytes) -> Arrival:
-    """A row of `arrivals`, with the value of the row of `log` that it names."""
-    return Arrival(number(key), place[16:17] == LATE, number(place[17:]), StoredEvent(place[:16], value))
+def pack_stretch(stretch: Stretch) -> tuple[bytes, bytes]:
+    """A row of `arrivals`."""
+    number, *value = stretch
+    return u64(number), _STRETCH.pack(*value)
 
 
-def received(key: bytes, place: bytes) -> Received:
-    """A row of `arrivals`, alone."""
-    return Received(number(key), place[:16], place[16:17] == LATE, number(place[17:]))
+def unpack_stretch(key: bytes, value: bytes) -> Stretch:
+    """A row of `arrivals`.
+
+    Raises:
+        StoreCorrupt: it is of another size than any that was written, or says what none says.
+    """
+    origin, first, length, late, received_ms = _unpacked(_STRETCH, value, "arrivals")
+    if not first or not length or late > 1:
+        raise StoreCorrupt(f"the row of arrivals from number {number(key)} on cannot be read")
+    return Stretch(number(key), OriginId(origin), first, length, bool(late), received_ms)
 
 
 def pack_commit(row: CommitRow) -> bytes:

@@ -17,9 +17,9 @@ from hcom_replica.core.crdt import agents, shared
 from hcom_replica.core.origin import OriginState
 from hcom_replica.errors import StoreCorrupt
 from hcom_replica.ids import OriginId
+from hcom_replica.store.arrivals import arrivals
 from hcom_replica.store.kv import Kv, ReadTxn, Table, WriteTxn
 from hcom_replica.store.meta import read_number, read_states
-from hcom_replica.store.pages import arrivals
 from hcom_replica.store.schema import Arrival, Meta
 from hcom_replica.wire.event import decode_event
 

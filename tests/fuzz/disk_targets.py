@@ -18,7 +18,7 @@ from hcom_replica.folder.config_edit import edited, template
 from hcom_replica.folder.paths import Folder
 from hcom_replica.ids import OriginId
 from hcom_replica.store.meta import state_of
-from hcom_replica.store.schema import StoredEvent, arrival, unpack_commit, unpack_peer
+from hcom_replica.store.schema import StoredEvent, unpack_commit, unpack_peer, unpack_stretch
 from hcom_replica.transport.retained import RetainedFile
 from hcom_replica.transport.url import parse_broker_url
 from tests.fuzz.target import Run, Target, stateless
@@ -99,7 +99,7 @@ def _read_row(given: bytes) -> None:
     elif table == b"p":
         Peers(KEYS.group, [unpack_peer(key, value)])
     elif table == b"a":
-        arrival(key, value, value)
+        unpack_stretch(key, value)
     else:
         row = StoredEvent(key, value)
         assert row.seq >= 0 <= row.hlc

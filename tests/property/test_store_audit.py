@@ -19,9 +19,9 @@ from hcom_replica.core.hello import NAME, Rename, system_draft
 from hcom_replica.errors import StoreError
 from hcom_replica.store.audit import LogAudit
 from hcom_replica.store.auditor import MODULE, walk
-from hcom_replica.store.kv import Table, WriteTxn
+from hcom_replica.store.kv import Table
 from hcom_replica.store.lmdb_kv import LmdbKv
-from hcom_replica.store.schema import u64
+from hcom_replica.store.schema import Stretch, pack_stretch, u64, unpack_stretch
 from tests.unit.store.devices import GROUP, NOW, Device, send
 
 FLIPS = 150
@@ -125,26 +125,48 @@ def test_event_whose_body_was_changed_is_located_between_two_commits() -> None:
     assert found.last in commits
 
 
+def stretches(device: Device) -> list[Stretch]:
+    with device.kv.read() as txn:
+        return [unpack_stretch(*row) for row in txn.scan(Table.ARRIVALS)]
+
+
+def with_arrivals(device: Device, *rows: Stretch) -> list[str]:
+    """Findings where these are the arrivals."""
+    with device.kv.write() as txn:
+        for key in [key for key, _ in txn.scan(Table.ARRIVALS)]:
+            txn.delete(Table.ARRIVALS, key)
+        txn.put_many(Table.ARRIVALS, [pack_stretch(row) for row in rows])
+    return audited(device)
+
+
 def test_arrivals_that_name_an_event_twice_or_are_marked_wrongly_are_found() -> None:
     """T2.2"""
-    device = grow(Device("BOXE"))
-
-    def set_arrival(txn: WriteTxn, number: int, value: bytes) -> None:
-        txn.put(Table.ARRIVALS, u64(number), value)
-
-    with device.kv.write() as txn:
-        first, second = (txn.get(Table.ARRIVALS, u64(number)) or b"" for number in (1, 2))
-        set_arrival(txn, 2, first[:16] + second[16:])
-    assert "arrival" in audited(device)
-    with device.kv.write() as txn:
-        set_arrival(txn, 2, second[:16] + b"\x01" + second[17:])
-    assert audited(device) == [], "with a fork, moved events may keep another mark than they would have now"
     plain = Device("BOXE")
     plain.emit("a", "b")
-    with plain.kv.write() as txn:
-        second = txn.get(Table.ARRIVALS, u64(2)) or b""
-        set_arrival(txn, 2, second[:16] + b"\x01" + second[17:])
-    assert audited(plain) == ["arrival"]
+    (one,) = stretches(plain)
+    assert with_arrivals(plain, one._replace(late=True)) == ["arrival"]
+    forked = grow(Device("BOXE"))
+    first, second, *others = stretches(forked)
+    assert with_arrivals(forked, first, second._replace(late=not second.late), *others) == [], (
+        "with a fork, moved events may keep another mark than they would have now"
+    )
+    again = second._replace(origin=first.origin, first=first.first)
+    assert "arrival" in with_arrivals(forked, first, again, *others)
+
+
+def test_arrivals_of_which_any_bit_is_changed_are_found() -> None:
+    """T2.2: but for the mark, where there is a fork, and the time of receipt"""
+    for bit in range(0, 8 * 28, 5):  # number, origin, first, length
+        device = grow(Device("BOXE"))
+        rows = stretches(device)
+        pick = bit % len(rows)
+        key, value = pack_stretch(rows[pick])
+        row = bytearray(key + value)
+        row[bit // 8] ^= 1 << bit % 8
+        with device.kv.write() as txn:
+            txn.delete(Table.ARRIVALS, key)
+            txn.put(Table.ARRIVALS, bytes(row[:8]), bytes(row[8:]))
+        assert audited(device), f"bit {bit} of {rows[pick]}"
 
 
 def test_name_stated_before_a_fork_of_a_fork_is_the_same_whichever_branch_came_first() -> None:

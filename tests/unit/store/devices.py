@@ -14,7 +14,7 @@ from hcom_replica.limits import COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX
 from hcom_replica.store.kv import Kv, Table
 from hcom_replica.store.log import Log
 from hcom_replica.store.memory_kv import MemoryKv
-from hcom_replica.store.schema import ANCHOR, StoredEvent, unpack_commit
+from hcom_replica.store.schema import ANCHOR, StoredEvent, seq_key, unpack_commit, unpack_stretch
 from hcom_replica.wire.batch import Batch, Commit, decode_batch, encode_batch
 from hcom_replica.wire.event import Draft, RedactedEvent, decode_event, encoded_bytes, is_system
 from hcom_replica.wire.signing import COMMIT, DeviceKey, commit_digest, short, verify
@@ -140,8 +140,12 @@ def check_log(device: Device) -> None:
         tables = {table: list(txn.scan(table)) for table in Table}
     log = dict(tables[Table.LOG])
     assert sorted(time + name[:8] for name, time in tables[Table.INDEX]) == [key for key, _ in tables[Table.LOG]]
-    places = [value[:16] for _, value in tables[Table.ARRIVALS]]
-    assert [int.from_bytes(key, "big") for key, _ in tables[Table.ARRIVALS]] == list(range(1, len(places) + 1))
+    index, places = dict(tables[Table.INDEX]), list[bytes]()
+    for row in tables[Table.ARRIVALS]:
+        stretch = unpack_stretch(*row)
+        assert stretch.number == len(places) + 1
+        seqs = range(stretch.first, stretch.first + stretch.length)
+        places += [index[seq_key(stretch.origin, seq)] + stretch.origin for seq in seqs]
     assert sorted(places) == sorted(log)
     assert device.log.last_arrival() == len(places)
     states = device.log.origins()

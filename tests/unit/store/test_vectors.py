@@ -10,19 +10,22 @@ import pytest
 
 from hcom_replica.core.continuity import Mark
 from hcom_replica.core.origin import decode_state, encode_state
+from hcom_replica.errors import StoreCorrupt
 from hcom_replica.ids import OriginId, order_key
 from hcom_replica.store.marker import STRIDE_BYTES, newest, pack_mark, unpack_mark
 from hcom_replica.store.schema import (
     StoredEvent,
-    arrival,
+    Stretch,
     pack_commit,
     pack_home,
     pack_peer,
+    pack_stretch,
     seq_key,
     u64,
     unpack_commit,
     unpack_home,
     unpack_peer,
+    unpack_stretch,
 )
 from hcom_replica.wire.event import decode_event
 from tests.vectors import FOLDER
@@ -74,16 +77,23 @@ def test_commit_row_has_hlc_sum_c_and_signature() -> None:
     assert value == u64(commit.hlc) + u64(commit.cum) + commit.tip + commit.signature
 
 
-def test_arrival_row_names_the_event_says_late_and_when_it_came() -> None:
+def test_arrival_row_names_consecutive_events_says_late_and_when_they_came() -> None:
     """T2.2"""
-    arrivals, log = ROWS["arrivals"], ROWS["log"]
-    assert arrivals["key"] == u64(arrivals["number"]).hex()
+    row = ROWS["arrivals"]
+    origin = OriginId(bytes.fromhex(ROWS["index"]["key"])[:8])
     for late in (False, True):
-        place = arrivals["late" if late else "in_time"]
-        assert place == f"{log['key']}0{int(late)}{u64(arrivals['received_ms']).hex()}", BROKEN
-        found = arrival(*map(bytes.fromhex, (arrivals["key"], place, log["value"])))
-        assert (found.number, found.late, found.received_ms) == (arrivals["number"], late, arrivals["received_ms"])
-        assert found.event.seq == log["seq"]
+        key, value = (bytes.fromhex(row[name]) for name in ("key", "late" if late else "in_time"))
+        found = Stretch(row["number"], origin, row["first"], row["length"], late, row["received_ms"])
+        assert unpack_stretch(key, value) == found, BROKEN
+        assert pack_stretch(found) == (key, value), BROKEN
+        assert value == origin + u64(found.first) + b"\x00\x00\x03\xe8" + bytes((late,)) + u64(found.received_ms)
+
+
+@pytest.mark.parametrize("bad", [bytes(29), b"\x01" * 20 + b"\x02" + bytes(8), b"\x01" * 28, b""])
+def test_arrival_row_that_none_has_written_is_refused(bad: bytes) -> None:
+    """T2.2"""
+    with pytest.raises(StoreCorrupt):
+        unpack_stretch(u64(1), bad)
 
 
 def test_peer_row_is_kept_by_kind_author_and_page() -> None:
