@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -49,8 +48,7 @@ class BrokerAddress(msgspec.Struct, frozen=True):
         return self.url
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(msgspec.Struct, frozen=True):
     """What we show to a broker and how we check it; the password is never in the repr.
 
     Attributes:
@@ -61,9 +59,12 @@ class Credentials:
     """
 
     username: str | None = None
-    password: str | None = field(default=None, repr=False)
+    password: str | None = None
     ca_file: Path | None = None
     host: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Credentials(username={self.username!r}, ca_file={self.ca_file!r}, host={self.host!r})"
 
     def shown_to(self, address: BrokerAddress) -> Credentials:
         """What a broker is shown: no password that was given for another host."""

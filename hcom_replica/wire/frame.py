@@ -6,9 +6,8 @@ Order of the checks on arrival: sizes, seal, kind, sender's signature, then infl
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Final, NamedTuple
-
-import zstandard
+from functools import cache
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import OriginId
@@ -16,6 +15,9 @@ from hcom_replica.limits import INFLATED_BYTES_MAX, MESSAGE_BYTES_MAX
 from hcom_replica.wire.keys import GroupKeys
 from hcom_replica.wire.seal import OVERHEAD_BYTES, seal, unseal
 from hcom_replica.wire.signing import MESSAGE, DeviceKey, message_digest, root_hash, short, verify
+
+if TYPE_CHECKING:
+    import zstandard
 
 
 class Kind(IntEnum):
@@ -78,14 +80,12 @@ ROOM_BYTES: Final = MESSAGE_BYTES_MAX - OVERHEAD_BYTES - 2 - AUTHOR_BYTES
 _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _LEVEL: Final = 3
 _SMALL: Final = 128
-_compress: Final = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True, write_checksum=False)
-_decompress: Final = zstandard.ZstdDecompressor()
 
 
 def pack(data: bytes) -> Packed:
     """Compress when it helps; small payloads go as they are."""
     if len(data) > _SMALL:
-        squeezed = _compress.compress(data)
+        squeezed = _compressor().compress(data)
         if len(squeezed) < len(data):
             return Packed(ZSTD, squeezed)
     return Packed(RAW, data)
@@ -103,11 +103,13 @@ def unpack(packed: Packed, limit: int = INFLATED_BYTES_MAX) -> bytes:
         raise ProtocolError("codec")
     if packed.data[:4] != _ZSTD_MAGIC:  # a frame to be skipped has a size, too, and would be given room of that size
         raise ProtocolError("codec", "not a frame of zstd")
+    import zstandard
+
     try:
         size = zstandard.frame_content_size(packed.data)
         if not 0 < size <= limit:
             raise ProtocolError("size", f"{size} bytes inflated")
-        inflated = _decompress.decompress(packed.data, max_output_size=size, allow_extra_data=False)
+        inflated = _decompressor().decompress(packed.data, max_output_size=size, allow_extra_data=False)
     except zstandard.ZstdError:
         raise ProtocolError("codec") from None
     return inflated
@@ -154,3 +156,17 @@ def _author(keys: GroupKeys, topic: str, plain: bytes) -> Author:
     key, incarnation, signature = plain[2:34], plain[34:46], plain[46:110]
     verify(key, MESSAGE, message_digest(plain[0], plain[1], topic, plain[110:]), signature)
     return Author(key, incarnation, short(root_hash(keys.group, key, incarnation)))
+
+
+@cache
+def _compressor() -> zstandard.ZstdCompressor:
+    import zstandard  # commands that read what was unpacked long ago do without it
+
+    return zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True, write_checksum=False)
+
+
+@cache
+def _decompressor() -> zstandard.ZstdDecompressor:
+    import zstandard
+
+    return zstandard.ZstdDecompressor()

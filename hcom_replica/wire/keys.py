@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import cached_property
+
+import msgspec
 
 from hcom_replica.wire.hashing import blake2b
 
 
-@dataclass(frozen=True)
-class GroupKeys:
+class GroupKeys(msgspec.Struct, frozen=True, dict=True):
     """A group at one key epoch.
 
     Attributes:
@@ -19,8 +19,11 @@ class GroupKeys:
     """
 
     group: bytes
-    secret: bytes = field(repr=False)
+    secret: bytes
     epoch: int = 1
+
+    def __repr__(self) -> str:
+        return f"GroupKeys(group={self.group!r}, epoch={self.epoch})"
 
     def derive(self, label: str) -> bytes:
         """K(label): 32 bytes."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from hcom_replica.errors import TokenError
 from hcom_replica.wire.keys import GroupKeys
@@ -23,8 +24,7 @@ _ALPHABET: Final = re.compile(r"[A-Za-z0-9_-]*=*")
 _HCOM_VERSIONS: Final = (1, 2, 4)
 
 
-@dataclass(frozen=True)
-class JoinToken:
+class JoinToken(msgspec.Struct, frozen=True):
     """What a device needs to join.
 
     Attributes:
@@ -33,7 +33,7 @@ class JoinToken:
         founder: 32-byte key of the device that made the group.
     """
 
-    keys: GroupKeys = field(repr=False)
+    keys: GroupKeys
     brokers: tuple[str, ...]
     founder: bytes
 

@@ -8,7 +8,20 @@ from pathlib import Path
 
 import pytest
 
-_SLOW = ("typer", "rich", "paho", "asyncio", "hashlib", "tempfile", "shutil", "random", "sqlite3", "ssl")
+_SLOW = (
+    "typer",
+    "rich",
+    "paho",
+    "asyncio",
+    "hashlib",
+    "tempfile",
+    "shutil",
+    "random",
+    "sqlite3",
+    "ssl",
+    "zstandard",
+    "dataclasses",
+)
 _RUN = (
     "import sys; from hcom_replica.cli.main import main; code = main(sys.argv[1:]); "
     f"print(code, *(name for name in {_SLOW} if name in sys.modules), file=sys.stderr)"
