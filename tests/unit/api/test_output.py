@@ -83,3 +83,12 @@ def test_pipe_is_written_as_it_comes_and_stays(tmp_path: Path) -> None:
     reader.join(30)
     assert read == [b"new"]
     assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_large_file_is_there_whole_though_it_goes_to_the_disk_on_the_way(tmp_path: Path) -> None:
+    path, pieces = tmp_path / "large", [bytes([number]) * 300_001 for number in range(60)]
+    with written(path, force=False) as file:
+        for piece in pieces:
+            file.write(piece)
+    assert path.read_bytes() == b"".join(pieces)
+    assert [one.name for one in tmp_path.iterdir()] == ["large"]
