@@ -148,18 +148,18 @@ class Actions:
             yield "refused: the disk is full"
             return
         if ids:
-            name = self._stage.name_of(ids[0].origin)
+            name = self._stage.names.of(ids[0].origin)
             yield f"{name}:{ids[0].seq}" + (f"..{ids[-1].seq}" if len(ids) > 1 else "")
 
     def do_redact(self, words: Words) -> list[str]:
         """`redact A A:5 [unpoked]`: A takes the body of an event of its own away; prints what it says, or why not."""
         name, seq = parse_point(words.place(1))
-        event = EventId(self._stage.origin_of(name), seq)
+        event = EventId(self._stage.names.origin(name), seq)
         try:
             said = self._stage.redact(words.place(0), event, poke="unpoked" not in words.places)
         except StoreFull:
             return ["refused: the disk is full"]
-        return [] if said is None else [f"{self._stage.name_of(said.origin)}:{said.seq} says so"]
+        return [] if said is None else [f"{self._stage.names.of(said.origin)}:{said.seq} says so"]
 
     def do_flush(self, words: Words) -> list[str]:
         """`flush A [device=B] [within=10s]`: prints where everything is safe, or why it is not."""

@@ -15,7 +15,7 @@ from hcom_replica.core.append import Writer
 from hcom_replica.core.context import Context
 from hcom_replica.core.effects import Effect, Now, Trace
 from hcom_replica.core.machine import Machine
-from hcom_replica.core.membership import Viewer
+from hcom_replica.core.membership import Membership, Viewer, read_membership
 from hcom_replica.core.settings import Settings
 from hcom_replica.core.status import DaemonStatus, Status, StatusInput, build_status
 from hcom_replica.daemon.departure import Departure
@@ -184,6 +184,11 @@ class Device:
     def viewer(self) -> Viewer:
         """On whose behalf members and epochs are judged."""
         return Viewer(self.key, self.tokens[-1], self.world.founder, tuple(self.tokens[:-1]))
+
+    def membership(self) -> Membership:
+        """Who is a member by its log, and by what it has heard if it runs."""
+        heard = self.machine.membership if self.running else None
+        return heard or read_membership(self.log, self.viewer)
 
     # --- the process -------------------------------------------------------------------------------------------
 

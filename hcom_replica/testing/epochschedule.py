@@ -38,7 +38,7 @@ class EpochSchedule(Schedule):
     # --- what happens ------------------------------------------------------------------------------------------
 
     def _revoke(self, name: str) -> None:
-        revoked = {key for device in self.stage.devices.values() for key in self.stage.membership(device).revoked}
+        revoked = {key for device in self.stage.devices.values() for key in device.membership().revoked}
         if len(revoked) < _REVOKED_MAX:
             self._change_key(name, self._rng.choice(sorted(self.stage.devices)))
 
@@ -67,7 +67,7 @@ class EpochSchedule(Schedule):
         stage = self.stage
         for device in stage.devices.values():
             device.start()
-        judged = {name: stage.membership(device) for name, device in stage.devices.items()}
+        judged = {name: device.membership() for name, device in stage.devices.items()}
         staying = self._staying()
         why = self._unrest(judged, staying)
         if why and stage.now_ms > self._tokens_due_ms:
@@ -88,7 +88,7 @@ class EpochSchedule(Schedule):
         for name in staying:
             if judged[name].awaited():
                 return f"{name} awaits {len(judged[name].awaited())} devices"
-            if missing := stage.missing(name, staying):
+            if missing := stage.claims.missing(name, staying):
                 return f"{name} says that {missing} events are missing"
         if not stage.converged(staying):
             return "the logs differ"

@@ -74,7 +74,7 @@ class Forger:
         what, topics = places[0], self._topics
         if what in ("live", "want", "ask"):
             return str(getattr(topics, what))
-        origin = self._stage.origin_of(places[1])
+        origin = self._stage.names.origin(places[1])
         if what in ("segment", "vector"):
             number = int(places[2]) if len(places) > 2 else 0
             return topics.segment(origin, number) if what == "segment" else topics.vector(origin, number)
@@ -96,7 +96,7 @@ class Forger:
         elif verb == "splits":
             self._split(words.place(1), int(options["at"]))
         elif verb == "says":
-            self._say(words.place(1), self._stage.origin_of(words.place(2)), int(words.place(3)))
+            self._say(words.place(1), self._stage.names.origin(words.place(2)), int(words.place(3)))
         else:
             raise UsageError(f"a member cannot {verb}")
 
@@ -137,14 +137,14 @@ class Forger:
 
     def _claim(self, name: str, seq: int, *, in_slot_of: str | None) -> None:
         """Say in a vector that its author holds an origin up to `seq`, with 8 bytes that are made up."""
-        entries = pack_entries([(self._stage.origin_of(name), Ack(seq, b"made up!"))])
+        entries = pack_entries([(self._stage.names.origin(name), Ack(seq, b"made up!"))])
         page = VectorPage(self._next(), self._now_ms(), 1, True, entries)  # noqa: FBT003 - a field of the format
-        slot = self._signer.origin if in_slot_of is None else self._stage.origin_of(in_slot_of)
+        slot = self._signer.origin if in_slot_of is None else self._stage.names.origin(in_slot_of)
         self._publish(self._topics.vector(slot, 0), Kind.VECTOR, pack(encode(page)), retain=True)
 
     def _claim_as(self, name: str, seq: int, victim: str) -> None:
         """Say truly what stands at `seq`, in the name of a device that lacks it: only the signature is wrong."""
-        origin, author = self._stage.origin_of(name), self._stage.origin_of(victim)
+        origin, author = self._stage.names.origin(name), self._stage.names.origin(victim)
         log = max((d.log for d in self._stage.devices.values()), key=lambda log: _held(log, origin))
         state = next(s for d in self._stage.devices.values() if (s := d.log.origin_state(author)))
         mask = DeviceKey(b"a member without any scruples...")
@@ -156,7 +156,7 @@ class Forger:
 
     def _announce(self, name: str, seq: int) -> None:
         """Say in somebody's head slot that its origin has come to `seq`."""
-        origin = self._stage.origin_of(name)
+        origin = self._stage.names.origin(name)
         self._publish(self._topics.head(origin), Kind.HEAD, pack(encode(self._head(seq))), retain=True)
 
     def _head(self, seq: int) -> Head:
@@ -167,7 +167,7 @@ class Forger:
 
     def _poison(self, name: str, first: int) -> None:
         """Send a run of somebody's events, with one byte of one event changed."""
-        batch = self._run(self._stage.origin_of(name), first)
+        batch = self._run(self._stage.names.origin(name), first)
         record = batch.records[-1]
         forged = [*batch.records[:-1], record[:-1] + bytes([record[-1] ^ 1])]
         data = encode_batch(Batch(batch.origin, batch.first, batch.prev, batch.cum, forged, batch.commits, None))
@@ -175,7 +175,7 @@ class Forger:
 
     def _split(self, name: str, at: int) -> None:
         """Send true events of an origin under the name of a branch that does not exist."""
-        origin = self._stage.origin_of(name)
+        origin = self._stage.names.origin(name)
         holder = next(device for device in self._stage.devices.values() if device.log.origin_state(origin))
         state = holder.log.origin_state(origin)
         run = self._run(origin, at)
@@ -199,14 +199,14 @@ class Forger:
 
     def _blank(self, name: str, seq: int) -> None:
         """Send a run of somebody's events, one of them without its body."""
-        batch = self._run(self._stage.origin_of(name), seq)
+        batch = self._run(self._stage.names.origin(name), seq)
         at = seq - batch.first
         record = batch.records[at]
         batch.records[at] = redacted(record, decode_event(record), self._forged_redaction(name, seq)[1])
         self._publish(self._topics.live, Kind.LIVE, pack(encode_batch(batch)), retain=False)
 
     def _forged_redaction(self, name: str, seq: int) -> tuple[OriginState, Redaction]:
-        origin = self._stage.origin_of(name)
+        origin = self._stage.names.origin(name)
         log = next(d.log for d in self._stage.devices.values() if d.log.origin_state(origin))
         state = log.origin_state(origin)
         if state is None:

@@ -38,7 +38,7 @@ class Views:
         """`holds [A B ...]`: the prefixes on their disks."""
         for name in words.places or list(self._stage.devices):
             states = self._stage[name].log.origins()
-            held = sorted(f"{self._stage.name_of(s.id)}:{s.seq}" for s in states if s.seq > s.base)
+            held = sorted(f"{self._stage.names.of(s.id)}:{s.seq}" for s in states if s.seq > s.base)
             yield f"{name} holds {' '.join(held) or 'nothing'}"
 
     def do_lag(self, words: Words) -> Iterator[str]:
@@ -81,7 +81,7 @@ class Views:
     def do_body(self, words: Words) -> Iterator[str]:
         """`body A:5`: who holds the event, with its body or without, and whether mail on the broker has the body."""
         name, seq = parse_point(words.place(0))
-        place = (self._stage.origin_of(name), seq)
+        place = (self._stage.names.origin(name), seq)
         for device in self._stage.devices.values():
             row = device.log.event(EventId(*place))
             if row is not None:
@@ -112,7 +112,7 @@ class Views:
         """`standing`: the wants on the broker that are addressed to nobody in particular."""
         for writer, payload in self._retained("s"):
             items = decode_standing(payload).items
-            asked = [f"{self._stage.name_of(OriginId(item.hash[:8]))} from {item.first}" for item in items]
+            asked = [f"{self._stage.names.of(OriginId(item.hash[:8]))} from {item.first}" for item in items]
             yield f"{writer} asks for {', '.join(asked)}"
 
     def do_retained(self, words: Words) -> Iterator[str]:  # noqa: ARG002
@@ -120,7 +120,7 @@ class Views:
         kept = dict[str, list[str]]()
         for topic, _ in self._stage.broker.retained():
             _, letter, leaf, *_ = topic.split("/")
-            kept.setdefault(self._stage.leaf_name(leaf), []).append(_CLASSES.get(letter, letter))
+            kept.setdefault(self._stage.names.of_leaf(leaf), []).append(_CLASSES.get(letter, letter))
         for owner in sorted(kept):
             counts = {kind: kept[owner].count(kind) for kind in sorted(kept[owner])}
             yield f"{owner}: " + " ".join(kind if n == 1 else f"{kind}*{n}" for kind, n in counts.items())
@@ -145,10 +145,10 @@ class Views:
     # --- small things ------------------------------------------------------------------------------------------
 
     def _row_name(self, row: OriginRow) -> str:
-        return self._stage.name_of(OriginId(bytes.fromhex(row.origin)))
+        return self._stage.names.of(OriginId(bytes.fromhex(row.origin)))
 
     def _own(self, name: str) -> str:
-        return self._stage.name_of(self._stage.own(name).id)
+        return self._stage.names.of(self._stage.own(name).id)
 
     def _missing(self, row: OriginRow) -> str:
         if row.missing is None:
@@ -160,16 +160,16 @@ class Views:
         return f"held by {', '.join(row.held_by)}" if row.held_by else "held by nobody known"
 
     def _range(self, origin: OriginId, first: int, last: int) -> str:
-        return f"{self._stage.name_of(origin)}:{first}" + (f"..{last}" if last > first else "")
+        return f"{self._stage.names.of(origin)}:{first}" + (f"..{last}" if last > first else "")
 
     def _retained(self, letter: str) -> Iterable[tuple[str, bytes]]:
         """(owner, payload) of the sound slot messages of a class that the broker keeps, by owner."""
         keys, found = self._stage.world.keys, list[tuple[str, bytes]]()
         for topic, payload in self._stage.broker.retained(f"{keys.prefix}/{letter}/#"):
             try:
-                found.append((self._stage.leaf_name(topic.split("/")[2]), open_frame(keys, topic, payload).payload))
+                found.append((self._stage.names.of_leaf(topic.split("/")[2]), open_frame(keys, topic, payload).payload))
             except ProtocolError:
-                found.append((self._stage.leaf_name(topic.split("/")[2]) + " (spoiled)", b""))
+                found.append((self._stage.names.of_leaf(topic.split("/")[2]) + " (spoiled)", b""))
         return sorted(found)
 
     def _mailed(self) -> list[Batch]:
@@ -185,5 +185,5 @@ class Views:
 
     def _field(self, value: str | int | bool | None) -> str:
         if isinstance(value, str) and len(value) == 16:
-            return self._stage.name_of(OriginId(bytes.fromhex(value)))
+            return self._stage.names.of(OriginId(bytes.fromhex(value)))
         return str(value)

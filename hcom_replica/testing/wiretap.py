@@ -1,7 +1,8 @@
 """Invariants of what a device says: looked at when a message is handed to the link, against the disk as it is then.
 
-Owns nothing but what it needs to judge the next message of the same device. It opens frames with the group's key and
-believes none of the machine's own opinions: neither that a fence has passed nor that an index was taken.
+Owns nothing but what it needs to judge the next message of the same device, and the places where it listens: a broker
+and devices that tell it. It opens frames with the group's key and believes none of the machine's own opinions: neither
+that a fence has passed nor that an index was taken.
 """
 
 from __future__ import annotations
@@ -9,13 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from hcom_replica.core.effects import Publish
+from hcom_replica.core.effects import Effect, Publish
 from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import OriginId
+from hcom_replica.testing.broker import SimBroker
+from hcom_replica.testing.brokerconfig import BrokerConfig
 from hcom_replica.testing.checkers import Checkers, Violation
 from hcom_replica.testing.device import Device
 from hcom_replica.testing.faults import Faults
 from hcom_replica.testing.faults import Kind as FaultKind
+from hcom_replica.testing.scheduler import Scheduler
+from hcom_replica.testing.session import Session
 from hcom_replica.wire.frame import Author, Kind, open_frame
 from hcom_replica.wire.keys import GroupKeys
 from hcom_replica.wire.messages import Ack, Segment, decode_head, decode_index, decode_vector, unpack_entries
@@ -168,3 +173,30 @@ class Wiretap:
     def _lost(self, device: Device) -> int:
         hits = self._faults.of(device.name).hits
         return hits[FaultKind.DROP_UP] + hits[FaultKind.CORRUPT]
+
+
+class TappedBroker(SimBroker):
+    """A broker that tells a wiretap what arrives, before it decides about it."""
+
+    def __init__(self, scheduler: Scheduler, config: BrokerConfig | None = None) -> None:
+        super().__init__(scheduler, config)
+        self.tap: Wiretap | None = None
+
+    def publish(self, session: Session, topic: str, payload: bytes, *, retain: bool, token: int) -> None:
+        """See SimBroker."""
+        if self.tap is not None:
+            self.tap.arrived(topic, payload)
+        super().publish(session, topic, payload, retain=retain, token=token)
+
+
+class WatchedDevice(Device):
+    """A device that tells a wiretap what it is about to say."""
+
+    tap: Wiretap | None = None
+
+    def before_effect(self, effect: Effect) -> None:
+        """See Device."""
+        super().before_effect(effect)
+        process = self._process
+        if self.tap is not None and isinstance(effect, Publish) and process is not None and process.engine.online:
+            self.tap.said(self, process.link, effect)
