@@ -133,3 +133,28 @@ class Scheduler:
         """Draw an integer of `span_ms`, both ends included; a span of one value draws nothing."""
         low, high = span_ms
         return low if low >= high else low + int(self.random.random() * (high - low + 1))
+
+
+class Alarm:
+    """One thing that is due at a time: to set it takes back what it was set for before."""
+
+    __slots__ = ("_scheduler", "_timer")
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._timer: Timer | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether it is set, and has neither run nor been stopped."""
+        return self._timer is not None and self._timer.pending
+
+    def set(self, after_ms: int, callback: Callable[[*Ts], None], *args: *Ts) -> None:
+        """Run `callback(*args)` `after_ms` milliseconds from now, and nothing else."""
+        self.stop()
+        self._timer = self._scheduler.after(after_ms, callback, *args)
+
+    def stop(self) -> None:
+        """Take it back. Idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()

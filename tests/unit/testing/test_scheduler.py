@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hcom_replica.testing.scheduler import Scheduler
+from hcom_replica.testing.scheduler import Alarm, Scheduler
 
 
 def test_run_until_with_several_callbacks_runs_them_by_time_then_by_order_of_asking() -> None:
@@ -30,6 +30,20 @@ def test_cancel_before_it_is_due_keeps_it_from_running() -> None:
     assert scheduler.next_due_ms() is None
     assert scheduler.step() is False
     assert ran == []
+
+
+def test_alarm_when_set_again_runs_the_last_thing_only_and_after_stop_nothing() -> None:
+    scheduler, ran = Scheduler(1), list[str]()
+    alarm = Alarm(scheduler)
+    alarm.set(10, ran.append, "x")
+    alarm.set(20, ran.append, "y")
+    assert alarm.pending
+    scheduler.run_until(30)
+    assert (ran, alarm.pending) == (["y"], False)
+    alarm.set(10, ran.append, "z")
+    alarm.stop()
+    scheduler.run_until(60)
+    assert (ran, alarm.pending) == (["y"], False)
 
 
 def test_step_with_a_callback_that_asks_for_another_runs_both_in_turn() -> None:
