@@ -11,10 +11,11 @@ from contextlib import suppress
 
 import msgspec
 
+from hcom_replica.api.access import Access, changes_of, credentials_of
 from hcom_replica.api.appending import wall_ms
 from hcom_replica.api.control import Control, reload, wake
 from hcom_replica.api.keyepochs import current_token, membership_of
-from hcom_replica.api.relay import Access, changes_of, credentials_of, need_group
+from hcom_replica.api.relay import need_group
 from hcom_replica.api.replica import Replica
 from hcom_replica.core.moves import move_draft, present_move
 from hcom_replica.daemon.moving import settle

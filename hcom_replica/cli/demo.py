@@ -46,7 +46,8 @@ def demo(session: Session) -> int | None:  # noqa: ARG001 - every command is giv
 
 def _meet(root: Path, url: str, stack: ExitStack) -> tuple[Replica, Replica]:
     """Make a group and join it; the daemons end with the stack."""
-    from hcom_replica.api.relay import Access, connect_group, new_group
+    from hcom_replica.api.access import Access
+    from hcom_replica.api.relay import connect_group, new_group
 
     folders = [Folder(root / name) for name in ("BOXE", "TUKA")]
     for folder in folders:

@@ -46,7 +46,8 @@ def new(
     json: Json = False,
 ) -> int | None:
     """Make a group, start syncing, and print the token with which other devices join."""
-    from hcom_replica.api.relay import Access, new_group
+    from hcom_replica.api.access import Access
+    from hcom_replica.api.relay import new_group
 
     file = password_file or _prompted(session, username, password_keyring)
     access = Access(broker, username, file, ca_file, name, password_keyring)
@@ -89,7 +90,8 @@ def connect(
     json: Json = False,
 ) -> int | None:
     """Join a group and start syncing."""
-    from hcom_replica.api.relay import Access, connect_group
+    from hcom_replica.api.access import Access
+    from hcom_replica.api.relay import connect_group
     from hcom_replica.api.replacing import ask_to_replace
 
     if replace and name is None:
@@ -275,8 +277,8 @@ def move(
     json: Json = False,
 ) -> int | None:
     """Move the whole group to another broker. Members that are away follow when they come back to the old one."""
+    from hcom_replica.api.access import Access
     from hcom_replica.api.moving import move_group
-    from hcom_replica.api.relay import Access
 
     file = password_file or _prompted(session, username, password_keyring)
     moved = move_group(session.folder, url, Access(None, username, file, ca_file, None, password_keyring))
