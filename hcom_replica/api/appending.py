@@ -13,7 +13,7 @@ from hcom_replica.api.control import wake
 from hcom_replica.api.opening import Parts
 from hcom_replica.errors import UsageError
 from hcom_replica.ids import EventId
-from hcom_replica.store.log import ImportMark
+from hcom_replica.store.cursors import ImportMark
 from hcom_replica.wire.event import Draft, is_system
 
 

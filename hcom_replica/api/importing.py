@@ -26,7 +26,7 @@ from hcom_replica.api.times import read_iso
 from hcom_replica.errors import LimitError, StoreFull, UsageError
 from hcom_replica.ids import EventId
 from hcom_replica.limits import KIB, MIB
-from hcom_replica.store.log import ImportMark
+from hcom_replica.store.cursors import ImportMark
 from hcom_replica.wire.event import Draft, check_draft
 
 BATCH_EVENTS: Final = 4_096

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from hcom_replica.errors import UsageError
 from hcom_replica.store.kv import ReadTxn, Table, WriteTxn
 from hcom_replica.store.schema import number, u64
 
 _NAME_BYTES_MAX = 128
+
+
+class ImportMark(NamedTuple):
+    """Which lines of a file an append holds, so that an import goes on where it stopped.
+
+    Attributes:
+        content: 32-byte hash of the file.
+        line_from: lines done before, counted from 0.
+        line_to: lines done after.
+    """
+
+    content: bytes
+    line_from: int
+    line_to: int
 
 
 def cursor(txn: ReadTxn, name: str) -> int:
@@ -31,19 +47,19 @@ def lines_done(txn: ReadTxn, content: bytes) -> int:
     return 0 if value is None else number(value)
 
 
-def move_import(txn: WriteTxn, content: bytes, line_from: int, line_to: int) -> None:
-    """Note that the lines from `line_from` (counted from 0) up to `line_to` are in this very transaction.
+def move_import(txn: WriteTxn, mark: ImportMark) -> None:
+    """Note that the lines of `mark` are in this very transaction.
 
     Raises:
         UsageError: the file is not at `line_from`: another process imports it too.
     """
-    done = lines_done(txn, content)
-    if done != line_from:
+    done = lines_done(txn, mark.content)
+    if done != mark.line_from:
         raise UsageError(
-            f"this file has been imported up to line {done}, not {line_from}",
+            f"this file has been imported up to line {done}, not {mark.line_from}",
             hint="another import of it may be running; start again and it goes on where that one is",
         )
-    txn.put(Table.IMPORTS, content, u64(line_to))
+    txn.put(Table.IMPORTS, mark.content, u64(mark.line_to))
 
 
 def _key(name: str) -> bytes:

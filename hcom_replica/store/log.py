@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from hcom_replica.core.append import Appended, Writer
 from hcom_replica.core.continuity import Doubt
-from hcom_replica.core.hlc import pack
 from hcom_replica.core.origin import CommitRow, OriginState
-from hcom_replica.core.reader import OwnTip
-from hcom_replica.errors import StoreCorrupt, StoreError
+from hcom_replica.errors import StoreError
 from hcom_replica.ids import EventId, OriginId, event_ids
 from hcom_replica.store import cursors, meta, pages, peers
 from hcom_replica.store.commits import commit_below, point_at
@@ -34,25 +32,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from hcom_replica.core.kept import Basis, KeptRoster
-    from hcom_replica.core.reader import StoredRun
+    from hcom_replica.core.reader import OwnTip, StoredRun
     from hcom_replica.core.report import IngestReport
     from hcom_replica.core.roster import Roster
     from hcom_replica.core.verify import Run
     from hcom_replica.store.views import StoredRows
-
-
-class ImportMark(NamedTuple):
-    """Which lines of a file an append holds, so that an import goes on where it stopped.
-
-    Attributes:
-        content: 32-byte hash of the file.
-        line_from: lines done before, counted from 0.
-        line_to: lines done after.
-    """
-
-    content: bytes
-    line_from: int
-    line_to: int
 
 
 class Log:
@@ -99,7 +83,7 @@ class Log:
         now_ms: int,
         *,
         cursor: tuple[str, int] | None = None,
-        imported: ImportMark | None = None,
+        imported: cursors.ImportMark | None = None,
         shelved: Callable[[list[EventId]], Iterable[Shelved]] | None = None,
     ) -> list[EventId]:
         """Append events in one transaction; they are acknowledged, that is durable, when this returns.
@@ -116,6 +100,7 @@ class Log:
 
         Raises:
             LimitError: a draft is over a limit; nothing was appended.
+            UsageError: the file is not where the import says, or the cursor's name is not usable; nothing was appended.
             StoreFull: no room; nothing was appended.
             StoreError: no writer, or the storage failed; nothing was appended.
         """
@@ -126,7 +111,7 @@ class Log:
             if cursor is not None:
                 cursors.set_cursor(txn, *cursor)
             if imported is not None:
-                cursors.move_import(txn, *imported)
+                cursors.move_import(txn, imported)
             if drafts:
                 ledger = Ledger(txn, now_ms)
                 self._resume(txn, ledger, now_ms)
@@ -137,16 +122,6 @@ class Log:
             if shelved is not None:
                 shelve(txn, shelved(ids))
         return ids
-
-    def append_import(
-        self, content: bytes, line_from: int, line_to: int, drafts: Sequence[Draft], now_ms: int
-    ) -> list[EventId]:
-        """Append the events of lines `line_from` up to `line_to` of a file, and note so in the same transaction.
-
-        Raises:
-            UsageError: the file is not at `line_from`; nothing was appended.
-        """
-        return self.append(drafts, now_ms, imported=ImportMark(content, line_from, line_to))
 
     def redact(self, name: EventId, now_ms: int) -> EventId | None:
         """Take away the body of an event of this device, and append the system event that tells all others to.
@@ -249,14 +224,10 @@ class Log:
         Returns:
             The own origin, its newest commit and the promise, of one transaction (T5.4).
         """
+        from hcom_replica.store import promises
+
         with self._kv.write() as txn:
-            own = meta.own_origin(txn)
-            if own is None:
-                return None
-            high_water = max(meta.read_number(txn, Meta.HIGH_WATER), pack(now_ms))
-            meta.write_number(txn, Meta.HIGH_WATER, high_water)
-            meta.write_number(txn, Meta.PROMISE, high_water)
-            return OwnTip(own, _newest_commit(txn, own), high_water)
+            return promises.promise(txn, now_ms)
 
     def next_boot(self) -> int:
         """Count a start of the daemon, durably; return its number, from 1."""
@@ -292,9 +263,10 @@ class Log:
 
     def own_tip(self) -> OwnTip | None:
         """The own origin, its newest commit, and the newest promise that may have been published."""
+        from hcom_replica.store import promises
+
         with self._kv.read() as txn:
-            own = meta.own_origin(txn)
-            return None if own is None else OwnTip(own, _newest_commit(txn, own), meta.read_number(txn, Meta.PROMISE))
+            return promises.own_tip(txn)
 
     def origin_state(self, origin: OriginId) -> OriginState | None:
         """What is held of an origin; None when nothing is."""
@@ -348,10 +320,7 @@ class Log:
         from hcom_replica.store import promises
 
         with self._kv.read() as txn:
-            found, own = promises.promises(txn), meta.own_origin(txn)
-            if own is not None:
-                found[own.id] = meta.read_number(txn, Meta.PROMISE)
-            return found
+            return promises.promises(txn)
 
     def kept_roster(self, basis: Basis) -> Roster | None:
         """The roster that is kept as judged from exactly that; None when there is none."""
@@ -487,13 +456,6 @@ class Log:
         if self._writer is None:
             raise StoreError("this log was opened for reading only")
         return self._writer
-
-
-def _newest_commit(txn: ReadTxn, own: OriginState) -> CommitRow:
-    row = commit_below(txn, own, own.seq)
-    if row is None or row.seq != own.seq:
-        raise StoreCorrupt(f"origin {own.id.hex()} does not end at a commit")
-    return row
 
 
 def _ids(appended: Appended) -> list[EventId]:

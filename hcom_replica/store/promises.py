@@ -1,19 +1,24 @@
-"""The table `promises`: up to where each origin has promised to be complete, as far as its events are held (P13.5).
+"""Promises: up to where each origin has said to be complete, as far as its events are held (P13.5), and the own one.
 
-Keeps of each origin the greatest promise that was ever of use: a newer head stands in `peers` before the events that it
-speaks of are here, and what was promised before must not be forgotten meanwhile.
+The table `promises` keeps of each other origin the greatest promise that was ever of use: a newer head stands in
+`peers` before the events that it speaks of are here, and what was promised before must not be forgotten meanwhile. The
+own promise stands in `meta`, beside the HLC high water that makes it true.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from hcom_replica.errors import ProtocolError
+from hcom_replica.core.hlc import pack
+from hcom_replica.core.origin import CommitRow, OriginState
+from hcom_replica.core.reader import OwnTip
+from hcom_replica.errors import ProtocolError, StoreCorrupt
 from hcom_replica.ids import OriginId
+from hcom_replica.store.commits import commit_below
 from hcom_replica.store.kv import ReadTxn, Table, WriteTxn
-from hcom_replica.store.meta import read_state
+from hcom_replica.store.meta import own_origin, read_number, read_state, write_number
 from hcom_replica.store.peers import noted
-from hcom_replica.store.schema import PeerNote, number, pack_peer, u64, unpack_peer
+from hcom_replica.store.schema import Meta, PeerNote, number, pack_peer, u64, unpack_peer
 from hcom_replica.wire.frame import Kind
 from hcom_replica.wire.messages import decode_head
 
@@ -32,11 +37,45 @@ def keep(txn: WriteTxn, notes: Iterable[PeerNote]) -> None:
 
 
 def promises(txn: ReadTxn) -> dict[OriginId, int]:
-    """Origin -> nothing of it behind what is held has an hlc at or below that."""
+    """Origin -> nothing of it behind what is held has an hlc at or below that; the own one included."""
     found = {OriginId(key): number(value) for key, value in txn.scan(Table.PROMISES)}
     for origin, promise in _usable(txn, noted(txn, Kind.HEAD)):
         found[origin] = max(promise, found.get(origin, 0))
+    if (own := own_origin(txn)) is not None:
+        found[own.id] = read_number(txn, Meta.PROMISE)
     return found
+
+
+def promise(txn: WriteTxn, now_ms: int) -> OwnTip | None:
+    """Promise that no later event of the own origin is at or before now; None when there is no own origin.
+
+    Raises:
+        StoreCorrupt: the own origin does not end at a commit.
+    """
+    own = own_origin(txn)
+    if own is None:
+        return None
+    high_water = max(read_number(txn, Meta.HIGH_WATER), pack(now_ms))
+    write_number(txn, Meta.HIGH_WATER, high_water)
+    write_number(txn, Meta.PROMISE, high_water)
+    return OwnTip(own, _newest_commit(txn, own), high_water)
+
+
+def own_tip(txn: ReadTxn) -> OwnTip | None:
+    """Return the own origin, its newest commit and its newest promise; None when there is no own origin.
+
+    Raises:
+        StoreCorrupt: the own origin does not end at a commit.
+    """
+    own = own_origin(txn)
+    return None if own is None else OwnTip(own, _newest_commit(txn, own), read_number(txn, Meta.PROMISE))
+
+
+def _newest_commit(txn: ReadTxn, own: OriginState) -> CommitRow:
+    row = commit_below(txn, own, own.seq)
+    if row is None or row.seq != own.seq:
+        raise StoreCorrupt(f"origin {own.id.hex()} does not end at a commit")
+    return row
 
 
 def _usable(txn: ReadTxn, notes: Iterable[PeerNote]) -> Iterator[tuple[OriginId, int]]:

@@ -7,8 +7,9 @@ from hcom_replica.core.hlc import millis
 from hcom_replica.errors import LimitError, StoreError, StoreFormat, StoreFull, UsageError
 from hcom_replica.ids import EventId, OriginId, order_key
 from hcom_replica.limits import COMMIT_BYTES_MAX
+from hcom_replica.store.cursors import ImportMark
 from hcom_replica.store.kv import Table
-from hcom_replica.store.log import ImportMark, Log
+from hcom_replica.store.log import Log
 from hcom_replica.store.memory_kv import MemoryKv, Moment
 from hcom_replica.store.schema import Meta
 from hcom_replica.wire.event import Draft, decode_event
@@ -154,13 +155,13 @@ def test_next_boot_counts_from_one() -> None:
     assert [device.log.next_boot() for _ in range(3)] == [1, 2, 3]
 
 
-def test_append_import_goes_on_where_it_stopped() -> None:
+def test_append_with_import_goes_on_where_it_stopped() -> None:
     device = Device("BOXE")
     content = bytes(32)
-    device.log.append_import(content, 0, 2, [draft("a"), draft("b")], NOW)
+    device.log.append([draft("a"), draft("b")], NOW, imported=ImportMark(content, 0, 2))
     assert device.log.lines_imported(content) == 2
     with pytest.raises(UsageError):
-        device.log.append_import(content, 0, 2, [draft("a"), draft("b")], NOW)
+        device.log.append([draft("a"), draft("b")], NOW, imported=ImportMark(content, 0, 2))
     device.log.append([draft("c")], NOW, imported=ImportMark(content, 2, 3))
     assert device.bodies() == ["a", "b", "c"]
     assert device.log.lines_imported(content) == 3
