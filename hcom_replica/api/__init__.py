@@ -10,17 +10,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hcom_replica.api.appending import Item
     from hcom_replica.api.event import Arrival, Event
-    from hcom_replica.api.replica import Item, Replica
+    from hcom_replica.api.replica import Replica
 
 __all__ = ["Arrival", "Event", "Item", "Replica"]
 
 
 def __getattr__(name: str) -> object:
-    if name in ("Item", "Replica"):
-        from hcom_replica.api import replica  # noqa: PLC0415  (lazy on purpose, see above)
+    if name == "Replica":
+        from hcom_replica.api.replica import Replica  # noqa: PLC0415  (lazy on purpose, see above)
 
-        return getattr(replica, name)
+        return Replica
+    if name == "Item":
+        from hcom_replica.api.appending import Item  # noqa: PLC0415  (the same)
+
+        return Item
     if name in ("Arrival", "Event"):
         from hcom_replica.api import event  # noqa: PLC0415  (the same)
 

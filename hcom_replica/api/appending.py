@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+from hcom_replica.api.body import from_object
 from hcom_replica.api.control import wake
 from hcom_replica.api.opening import Parts
+from hcom_replica.api.times import read_iso
 from hcom_replica.errors import UsageError
 from hcom_replica.ids import EventId
 from hcom_replica.store.cursors import ImportMark
@@ -37,6 +40,37 @@ def draft(kind: str, body: bytes, agent: str | None = None, time_us: int | None 
     if is_system(kind):
         raise UsageError(f"kind {kind!r} begins with _, which marks system events", hint="choose another kind")
     return Draft(kind, agent, time_us, body)
+
+
+class Item(NamedTuple):
+    """One event for `append_many`: the arguments of `append`."""
+
+    kind: str
+    data: Any = None
+    agent: str | None = None
+    time: str | int | None = None
+
+
+def draft_of(item: Item | tuple[Any, ...] | dict[str, Any]) -> Draft:
+    """Make an event to be appended of an `Item`, a tuple in its order, or a dict of its fields.
+
+    Raises:
+        UsageError: it is none of these, or what is in it is not usable.
+    """
+    try:
+        given = Item(**item) if isinstance(item, dict) else Item(*item)
+    except TypeError:
+        raise UsageError(f"not an event: {item!r}", hint="give (kind, data, agent, time), or a dict of these") from None
+    return draft(given.kind, from_object(given.data), given.agent, claimed(given.time))
+
+
+def claimed(time: str | int | None) -> int | None:
+    """The time to claim, in microseconds since 1970, that is given so or as ISO 8601; None claims none.
+
+    Raises:
+        UsageError: the text is no time.
+    """
+    return read_iso(time) if isinstance(time, str) else time
 
 
 def append_drafts(parts: Parts, drafts: Sequence[Draft], imported: ImportMark | None = None) -> list[EventId]:

@@ -6,7 +6,7 @@ one event after the other. Both ends are included.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
@@ -20,6 +20,9 @@ from hcom_replica.wire.event import HLC_MAX, is_system
 
 _COUNTER_MAX = 0xFFFF
 _ID_OR_TIME = "write a time like 2026-01-31T09:30:00Z, a span before now like 10m or 2h, or the id of an event"
+
+Many = str | Iterable[str] | None
+"""What a filter is given: one that must be met, several of which one must be, or nothing that must."""
 
 
 class Query(NamedTuple):
@@ -48,6 +51,26 @@ class Query(NamedTuple):
     grep: str | None = None
     where: str | None = None
     system: bool = False
+
+
+def query_of(filters: dict[str, Any]) -> Query:
+    """What is asked for by the keywords of `Replica.events`: kind, agent, device, since, until, grep, where, system ...
+
+    Raises:
+        TypeError: there is no such filter.
+    """
+    plural = {"kind": "kinds", "agent": "agents", "device": "devices"}
+    given: dict[str, Any] = {
+        plural.get(key, key): several(value) if key in plural else value for key, value in filters.items()
+    }
+    return Query(**given)
+
+
+def several(value: Many) -> tuple[str, ...]:
+    """What a filter is given, as a query has it."""
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else tuple(value)
 
 
 class Finds(Protocol):

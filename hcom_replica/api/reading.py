@@ -1,4 +1,4 @@
-"""Reading the log through a filter: in canonical order, in order of arrival, and as it grows.
+"""Reading the log through a filter: in canonical order, in order of arrival, as it was, and as it grows.
 
 Owns how far back a reader has to look for the newest N. Never holds a transaction while its caller works.
 """
@@ -6,8 +6,8 @@ Owns how far back a reader has to look for the newest N. Never holds a transacti
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice, takewhile
 from typing import Final
 
 from hcom_replica.api.changes import Changes
@@ -15,8 +15,9 @@ from hcom_replica.api.event import Arrival, Event
 from hcom_replica.api.filters import Filter
 from hcom_replica.api.jsonlines import sound_lines
 from hcom_replica.api.names import Names
-from hcom_replica.errors import ProtocolError, StoreCorrupt
-from hcom_replica.ids import EventId
+from hcom_replica.api.times import read_when_us
+from hcom_replica.errors import ProtocolError, StoreCorrupt, UsageError
+from hcom_replica.ids import EventId, parse_event_id
 from hcom_replica.store.log import Log
 from hcom_replica.store.schema import Arrival as StoredArrival
 from hcom_replica.store.schema import StoredEvent
@@ -96,11 +97,32 @@ class Reader:
         except StoreCorrupt:  # then they are looked at one by one
             return None
 
-    def as_of(self, places: Sequence[bytes], accept: Filter, newest: int | None = None) -> Iterator[Event]:
-        """Yield the accepted events at some places, which are sorted; only the newest so many with a number."""
+    def as_of(self, moment: str, now_ms: int, accept: Filter, newest: int | None = None) -> Iterator[Event]:
+        """Yield the accepted events that had arrived here by a moment, in canonical order.
+
+        Args:
+            moment: ISO time or span before now, by this device's clock; or an event's id: what came before that did.
+            now_ms: wall clock.
+            accept: which events.
+            newest: only so many, the last; None for all.
+
+        Raises:
+            UsageError: the moment cannot be read, or the event is not held.
+        """
+        places = self._received(moment, now_ms)
         rows = self._log.events_at(places if newest is None else places[::-1])
         found = filter(accept.accepts, self._events(rows))
         return found if newest is None else reversed(list(islice(found, newest)))
+
+    def _received(self, moment: str, now_ms: int) -> list[bytes]:
+        """The places of what had arrived by a moment, sorted."""
+        if ":" in moment and "T" not in moment and "-" not in moment:
+            last = self._log.event(parse_event_id(moment))
+            if last is None:
+                raise UsageError(f"no event {moment} is held here", hint="hcom-replica events --json shows ids")
+            return sorted(row.key for row in takewhile(lambda row: row.key != last.key, self._log.received()))
+        by_ms = read_when_us(moment, now_ms) // 1_000
+        return sorted(row.key for row in self._log.received() if row.received_ms <= by_ms)
 
     def one(self, name: EventId) -> Event | None:
         """Return one event; None when it is not held, or damaged."""

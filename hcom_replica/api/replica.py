@@ -9,25 +9,23 @@ from __future__ import annotations
 import os
 import time as clock
 from collections.abc import Generator, Iterable, Iterator
-from itertools import islice, takewhile
+from itertools import islice
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from hcom_replica.api.appending import append_drafts, draft, wall_ms
+from hcom_replica.api.appending import Item, append_drafts, claimed, draft, draft_of, wall_ms
 from hcom_replica.api.body import from_object
 from hcom_replica.api.control import Control, FlushReport, WaitReport, wake
 from hcom_replica.api.event import Event
-from hcom_replica.api.filters import Filter, Query
+from hcom_replica.api.filters import Filter, Many, Query, query_of, several
 from hcom_replica.api.names import Names
 from hcom_replica.api.opening import Parts, open_parts
 from hcom_replica.api.reading import Reader
-from hcom_replica.api.times import read_iso, read_when_us
 from hcom_replica.core.append import FIRST
 from hcom_replica.core.hello import NAME, Rename, system_draft
 from hcom_replica.errors import UsageError
 from hcom_replica.folder.paths import Folder, find_folder
 from hcom_replica.ids import EventId, parse_event_id
-from hcom_replica.wire.event import Draft
 
 if TYPE_CHECKING:
     from hcom_replica.api.replaying import Pace
@@ -35,17 +33,7 @@ if TYPE_CHECKING:
     from hcom_replica.core.status import Status
 
 Order = Literal["canonical", "arrival"]
-Many = str | Iterable[str] | None
 _APPEND_MANY: int = 4_096
-
-
-class Item(NamedTuple):
-    """One event for `append_many`: the arguments of `append`."""
-
-    kind: str
-    data: Any = None
-    agent: str | None = None
-    time: str | int | None = None
 
 
 class Replica:
@@ -157,7 +145,7 @@ class Replica:
             UsageError: an argument is not usable; nothing was appended.
             StoreFull: no room on the disk; nothing was appended.
         """
-        return append_drafts(self.parts, [draft(kind, from_object(data), agent, _claimed(time))])[0]
+        return append_drafts(self.parts, [draft(kind, from_object(data), agent, claimed(time))])[0]
 
     def append_many(self, items: Iterable[Item | tuple[Any, ...] | dict[str, Any]]) -> list[EventId]:
         """Append many events, thousands to a transaction; faster than one by one by far.
@@ -169,7 +157,7 @@ class Replica:
             UsageError: an item is not usable; the transactions before its own stand.
         """
         ids: list[EventId] = []
-        drafts = (_draft_of(item) for item in items)
+        drafts = (draft_of(item) for item in items)
         while page := list(islice(drafts, _APPEND_MANY)):
             ids += append_drafts(self.parts, page)
         return ids
@@ -234,7 +222,16 @@ class Replica:
             UsageError: a filter cannot be read.
         """
         query = Query(
-            _many(kind), _many(agent), _many(device), since, until, claimed_since, claimed_until, grep, where, system
+            several(kind),
+            several(agent),
+            several(device),
+            since,
+            until,
+            claimed_since,
+            claimed_until,
+            grep,
+            where,
+            system,
         )
         return self.find(query, order=order, newest=limit, as_of=as_of)
 
@@ -246,7 +243,7 @@ class Replica:
         if as_of is not None:
             if order != "canonical":
                 raise UsageError("what had arrived by a moment is shown in canonical order only")
-            return reader.as_of(self._received(as_of), accept, newest)
+            return reader.as_of(as_of, wall_ms(), accept, newest)
         return reader.canonical(accept, newest) if order == "canonical" else reader.arrived(accept, newest)
 
     def json_lines(self, query: Query | None = None, **filters: Any) -> Iterator[bytes]:
@@ -262,7 +259,7 @@ class Replica:
         Raises:
             UsageError: a filter cannot be read.
         """
-        return Reader(self.log, self.names, self.note_damaged).json_lines(self._filter(query or _query(filters)))
+        return Reader(self.log, self.names, self.note_damaged).json_lines(self._filter(query or query_of(filters)))
 
     def replay(
         self, *, pace: Pace | None = None, stable: bool = False, query: Query | None = None, **filters: Any
@@ -278,7 +275,7 @@ class Replica:
         Raises:
             UsageError: a filter cannot be read.
         """
-        asked = query or _query(filters)
+        asked = query or query_of(filters)
         if stable:
             from hcom_replica.api.final import FinalReader  # noqa: PLC0415 - see stable_frontier
 
@@ -309,7 +306,7 @@ class Replica:
         Raises:
             UsageError: a filter cannot be read.
         """
-        accept = self._filter(query or _query(filters))
+        accept = self._filter(query or query_of(filters))
         begin = after if after is not None else self.log.cursor(cursor) if cursor else self.log.last_arrival()
         return self._follow(begin, accept, cursor, timeout_s)
 
@@ -348,7 +345,7 @@ class Replica:
         Raises:
             UsageError: a filter cannot be read.
         """
-        return self._stable_stream().events(self._filter(query or _query(filters)), after)
+        return self._stable_stream().events(self._filter(query or query_of(filters)), after)
 
     def _stable_stream(self) -> StableStream:
         """The stable order as it is now."""
@@ -372,16 +369,6 @@ class Replica:
     def note_damaged(self, name: EventId) -> None:
         """Note an event that is stored and cannot be read any more."""
         self.damaged[name] = None
-
-    def _received(self, as_of: str) -> list[bytes]:
-        """The places of what had arrived by a moment, sorted."""
-        if ":" in as_of and "T" not in as_of and "-" not in as_of:
-            place = self.order_of(parse_event_id(as_of))
-            if place is None:
-                raise UsageError(f"no event {as_of} is held here", hint="hcom-replica events --json shows ids")
-            return sorted(row.key for row in takewhile(lambda row: row.key != place, self.log.received()))
-        by_ms = read_when_us(as_of, wall_ms()) // 1_000
-        return sorted(row.key for row in self.log.received() if row.received_ms <= by_ms)
 
     def _filter(self, query: Query) -> Filter:
         return Filter(query, self.names, self, wall_ms())
@@ -434,29 +421,3 @@ class Replica:
         from hcom_replica.daemon import process  # noqa: PLC0415 - see status
 
         return process.stop(self.folder) is not None
-
-
-def _draft_of(item: Item | tuple[Any, ...] | dict[str, Any]) -> Draft:
-    try:
-        given = Item(**item) if isinstance(item, dict) else Item(*item)
-    except TypeError:
-        raise UsageError(f"not an event: {item!r}", hint="give (kind, data, agent, time), or a dict of these") from None
-    return draft(given.kind, from_object(given.data), given.agent, _claimed(given.time))
-
-
-def _claimed(time: str | int | None) -> int | None:
-    return read_iso(time) if isinstance(time, str) else time
-
-
-def _many(value: Many) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    return (value,) if isinstance(value, str) else tuple(value)
-
-
-def _query(filters: dict[str, Any]) -> Query:
-    plural = {"kind": "kinds", "agent": "agents", "device": "devices"}
-    given: dict[str, Any] = {
-        plural.get(key, key): _many(value) if key in plural else value for key, value in filters.items()
-    }
-    return Query(**given)
