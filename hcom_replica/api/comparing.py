@@ -97,6 +97,8 @@ def compare(parts: Parts, name: str, *, timeout_s: float = 10.0) -> DiffReport:
 
 
 class _Comparison:
+    """This device's log against the vector that one other device has said; `device` is the other's 8-byte id."""
+
     def __init__(self, parts: Parts, names: Names, device: bytes, questions: dict[str, int]) -> None:
         self._names = names
         self._questions = questions

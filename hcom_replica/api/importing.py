@@ -150,6 +150,8 @@ def _mark_again(parts: Parts, content: bytes, lines: int) -> bytes:
 
 
 class _Batch(NamedTuple):
+    """Events of one transaction, and the line up to which they are, counted from 1."""
+
     drafts: list[Draft]
     upto: int
 

@@ -43,6 +43,7 @@ class _Filled(NamedTuple):
 
     @property
     def data_file(self) -> Path:
+        """LMDB's file: its size is that of the log."""
         return self.cli.folder / _DATA_FILE
 
 

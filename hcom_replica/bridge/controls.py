@@ -28,6 +28,8 @@ class Control(msgspec.Struct):
 
 
 class _Controls(msgspec.Struct):
+    """What an envelope holds; other keys are passed over."""
+
     events: list[Control] = []
 
 

@@ -261,25 +261,31 @@ class _Fields:
 
     @property
     def done(self) -> bool:
+        """Whether nothing is left."""
         return self._at == len(self._body)
 
     def end(self) -> None:
+        """Raise ProtocolError if anything is left."""
         if not self.done:
             raise ProtocolError("format", "mqtt: bytes behind the end")
 
     def number(self, size: int) -> int:
+        """A big-endian number of `size` bytes."""
         return int.from_bytes(self._take(size), "big")
 
     def data(self) -> bytes:
+        """Binary data: two bytes of length, then so many bytes."""
         return self._take(self.number(2))
 
     def text(self) -> str:
+        """The same, as UTF-8; ProtocolError when it is not."""
         try:
             return self.data().decode()
         except UnicodeDecodeError:
             raise ProtocolError("format", "mqtt: text") from None
 
     def rest(self) -> bytes:
+        """All that is left, which may be nothing."""
         return self._take(len(self._body) - self._at)
 
     def properties(self) -> dict[int, int]:

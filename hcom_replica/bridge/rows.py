@@ -52,14 +52,20 @@ class Mark(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class _Marked(msgspec.Struct):
+    """A body of which only the mark is read."""
+
     mark: Mark | None = msgspec.field(name=MARK, default=None)
 
 
 class _Peer(msgspec.Struct):
+    """A mark of which only the peer is read: the rest need not be one."""
+
     peer: str | None = None
 
 
 class _OfPeer(msgspec.Struct):
+    """A body of which only the peer in the mark is read."""
+
     mark: _Peer | None = msgspec.field(name=MARK, default=None)
 
 

@@ -68,6 +68,8 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 class _Loose(msgspec.Struct):
+    """A snapshot whose events are not read yet: one that is malformed must not spoil the others."""
+
     state: State | None
     events: list[msgspec.Raw] = []
 

@@ -39,6 +39,16 @@ class Comparison:
 
 @dataclass(slots=True)
 class _Asked:
+    """A comparison that somebody waits for.
+
+    Attributes:
+        device: 8-byte id of the other.
+        counters: origin of the other -> counter of its newest vector page when this began; a greater one is an answer.
+        held: origin -> seq that was held here then.
+        asked_ms: monotonic, when it was asked last; None before that.
+        result: how far it has come.
+    """
+
     device: bytes
     counters: dict[OriginId, int]
     held: dict[OriginId, int]

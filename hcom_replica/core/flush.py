@@ -42,6 +42,16 @@ class FlushResult:
 
 @dataclass
 class _Flush:
+    """A flush that somebody waits for.
+
+    Attributes:
+        device: name of the one that must have it all; None for any.
+        tips: origin of this device -> seq that is to be safe.
+        started_ms: monotonic.
+        asked_ms: monotonic, when the others were asked last; None before that.
+        result: how far it has come.
+    """
+
     device: str | None
     tips: dict[OriginId, int]
     started_ms: int

@@ -36,7 +36,10 @@ _LOOK_FREELY: Final = 16
 
 
 class _Timed(Protocol):
-    def wake_at(self) -> int | None: ...
+    """A part that may want to be called at a time."""
+
+    def wake_at(self) -> int | None:
+        """Monotonic ms; None when it waits for no time."""
 
 
 class Machine:

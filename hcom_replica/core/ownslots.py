@@ -21,6 +21,8 @@ _ECHOES_KEPT: Final = 1024
 
 
 class _Value(NamedTuple):
+    """What a slot should hold: sealed, empty when it was cleared; and when it was written last, monotonic ms."""
+
     payload: bytes
     written_ms: int
 

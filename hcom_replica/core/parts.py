@@ -21,6 +21,14 @@ _CHUNK_COST_BYTES: Final = 256
 
 @dataclass
 class _Blob:
+    """A batch of which parts are missing.
+
+    Attributes:
+        count: of all its parts.
+        chunks: index, from 0 -> bytes of that part.
+        size: of these, in bytes.
+    """
+
     count: int
     chunks: dict[int, bytes] = field(default_factory=dict)
     size: int = 0

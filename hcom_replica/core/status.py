@@ -188,6 +188,8 @@ def build_status(log: LogReader, given: StatusInput) -> Status:
 
 
 class _Builder:
+    """The parts that the answer is put together from, read once."""
+
     def __init__(self, log: LogReader, given: StatusInput) -> None:
         self._given = given
         self._log = log
@@ -204,6 +206,7 @@ class _Builder:
         self._own_system = self._system_of_own()
 
     def build(self) -> Status:
+        """The answer; times are as `given.iso` prints them."""
         given, knowledge = self._given, self._knowledge
         rows = [self._row(origin) for origin in self._origins()]
         behind = sum(row.behind_events for row in rows)

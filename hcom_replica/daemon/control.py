@@ -125,9 +125,11 @@ class _Client:
 
     @property
     def until_ms(self) -> int | None:
+        """Monotonic, when an answer is due that is waited for; None when none is, or it may take for ever."""
         return None if self._later is None else self._later.until_ms
 
     def poll(self, now: Now) -> None:
+        """Send the answer that is waited for, if it has come or its time is up."""
         later = self._later
         if later is None:
             return
@@ -137,6 +139,7 @@ class _Client:
             self._send(Response(result))
 
     def close(self) -> None:
+        """Give the socket back, and tell `gone`. Idempotent."""
         self._forget_later()
         if self._socket.fileno() >= 0:
             self._selector.unregister(self._socket)

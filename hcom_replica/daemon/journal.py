@@ -65,6 +65,7 @@ class _PrivateFile(RotatingFileHandler):
     """A rotated file that nobody else may read."""
 
     def doRollover(self) -> None:  # noqa: N802 - the standard library's name
+        """See RotatingFileHandler; the file that is begun has the mode 0600."""
         super().doRollover()
         Path(self.baseFilename).chmod(0o600)
 

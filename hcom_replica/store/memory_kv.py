@@ -44,6 +44,7 @@ class _Disk:
         self.writing = False
 
     def strike(self, moment: Moment) -> None:
+        """Let the fault act, if there is one; what it raises before the commit undoes it, after that it stands."""
         if self.fault is not None:
             self.fault(moment)
 

@@ -46,6 +46,8 @@ def matches(path: str, topic: str) -> bool:
 
 
 class _Node(Generic[V]):
+    """A level: the levels below by name, and the value of the path that ends here; None when none does."""
+
     __slots__ = ("children", "value")
 
     def __init__(self) -> None:

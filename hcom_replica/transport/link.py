@@ -70,6 +70,8 @@ class LinkSettings:
 
 
 class _Outgoing(NamedTuple):
+    """A publish that waits for room in the window; see `ports.Link.publish`."""
+
     topic: str
     payload: bytes
     retain: bool

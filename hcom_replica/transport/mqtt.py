@@ -303,6 +303,7 @@ class _HandshakeSocket(ssl.SSLSocket):
     """Closes itself when the handshake fails: paho drops such a socket open."""
 
     def do_handshake(self, block: bool = False) -> None:
+        """See SSLSocket; on an OSError it is closed before that goes on."""
         try:
             super().do_handshake(block)
         except OSError:

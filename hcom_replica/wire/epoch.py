@@ -52,6 +52,8 @@ class Certificate(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_f
 
 
 class _Body(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """What the author of a record signs; `boxes` are entries of 8-byte device id and box, sorted (P12.5)."""
+
     group: Bytes16
     number: Annotated[int, msgspec.Meta(ge=2, le=_NUMBER_MAX)]
     author: Hash32
@@ -62,11 +64,15 @@ class _Body(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
 
 
 class _Signed(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """A record as it travels: the encoded body, and the author's signature of its hash."""
+
     body: bytes
     signature: Sig64
 
 
 class _Notice(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """A notice as it travels: records as they travel, then certificates; both in the order of `Notice`."""
+
     records: Annotated[list[bytes], msgspec.Meta(min_length=1, max_length=CERTIFICATES_MAX)]
     certificates: Annotated[list[Certificate], msgspec.Meta(max_length=CERTIFICATES_MAX)]
 

@@ -39,6 +39,17 @@ _ROWS: Final = (
 
 
 class _Asked(NamedTuple):
+    """A request that has no answer yet.
+
+    Attributes:
+        request: its UUID, which the answer repeats.
+        after: rows with a greater id are asked for.
+        upto: the greatest id that is asked for.
+        limit: at most so many rows.
+        until_ms: monotonic; then it is given up.
+        is_anchored: the row behind `after` is known here: an answer without it comes from a database begun anew.
+    """
+
     request: str
     after: int
     upto: int
@@ -48,11 +59,15 @@ class _Asked(NamedTuple):
 
 
 class _Result(msgspec.Struct):
+    """The rows of an answer; `truncated`: the oldest were left out, because not all had room."""
+
     events: list[msgspec.Raw] = []
     truncated: bool = False
 
 
 class _Row(msgspec.Struct):
+    """An `rpc_result` of hcom: the answer to the request with that UUID; without `ok` the result is an error."""
+
     request_id: str = ""
     ok: bool = False
     result: msgspec.Raw = msgspec.Raw(b"null")

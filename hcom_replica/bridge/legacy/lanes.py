@@ -46,10 +46,14 @@ class Lane(msgspec.Struct):
 
 
 class _Ours(msgspec.Struct):
+    """The id of an event of our log, as `ids` writes it; empty where there is none."""
+
     id: str = ""
 
 
 class _Handed(msgspec.Struct):
+    """The data of an event that another bridge of this group has published: which of ours it is."""
+
     ours: _Ours = msgspec.field(name="_replica", default_factory=_Ours)
 
 

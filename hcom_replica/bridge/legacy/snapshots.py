@@ -80,6 +80,8 @@ class Said(NamedTuple):
 
 
 class _Answer(NamedTuple):
+    """A peer's question that is to be answered: UUID of the request, what is asked, with which parameters."""
+
     request: str
     action: str
     params: dict[str, Any]
