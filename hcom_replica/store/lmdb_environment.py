@@ -3,6 +3,9 @@
 Owns the environment's options, its map and the count of its users and readers. Must never hold a read transaction while
 the map changes, nor open a folder twice in one process: LMDB's locks would not hold.
 
+Whoever only reads waits for nobody: while another process writes, be it stopped in the middle of that, a log is opened
+for reading, and once more when something is to be written to it.
+
 Options and why:
 - map of 1 TiB from the start: sparse, it costs addresses only, so that growing (which every process would have to
   follow) is the exception of systems with limited addresses.
@@ -72,31 +75,67 @@ class Environment:
         self.lock: WriterLock | None = None
         self._idle = threading.Condition()
         self._readers = 0
+        self._beside = False
         refuse_network_filesystem(str(Path(folder).parent))
         if not options.readonly:
             self.lock = _make_folder(folder)
         try:
-            self.env = _open(folder, options)
+            self._open()
         except lmdb.Error as error:
             self._unlock_for_good()
             raise translated(error, folder) from error
-        try:
-            self.map_bytes = self.env.info()["map_size"]
-            self.tables = self._open_tables()
-            self.env.reader_check()
-        except lmdb.Error as error:
-            self.close()
-            raise translated(error, folder) from error
         except BaseException:
-            self.close()
+            self._unlock_for_good()
+            raise
+
+    def _open(self) -> None:
+        if self.lock is None:
+            self._open_for_reading()
+        elif self.lock.try_acquire():
+            self._open_with_lock()
+        elif not self._open_beside():
+            self.lock.acquire()
+            self._open_with_lock()
+
+    def _open_beside(self) -> bool:
+        """Open for reading while another writes; False, with nothing open, where a table is still to be made."""
+        with suppress(lmdb.Error):
+            self._open_for_reading()
+            self._beside = len(self.tables) == len(Table)
+            if not self._beside:
+                self.env.close()
+        return self._beside
+
+    def _open_for_reading(self) -> None:
+        self._use(_open(self.folder, self.options._replace(readonly=True)), self._existing_tables)
+
+    def _open_with_lock(self) -> None:
+        """Open for writing, and give back the writers' lock, which is held."""
+        try:
+            self._use(_open(self.folder, self.options), self._all_tables)
+        finally:
+            self.end_write()
+
+    def _use(self, env: lmdb.Environment, tables: Callable[[], Iterator[tuple[Table, lmdb._Database]]]) -> None:
+        self.env = env
+        try:
+            self.map_bytes = env.info()["map_size"]
+            self.tables = dict(tables())
+            env.reader_check()
+        except BaseException:
+            env.close()
             raise
 
     def call(self, action: Callable[[lmdb.Environment], object]) -> int:
         """Run something on the environment, with its errors translated; returns its number, or 0."""
+        with self._idle:
+            self._readers += 1
         try:
             result = action(self.env)
         except lmdb.Error as error:
             raise translated(error, self.folder) from error
+        finally:
+            self.end_read()
         return result if isinstance(result, int) else 0
 
     def begin_read(self) -> lmdb.Transaction[bytes]:
@@ -136,6 +175,8 @@ class Environment:
             raise StoreError("this log was opened for reading only")
         self.lock.acquire()
         try:
+            if self._beside:
+                self._open_again()
             if self.map_bytes < MAP_BYTES:
                 self._make_room()
             try:
@@ -161,15 +202,19 @@ class Environment:
         if self.lock is not None:
             self.lock.close()
 
-    def _open_tables(self) -> dict[Table, lmdb._Database]:
-        if self.lock is None:
-            return dict(self._existing_tables())
-        self.lock.acquire()
-        try:
-            with self.env.begin(write=True) as txn:
-                return {table: self.env.open_db(table.encode(), txn=txn) for table in Table}
-        finally:
-            self.lock.release()
+    def _open_again(self) -> None:
+        """What was opened beside a writer is to be written to: the lock is held now."""
+        with self._idle:
+            self._wait_for_readers(0)
+            self.env.close()
+            self._use(_open(self.folder, self.options), self._all_tables)
+            self._beside = False
+
+    def _all_tables(self) -> Iterator[tuple[Table, lmdb._Database]]:
+        """Those that a log is to have, made where they are not there; the writers' lock is held."""
+        with self.env.begin(write=True) as txn:
+            for table in Table:
+                yield table, self.env.open_db(table.encode(), txn=txn)
 
     def _existing_tables(self) -> Iterator[tuple[Table, lmdb._Database]]:
         """Those of a log that is only read: one that an earlier version wrote may lack the newest tables."""
@@ -188,10 +233,13 @@ class Environment:
     def _resize(self, size: int, *, readers: int) -> None:
         """Set the map's size (0: what another process made it) once no other read transaction of this process lives."""
         with self._idle:
-            if not self._idle.wait_for(lambda: self._readers <= readers, _READERS_GONE_S):
-                raise StoreFull("the map must grow, but a read transaction is open in this process")
+            self._wait_for_readers(readers)
             self.env.set_mapsize(size)
             self.map_bytes = self.env.info()["map_size"]
+
+    def _wait_for_readers(self, readers: int) -> None:
+        if not self._idle.wait_for(lambda: self._readers <= readers, _READERS_GONE_S):
+            raise StoreFull("the map must change, but a read transaction is open in this process")
 
 
 def _make_folder(folder: str) -> WriterLock:

@@ -19,8 +19,7 @@ class LmdbKv:
     Args:
         folder: the environment's folder; made with mode 0700 when absent. Its parent must exist.
         sync: make every commit durable before it returns.
-        readonly: for a process that only reads a log that exists: opening does not wait for a writer, as it does
-            otherwise.
+        readonly: for a process that only reads a log that exists; nothing is made, and nothing can be written.
         map_bytes: size of the map; halved until the address space has room for it.
 
     Raises:

@@ -49,8 +49,21 @@ class WriterLock:
             StoreError: a writer was killed inside its transaction on a system where LMDB does not recover from it.
         """
         self._threads.acquire()
+        self._lock(fcntl.LOCK_EX)
+
+    def try_acquire(self) -> bool:
+        """Take the lock if nobody has it; tell whether it was taken. Raises as `acquire`."""
+        if not self._threads.acquire(blocking=False):
+            return False
         try:
-            fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, _WRITER)
+            self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):  # which of them depends on the system
+            return False
+        return True
+
+    def _lock(self, how: int) -> None:
+        try:
+            fcntl.lockf(self._fd, how, 1, _WRITER)
             if not self._robust:
                 self._enter()
         except BaseException:

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+import lmdb
 import pytest
 
 from hcom_replica.core.append import Writer
@@ -46,6 +47,13 @@ kv = LmdbKv(sys.argv[1])
 with kv.write():
     print("holding", flush=True)
     sys.stdin.read()
+"""
+LOCKER = """
+import sys
+from hcom_replica.store.writer_lock import WriterLock
+WriterLock(sys.argv[1]).acquire()
+print("holding", flush=True)
+sys.stdin.read()
 """
 COUNTER = """
 import sys
@@ -195,8 +203,15 @@ def test_wait_for_another_writer_ends_with_an_interrupt(tmp_path: Path) -> None:
             assert holder.poll() is None
 
 
-def test_open_while_another_process_writes_waits_and_can_be_interrupted(tmp_path: Path) -> None:
+def test_open_that_is_to_make_a_table_waits_for_another_writer_and_can_be_interrupted(tmp_path: Path) -> None:
+    """T2.7"""
     with python(HOLDER, tmp_path / "log") as holder:
+        assert line_of(holder) == b"holding\n"
+        holder.kill()
+        holder.wait()
+    with lmdb.open(str(tmp_path / "log"), max_dbs=20, lib_version=0) as older, older.begin(write=True) as txn:
+        txn.drop(older.open_db(Table.BRIDGE.encode(), txn=txn))
+    with python(LOCKER, tmp_path / "log") as holder:
         assert line_of(holder) == b"holding\n"
         with python(OPENER, tmp_path / "log") as opener:
             assert line_of(opener) == b"waiting\n"
@@ -205,15 +220,36 @@ def test_open_while_another_process_writes_waits_and_can_be_interrupted(tmp_path
             assert line_of(opener) == b"interrupted\n"
 
 
-def test_read_goes_on_while_another_process_writes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("readonly", [True, False])
+def test_open_and_read_wait_for_nobody_while_another_process_writes(tmp_path: Path, *, readonly: bool) -> None:
     with opened(tmp_path / "log") as device:
         device.log.append([Draft("note")], NOW)
     with python(HOLDER, tmp_path / "log") as holder:
         assert line_of(holder) == b"holding\n"
-        with opened(tmp_path / "log", readonly=True) as device:
+        with opened(tmp_path / "log", readonly=readonly) as device:
             assert len(held(device)) == 1
-            with pytest.raises(StoreError, match="reading only"):
-                device.log.append([Draft("note")], NOW)
+        assert holder.poll() is None
+
+
+def test_log_opened_beside_a_writer_is_written_to_once_that_has_ended(tmp_path: Path) -> None:
+    with opened(tmp_path / "log") as device:
+        device.log.append([Draft("note")], NOW)
+    with python(HOLDER, tmp_path / "log") as holder:
+        assert line_of(holder) == b"holding\n"
+        beside = ExitStack()
+        device = beside.enter_context(opened(tmp_path / "log"))
+        assert len(held(device)) == 1
+    with beside:
+        device.log.append([Draft("note")], NOW)
+        assert len(held(device)) == 2
+        check_log(device)
+
+
+def test_log_opened_for_reading_only_refuses_an_append(tmp_path: Path) -> None:
+    with opened(tmp_path / "log") as device:
+        device.log.append([Draft("note")], NOW)
+    with opened(tmp_path / "log", readonly=True) as device, pytest.raises(StoreError, match="reading only"):
+        device.log.append([Draft("note")], NOW)
 
 
 def test_writer_killed_while_it_holds_the_lock_lets_the_next_one_in(tmp_path: Path) -> None:
