@@ -6,6 +6,7 @@ First those who are still there are told of the present one; then what is ours i
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from hcom_replica.core.demand import Demand
 from hcom_replica.core.effects import Now
@@ -24,6 +25,8 @@ from hcom_replica.wire.messages import Rekey
 from hcom_replica.wire.topics import Topics
 
 _MAIL = frozenset("im")
+_OTHERS_MAX: Final = 4_096
+"""Slots under earlier topics that are kept in mind although they are not known to be ours."""
 
 
 class EarlierEpochs:
@@ -35,7 +38,10 @@ class EarlierEpochs:
         self._slots = slots
         self._topics = topics
         self._mailbox = mailbox
-        self._seen: dict[str, None] = {}
+        self._fresh: dict[str, None] = {}
+        self._ours: dict[str, None] = {}
+        self._others: dict[str, None] = {}
+        self._own_count = 0
         self._told: dict[str, tuple[bytes, ...]] = {}
         self._tell_until_ms: int | None = None
         self._rest_until_ms: int | None = None
@@ -56,19 +62,24 @@ class EarlierEpochs:
 
     def closed(self) -> None:
         """The link has ended: nothing is known of what stands on the broker."""
-        self._seen.clear()
+        for some in (self._fresh, self._ours, self._others):
+            some.clear()
         self._told.clear()
 
     def saw(self, topic: str, payload: bytes) -> None:
-        """Something stands in a slot of ours, or it was cleared."""
+        """Something stands in a slot, or it was cleared. If it is ours, of whatever incarnation, it is to be cleared.
+
+        Whose it is may only show when the log has brought an incarnation that this folder did not know.
+        """
+        for some in (self._fresh, self._ours, self._others):
+            some.pop(topic, None)
         if payload:
-            self._seen[topic] = None
-        else:
-            self._seen.pop(topic, None)
+            self._fresh[topic] = None
 
     def tick(self, now: Now, signer: Signer, knowledge: Knowledge) -> None:
         """Ask, tell those who are to come, or clear. Nothing of ours is cleared while anybody is still to come."""
         membership = knowledge.membership
+        self._sort(knowledge)
         if self._tell_until_ms is not None and self._tell_until_ms <= now.mono_ms:
             self._tell_until_ms, self._answering = None, False
         if self._rest_until_ms is not None and self._rest_until_ms <= now.mono_ms:
@@ -93,20 +104,19 @@ class EarlierEpochs:
                 message = pack(encode(Rekey(self._outbox.counter(), now.wall_ms, encode_notice(notice))))
                 self._slots.put(now, topic, self._outbox.seal(topic, Kind.REKEY, signer, message, topics.keys))
                 self._told[topic] = checks
-                self._seen[topic] = None
+                self._ours[topic] = None
 
     def _clear(self, now: Now, knowledge: Knowledge, membership: Membership) -> None:
         mail_is_over: bool | None = None
-        for topic in {**self._seen, **dict.fromkeys(self._told)}:  # a clone may have cleared what we put back for ever
-            topics = self._topics.of(topic)
-            if topics.parse(topic)[0] in _MAIL:
+        for topic in {**self._ours, **dict.fromkeys(self._told)}:  # a clone may have cleared what we put back for ever
+            if self._topics.of(topic).parse(topic)[0] in _MAIL:
                 if mail_is_over is None:
                     mail_is_over = self._is_over(now, knowledge, membership)
                 if not mail_is_over:
                     continue
             self._slots.put(now, topic, b"")
             self._rest_until_ms = now.mono_ms + self._settings.slot_guard_ms  # others may put it there again and again
-            self._seen.pop(topic, None)
+            self._ours.pop(topic, None)
         self._told.clear()
 
     def _is_over(self, now: Now, knowledge: Knowledge, membership: Membership) -> bool:
@@ -120,9 +130,31 @@ class EarlierEpochs:
             held = [knowledge.acked(peer, state.id) for peer in demand.active]
             if not held:
                 held = [covered(runs, state.id, state.base)] if self._mailbox.settled() else [state.base]
+                upto = min(upto, self._fits(knowledge, state))
             if min(held) < upto:
                 return False
         return True
+
+    def _fits(self, knowledge: Knowledge, state: OriginState) -> int:
+        """How far a ring can hold an own origin: no mailbox has anything behind an event that fits in none."""
+        too_large = self._mailbox.too_large
+        return state.seq if too_large is None or state.id != knowledge.own_id else too_large - 1
+
+    def _sort(self, knowledge: Knowledge) -> None:
+        """Find which of the slots seen are ours."""
+        own = knowledge.own_origins()
+        if len(own) != self._own_count:
+            self._fresh.update(self._others)
+            self._others.clear()
+            self._own_count = len(own)
+        if self._fresh:
+            leaves = {topics.leaf(state.id) for topics in self._topics.earlier.values() for state in own}
+            for topic in self._fresh:
+                is_ours = not leaves.isdisjoint(self._topics.of(topic).parse(topic)[1][:1])
+                (self._ours if is_ours else self._others)[topic] = None
+            self._fresh.clear()
+            for topic in list(self._others)[:-_OTHERS_MAX]:
+                del self._others[topic]
 
     def _present_runs(self, demand: Demand) -> list[RingRun]:
         """What our rings of the present epoch hold, those of earlier incarnations too."""

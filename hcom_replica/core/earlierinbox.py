@@ -65,20 +65,9 @@ class EarlierInbox:
     def emptied(self, topics: Topics, topic: str) -> None:
         """A slot was cleared there."""
         group, leaves = topics.parse(topic)
-        if self._is_own(topics, topic):
-            self._c.earlier.saw(topic, b"")
-        elif group == "i" and leaves:
+        self._c.earlier.saw(topic, b"")
+        if group == "i" and leaves:
             self._peers.ring_gone(topics.prefix, lambda origin: topics.leaf(origin) == leaves[0])
-
-    def saw(self, topics: Topics, topic: str, payload: bytes) -> None:
-        """Something stands in a slot: if it is one of ours, it is to be cleared, whatever it is."""
-        if self._is_own(topics, topic):
-            self._c.earlier.saw(topic, payload)
-
-    def _is_own(self, topics: Topics, topic: str) -> bool:
-        """Whether a slot is one of this device's, of whatever incarnation."""
-        leaves = topics.parse(topic)[1]
-        return any(topics.leaf(state.id) in leaves[:1] for state in self._c.knowledge.own_origins())
 
     def notice(self, now: Now, topics: Topics, topic: str, frame: Frame, payload: bytes) -> None:
         """Take a notice from anyone: what it says proves itself.

@@ -77,7 +77,7 @@ class Inbox:
             self._emptied(now, topic, topics)
             return
         if topics is not self._c.topics:
-            self._earlier.saw(topics, topic, payload)
+            self._c.earlier.saw(topic, payload)
         frame = self._opened(topics, topic, payload)
         if topics is not self._c.topics:
             self._earlier.receive(now, topics, topic, frame, payload)
