@@ -53,7 +53,8 @@ def _show(report: AuditReport) -> None:
     )
     for finding in report.findings:
         line(f"{paint(finding.what, 'red')}  {escape(_place(finding))}{escape(finding.detail)}")
-    said = "nothing found" if report.sound else f"{len(report.findings):,} findings"
+    count = len(report.findings)
+    said = "nothing found" if not count else f"{count:,} finding{'s' if count > 1 else ''}"
     line(f"{report.events:,} events and {report.commits:,} signatures checked: {said}")
 
 
