@@ -127,11 +127,14 @@ class EarlierEpochs:
         runs = self._present_runs(demand)
         for state in knowledge.own_origins():
             upto = _written_before(state, membership)
-            held = [knowledge.acked(peer, state.id) for peer in demand.active]
-            if not held:
-                held = [covered(runs, state.id, state.base)] if self._mailbox.settled() else [state.base]
+            if demand.active:
+                held = min(knowledge.acked(peer, state.id) for peer in demand.active)
+            elif state.forks:
+                continue  # no ring holds a branch that nobody asks for
+            else:
+                held = covered(runs, state.id, state.base) if self._mailbox.settled() else state.base
                 upto = min(upto, self._fits(knowledge, state))
-            if min(held) < upto:
+            if held < upto:
                 return False
         return True
 
