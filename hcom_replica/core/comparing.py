@@ -11,10 +11,10 @@ from typing import Final
 
 from hcom_replica.core.asking import ask_vector
 from hcom_replica.core.effects import Now
+from hcom_replica.core.hunts import Hunts
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.outbox import Outbox
 from hcom_replica.core.peer import Peer
-from hcom_replica.core.pull import Puller
 from hcom_replica.ids import OriginId
 from hcom_replica.wire.frame import Signer
 from hcom_replica.wire.topics import Topics
@@ -59,11 +59,11 @@ class _Asked:
 class Comparer:
     """The comparisons that somebody waits for."""
 
-    def __init__(self, outbox: Outbox, topics: Topics, knowledge: Knowledge, puller: Puller) -> None:
+    def __init__(self, outbox: Outbox, topics: Topics, knowledge: Knowledge, hunts: Hunts) -> None:
         self._outbox = outbox
         self._topics = topics
         self._knowledge = knowledge
-        self._puller = puller
+        self._hunts = hunts
         self._comparisons: dict[int, _Asked] = {}
         self._next = 0
 
@@ -89,7 +89,7 @@ class Comparer:
             peers = self._peers(asked.device)
             answered = [peer for peer in peers if _newest(peer) > asked.counters.get(peer.origin, 0)]
             settled = any(self._is_settled(peer, asked.held) for peer in answered)
-            asked.result = Comparison(bool(answered), settled, self._puller.questions())
+            asked.result = Comparison(bool(answered), settled, self._hunts.questions())
             if is_open and not settled and (asked.asked_ms is None or now.mono_ms - asked.asked_ms >= _ASK_EVERY_MS):
                 asked.asked_ms = now.mono_ms
                 for peer in peers:
@@ -110,7 +110,7 @@ class Comparer:
         return [peer for peer in self._knowledge.peers.current(self._knowledge.own) if peer.device == device]
 
     def _is_settled(self, peer: Peer, held: dict[OriginId, int]) -> bool:
-        fetched = {**self._knowledge.wanted(), **self._puller.hunted()}
+        fetched = {**self._knowledge.wanted(), **self._hunts.hunted()}
         return all(peer.claims(origin, seq) for origin, seq in held.items()) and not any(
             origin in fetched for origin in (*peer.acks, peer.origin)
         )

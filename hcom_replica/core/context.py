@@ -13,8 +13,10 @@ from hcom_replica.core.earlier import EarlierEpochs
 from hcom_replica.core.effects import Now, OpenIncarnation
 from hcom_replica.core.fence import Fence
 from hcom_replica.core.flush import Flusher
+from hcom_replica.core.hunts import Hunts
 from hcom_replica.core.intake import Intake
 from hcom_replica.core.knowledge import Knowledge
+from hcom_replica.core.lacks import Lacks
 from hcom_replica.core.live import Live
 from hcom_replica.core.mailbox import Mailbox
 from hcom_replica.core.membership import Viewer
@@ -92,12 +94,14 @@ class Context:
         self.live = Live(outbox, topics, settings)
         self.intake = Intake(outbox, self.knowledge)
         self.assembler = Assembler()
-        self.puller = Puller(outbox, topics, settings, self.intake)
+        self.hunts = Hunts()
+        self.lacks = Lacks(outbox, settings, self.intake, self.hunts)
+        self.puller = Puller(outbox, topics, settings, self.intake, self.hunts, self.lacks)
         self.server = Server(outbox, topics, settings)
         self.mailbox = Mailbox(outbox, slots, topics, settings)
         self.nudge = Nudge(outbox, topics, settings)
         self.reread = Reread(outbox, topics, settings)
-        self.comparer = Comparer(outbox, topics, self.knowledge, self.puller)
+        self.comparer = Comparer(outbox, topics, self.knowledge, self.hunts)
         self.flusher = Flusher(outbox, topics, settings, self.mailbox)
         self.earlier = EarlierEpochs(outbox, slots, topics, settings, self.mailbox)
         self.moving = Moving(outbox, slots, topics, settings, self.knowledge, self.presence)

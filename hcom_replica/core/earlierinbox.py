@@ -112,5 +112,5 @@ class EarlierInbox:
         else:
             news = False
         if news:
-            self._c.puller.news(now)
+            self._c.lacks.news(now)
             self._c.mailbox.moved(now)

@@ -135,7 +135,7 @@ class Inbox:
             self._own_slot(now, topic, frame, payload, page)
             return
         if self._c.peers.accept(frame.kind, author, page, frame.payload, live=not retain, now=now):
-            self._c.puller.news(now)
+            self._c.lacks.news(now)
             self._c.mailbox.moved(now)
             peer = self._c.peers.get(author.origin)
             if frame.kind is Kind.VECTOR and peer is not None:

@@ -468,9 +468,9 @@ class Machine:
         self._c.head.tick(now)
         if self._c.vector.is_due(now):
             self._c.vector.tick(now, signer, knowledge, len(knowledge.active(now)) + 1)
-        hunted, missing = self._c.puller.hunted(), self._c.puller.stuck(now)
+        hunted, missing = self._c.hunts.hunted(), self._c.lacks.stuck(now)
         if self._closing:
-            missing = [origin for origin in {**knowledge.wanted(), **hunted} if not self._c.puller.waits(origin)]
+            missing = [origin for origin in {**knowledge.wanted(), **hunted} if not self._c.lacks.is_held_up(origin)]
         self._c.standing.tick(now, signer, knowledge, missing, hunted)
         urgent = self._closing or self._c.flusher.urgent(now, listeners=listeners)
         self._mailbox_skipped = not urgent and now.mono_ms < self._mailbox_ms
@@ -488,7 +488,7 @@ class Machine:
     def _move_on(self, now: Now, signer: Signer) -> None:
         """Leave this broker, when the group has (section 16)."""
         moving, sought_ms = self._c.moving, None
-        if moving.bound_for is not None and self._c.puller.seeks(now, self._c.knowledge):
+        if moving.bound_for is not None and self._c.lacks.seeks(now, self._c.knowledge):
             sought_ms = self._stored[-1][0] if self._stored else 0
         moving.tick(now, signer, sought_ms)
 

@@ -12,8 +12,9 @@ from hcom_replica.core.settings import Settings
 from hcom_replica.core.sources import Failures, Source
 
 _GROW_BELOW_MS: Final = 1_000
-_PATIENCE: Final = 8
-"""So many times as long as an answer took is waited for the next one, within bounds."""
+
+_FEW: Final = 8
+"""Where more others are known, many may come back at once and lack the same: none of them asks at once."""
 
 
 @dataclass(slots=True)
@@ -32,7 +33,7 @@ class Pace:
     due_ms: int
     failures: Failures = field(default_factory=Failures)
 
-    def slower(self, now: Now, sources: list[Source], answer_ms: int | None, settings: Settings) -> None:
+    def slower(self, now: Now, sources: list[Source], longest_ms: int, settings: Settings) -> None:
         """The sources have brought nothing in time: half the window, twice the patience.
 
         Where others answer quickly, silence means that something was lost, and more patience would only cost time.
@@ -40,12 +41,12 @@ class Pace:
         Args:
             now: the time.
             sources: what was tried.
-            answer_ms: how long answers take on this connection; None when none has come.
+            longest_ms: that a source is given, by what answers take on this connection.
             settings: bounds.
         """
         self.fail(now, sources)
         self.window = max(self.window // 2, settings.window_bytes_min)
-        self.timeout_ms = min(2 * self.timeout_ms, patience_ms(answer_ms, settings))
+        self.timeout_ms = min(2 * self.timeout_ms, longest_ms)
 
     def faster(self, took_ms: int, settings: Settings) -> None:
         """An answer came whole; more at a time, when it was quick."""
@@ -58,39 +59,42 @@ class Pace:
         self.failures.times.update(dict.fromkeys(sources, now.mono_ms))
 
 
-def patience_ms(answer_ms: int | None, settings: Settings) -> int:
-    """The longest that a source is given.
-
-    Args:
-        answer_ms: how long answers take on this connection; None when none has come: one that comes late says more.
-        settings: bounds.
-    """
-    if answer_ms is None:
-        return 2 * settings.pull_ms_min
-    return min(max(_PATIENCE * answer_ms, settings.pull_ms_quick), settings.pull_ms_max)
-
-
 class Waits:
     """The random waits before asking.
 
     Where many lack the same, few should ask: each waits for a time whose density grows towards the end of the span, the
     more steeply the larger the group is, and whoever hears a want for what it lacks waits for the answer. So about as
     many ask in a group of a thousand as in one of ten.
+
+    Attributes:
+        devices: how many may lack the same, this one among them.
     """
 
     def __init__(self, settings: Settings, outbox: Outbox) -> None:
         self._least, self._span = settings.ask_ms_min, settings.ask_ms_max - settings.ask_ms_min
+        self._at_once_ms = 4 * settings.fence_grace_ms
         self._outbox = outbox
+        self._at_once_until = 0
         self._until = 0
+        self.devices = 1
 
-    def draw(self, devices: int) -> int:
-        """Draw a wait in ms; `devices` may all lack the same."""
-        chance = self._outbox.rng.random()
+    def link_up(self, now: Now) -> None:
+        """A new connection: nothing is waited for in its first moments."""
+        self._at_once_until = now.mono_ms + self._at_once_ms
+
+    def draw(self) -> int:
+        """Draw a wait in ms."""
+        chance, devices = self._outbox.rng.random(), self.devices
         late = log(1 + chance * (devices - 1)) / log(devices) if devices > 1 else chance
         return self._least + int(late * self._span)
 
-    def due(self, now: Now, devices: int) -> int:
-        """When to ask for what was found missing now: together with what was found missing a moment ago, if it fits."""
+    def due(self, now: Now) -> int:
+        """When to ask for what was found missing now: at once, where the connection is new and few others are known.
+
+        Else together with what was found missing a moment ago, if it fits.
+        """
+        if now.mono_ms < self._at_once_until and self.devices <= 1 + _FEW:
+            return now.mono_ms
         if not now.mono_ms + self._least <= self._until <= now.mono_ms + self._least + self._span:
-            self._until = now.mono_ms + self.draw(devices)
+            self._until = now.mono_ms + self.draw()
         return self._until

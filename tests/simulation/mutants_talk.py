@@ -15,6 +15,7 @@ from hcom_replica.core.demand import Demand
 from hcom_replica.core.disputes import Disputes
 from hcom_replica.core.effects import Now
 from hcom_replica.core.fence import Fence, Stage
+from hcom_replica.core.hunts import Hunts
 from hcom_replica.core.inbox import Inbox
 from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.mailbox import Mailbox
@@ -205,7 +206,7 @@ def one_answer_taken_for_all_there_is(patch: pytest.MonkeyPatch) -> None:
 
 def another_history_asked_for_by_number(patch: pytest.MonkeyPatch) -> None:
     """Who meets nobody asks for what is beyond the highest seq that is held, and for nothing else."""
-    patch.setattr(Puller, "hunted", lambda self: {})
+    patch.setattr(Hunts, "hunted", lambda self: {})
 
 
 def rings_believed_by_number(patch: pytest.MonkeyPatch) -> None:

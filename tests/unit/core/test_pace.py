@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hcom_replica.core.pace import Waits, patience_ms
+from hcom_replica.core.pace import Waits
 from hcom_replica.core.settings import Settings
 from tests.unit.core.builders import Device, Parts, at
 
@@ -12,14 +12,16 @@ USUAL = Settings()
 ROUND_TRIP_MS = 50
 
 
-def waits() -> Waits:
-    return Waits(USUAL, Parts(Device("BOXE")).outbox)
+def waits(devices: int) -> Waits:
+    made = Waits(USUAL, Parts(Device("BOXE")).outbox)
+    made.devices = devices
+    return made
 
 
 @pytest.mark.parametrize("devices", [1, 2, 10, 1_000])
 def test_wait_is_within_its_bounds(devices: int) -> None:
-    some = waits()
-    drawn = [some.draw(devices) for _ in range(2_000)]
+    some = waits(devices)
+    drawn = [some.draw() for _ in range(2_000)]
     assert min(drawn) >= USUAL.ask_ms_min
     assert max(drawn) < USUAL.ask_ms_max
 
@@ -27,23 +29,17 @@ def test_wait_is_within_its_bounds(devices: int) -> None:
 @pytest.mark.parametrize("devices", [2, 10, 100, 1_000])
 def test_few_ask_before_they_can_hear_the_first(devices: int) -> None:
     """Drawn evenly, 60 of a thousand would ask within a round trip of the first."""
-    some = waits()
+    some = waits(devices)
     early = []
     for _ in range(200):
-        drawn = [some.draw(devices) for _ in range(devices)]
+        drawn = [some.draw() for _ in range(devices)]
         early.append(sum(1 for wait in drawn if wait < min(drawn) + ROUND_TRIP_MS))
     assert sum(early) / len(early) < 4
 
 
 def test_what_is_found_missing_at_nearly_the_same_time_is_asked_for_together() -> None:
-    some = waits()
-    due = some.due(at(0), 1_000)
-    assert some.due(at(due - USUAL.ask_ms_min), 1_000) == due
-    later = some.due(at(due - USUAL.ask_ms_min + 1), 1_000)
+    some = waits(1_000)
+    due = some.due(at(0))
+    assert some.due(at(due - USUAL.ask_ms_min)) == due
+    later = some.due(at(due - USUAL.ask_ms_min + 1))
     assert later >= due + 1
-
-
-@pytest.mark.parametrize(("answer_ms", "most_ms"), [(None, 6_000), (10, 1_000), (500, 4_000), (9_000, 30_000)])
-def test_patience_is_eight_answers_and_before_the_first_one_not_endless(answer_ms: int | None, most_ms: int) -> None:
-    """P7.8"""
-    assert patience_ms(answer_ms, USUAL) == most_ms
