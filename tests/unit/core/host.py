@@ -23,7 +23,7 @@ from hcom_replica.core.membership import Viewer
 from hcom_replica.core.settings import Settings
 from hcom_replica.wire.frame import Kind, open_frame
 from hcom_replica.wire.messages import Payload
-from tests.unit.core.builders import KEYS, TOPICS, Device, at
+from tests.unit.core.builders import KEYS, TOPICS, Device, at, draft
 
 
 class Host:
@@ -182,3 +182,23 @@ class Host:
     def dropped(self) -> dict[str, int]:
         """Reasons for which messages were dropped -> how many."""
         return {name[8:]: count for name, count in self.counters.items() if name.startswith("dropped.")}
+
+
+def made(name: str, events: int = 1) -> Device:
+    device = Device(name)
+    device.append(*[draft(b"%d" % number) for number in range(events)])
+    return device
+
+
+def live(device: Device) -> tuple[str, bytes]:
+    return TOPICS.live, device.sealed(Kind.LIVE, TOPICS.live, device.batch_bytes())
+
+
+def twin_with_more(boxe: Device) -> Device:
+    twin = boxe.clone()
+    twin.append(draft(b"more"))
+    return twin
+
+
+def cleared(host: Host) -> set[str]:
+    return {topic for topic, payload in host.retained.items() if not payload}

@@ -7,18 +7,13 @@ from itertools import pairwise
 import msgspec
 import pytest
 
-from hcom_replica.core.effects import Now
-from hcom_replica.core.knowledge import Knowledge
 from hcom_replica.core.settings import Settings
 from hcom_replica.ids import OriginId
-from hcom_replica.store.meta import write_number
-from hcom_replica.store.schema import Meta
 from hcom_replica.wire.codec import encode
 from hcom_replica.wire.frame import Kind, Packed, Signer, close_frame, open_frame, pack
 from hcom_replica.wire.messages import (
     ASK_OFF,
     Ask,
-    Presence,
     Segment,
     Standing,
     WantItem,
@@ -31,13 +26,7 @@ from hcom_replica.wire.messages import (
 from hcom_replica.wire.messages import Index as IndexMessage
 from hcom_replica.wire.signing import DeviceKey
 from tests.unit.core.builders import KEYS, TOPICS, WALL, Device, draft
-from tests.unit.core.host import Host
-
-
-def made(name: str, events: int = 1) -> Device:
-    device = Device(name)
-    device.append(*[draft(b"%d" % number) for number in range(events)])
-    return device
+from tests.unit.core.host import Host, live, made, twin_with_more
 
 
 @pytest.fixture
@@ -48,10 +37,6 @@ def boxe() -> Device:
 @pytest.fixture
 def host(boxe: Device) -> Host:
     return Host(boxe).connect()
-
-
-def live(device: Device) -> tuple[str, bytes]:
-    return TOPICS.live, device.sealed(Kind.LIVE, TOPICS.live, device.batch_bytes())
 
 
 # --- the first steps ----------------------------------------------------------------------------------------------
@@ -179,22 +164,6 @@ def test_live_batch_is_stored_and_acknowledged_by_the_vector(host: Host) -> None
     assert nova.own.id + nova.own.seq.to_bytes(8, "big") + nova.own.tip[:8] in page.entries
 
 
-def test_batch_that_does_not_go_on_in_time_from_what_is_held_is_refused_and_counted(host: Host) -> None:
-    """P3.2: each batch is sound by itself; that its writer has set the clock of its log back shows in the store."""
-    nova = made("NOVA")
-    nova.append(draft(bytes(50_000)))  # a commit alone, so that the next one is served by itself
-    liar = nova.clone()
-    host.hear(*live(nova))
-    with liar.kv.write() as txn:
-        write_number(txn, Meta.HIGH_WATER, 0)
-    liar.append(draft(b"early"), now_ms=WALL - 60_000)
-    batch = liar.batch_bytes(first=nova.own.seq + 1)
-    host.hear(TOPICS.live, liar.sealed(Kind.LIVE, TOPICS.live, batch))
-    assert host.dropped() == {"order": 1}
-    held = host.device.log.origin_state(nova.own.id)
-    assert held == nova.log.origin_state(nova.own.id)
-
-
 def test_batch_repeated_stores_nothing_again(host: Host) -> None:
     nova = made("NOVA", 5)
     host.hear(*live(nova))
@@ -214,25 +183,6 @@ def test_what_waits_beyond_a_gap_counts_as_buffered_until_the_gap_is_closed(host
         assert (host.machine.buffered_bytes > 0) is waits
 
 
-def test_own_append_goes_out_live_when_somebody_listens_and_the_head_follows(boxe: Device, host: Host) -> None:
-    """P7.4, P7.6"""
-    nova = made("NOVA")
-    host.told(nova, Kind.PRESENCE, Presence(nova.counter(), WALL, online=True))
-    host.take()
-    boxe.append(draft(b"new"))
-    host.appended()
-    assert len(host.take(Kind.LIVE)) == 1
-    host.run(1_000)
-    assert decode_head(host.take(Kind.HEAD)[-1][1]).seq == boxe.own.seq
-
-
-def test_own_append_with_nobody_there_moves_the_head_only(boxe: Device, host: Host) -> None:
-    host.take()
-    boxe.append(draft(b"new"))
-    host.appended().run(1_000)
-    assert host.take(Kind.LIVE) == []
-
-
 def test_promise_that_is_durable_after_the_link_has_ended_publishes_nothing(boxe: Device, host: Host) -> None:
     """S8: the next connection has a fence of its own."""
     host.disconnect().take()
@@ -244,35 +194,7 @@ def test_promise_that_is_durable_after_the_link_has_ended_publishes_nothing(boxe
     assert host.published == []
 
 
-def test_mailbox_in_a_large_group_is_looked_at_less_often_and_written_all_the_same(
-    boxe: Device, host: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Who lacks what is seen by a look at every device: a busy group must not make that all there is to do."""
-    for number in range(40):
-        other = made(f"D{number}")
-        host.told(other, Kind.HEAD, other.head())
-    looks: list[int] = []
-    mailbox = host.machine._c.mailbox
-    tick = mailbox.tick
-
-    def looked(now: Now, knowledge: Knowledge, signer: Signer, room: int, *, urgent: bool) -> None:
-        looks.append(now.mono_ms)
-        tick(now, knowledge, signer, room, urgent=urgent)
-
-    monkeypatch.setattr(mailbox, "tick", looked)
-    boxe.append(draft(b"new"))
-    host.appended().run(5_000, step_ms=10)
-    assert min(after - before for before, after in pairwise(looks)) >= 40
-    assert host.retained.get(TOPICS.segment(boxe.own.id, 0))
-
-
 # --- rollback and clones ------------------------------------------------------------------------------------------
-
-
-def twin_with_more(boxe: Device) -> Device:
-    twin = boxe.clone()
-    twin.append(draft(b"more"))
-    return twin
 
 
 def test_own_head_beyond_what_is_held_opens_an_incarnation_first(boxe: Device) -> None:
@@ -309,19 +231,6 @@ def test_own_head_beyond_what_is_held_that_comes_with_the_end_of_the_fence_goes_
     assert {TOPICS.head(boxe.own.id), TOPICS.presence(boxe.own.id)} <= written
 
 
-def test_incarnation_opened_by_another_process_is_noticed_with_the_promise_at_the_latest(
-    boxe: Device, host: Host
-) -> None:
-    """The promise is of the log as it is: it may be the first to tell."""
-    old = boxe.own.id
-    boxe.log.open_incarnation("another process", WALL)
-    host.run(300_000)
-    assert host.opened == []
-    assert boxe.own.id != old
-    assert {TOPICS.head(boxe.own.id), TOPICS.presence(boxe.own.id)} <= host.retained.keys()
-    assert TOPICS.presence(old) in cleared(host)
-
-
 def test_own_head_that_names_other_events_opens_an_incarnation(boxe: Device) -> None:
     """P7.2: beside what is held"""
     twin = twin_with_more(boxe)
@@ -347,17 +256,6 @@ def test_own_slot_of_an_earlier_process_is_taken_for_what_it_is(boxe: Device) ->
     host.connect()
     assert host.opened == []
     assert host.retained[topic] != payload
-
-
-def test_own_commits_beyond_what_is_held_are_stored_behind_a_new_incarnation(boxe: Device, host: Host) -> None:
-    """P7.2: from anyone, at any time"""
-    twin = twin_with_more(boxe)
-    old = boxe.own.id
-    host.hear(TOPICS.live, twin.sealed(Kind.LIVE, TOPICS.live, twin.batch_bytes()))
-    assert boxe.own.id != old
-    held = boxe.log.origin_state(old)
-    assert held is not None
-    assert held.seq == twin.own.seq
 
 
 def test_own_slot_overwritten_is_written_again(boxe: Device, host: Host) -> None:
@@ -429,52 +327,6 @@ def test_link_that_ends_is_forgotten_and_the_next_writes_all_slots(boxe: Device,
     assert host.published == []
     host.connect()
     assert {topic.split("/")[1] for topic, _ in host.take()} >= {"h", "v", "p", "f"}
-
-
-def test_closing_says_offline_last_and_is_done_when_the_broker_has_it(boxe: Device, host: Host) -> None:
-    host.machine.closing(host.now)
-    assert not host.machine.closed()
-    host.run(1_000)
-    assert host.machine.closed()
-    topic = TOPICS.presence(boxe.own.id)
-    presence = decode_presence(open_frame(KEYS, topic, host.retained[topic]).payload)
-    assert not presence.online
-
-
-def test_closing_before_the_fence_waits_for_it_and_leaves_the_mailbox_behind(boxe: Device) -> None:
-    """P8.2"""
-    host = Host(boxe)
-    host.run()
-    host.machine.will(host.now)
-    host.machine.link_up(host.now, None)
-    host.machine.closing(host.now)
-    host.run()
-    assert not host.machine.closed()
-    host.run(2_000)
-    assert host.machine.closed()
-    assert host.retained.get(TOPICS.head(boxe.own.id))
-    assert host.retained.get(TOPICS.segment(boxe.own.id, 0))
-
-
-def test_closing_with_a_new_incarnation_waits_for_its_head(boxe: Device, host: Host) -> None:
-    boxe.append(*[draft()] * 20)
-    host.appended().run(5_000)
-    boxe.log.open_incarnation("test", host.now.wall_ms)
-    host.hold = True
-    host.machine.closing(host.now)
-    host.run()
-    topic = TOPICS.head(boxe.own.id)
-    host.hold = False
-    host.disconnect().connect()
-    assert host.retained.get(topic)
-
-
-def test_forgetting_clears_every_slot_of_ours_and_writes_nothing_after(boxe: Device, host: Host) -> None:
-    host.run(10_000)
-    host.machine.forget(host.now)
-    boxe.append(draft(b"after"))
-    host.appended().run(120_000)
-    assert not any(host.retained.values())
 
 
 def test_machine_under_tiny_packets_does_not_fail(boxe: Device) -> None:
@@ -574,31 +426,3 @@ def test_vectors_never_step_back_whatever_comes_in_which_order(host: Host) -> No
         assert newer > older
         assert all(after.get(origin, 0) >= seq for origin, seq in before.items())
     assert seen[-1][1][nova.own.id] == nova.own.seq
-
-
-def test_slots_of_the_incarnation_before_are_cleared_but_for_head_and_mailbox(host: Host) -> None:
-    """P7.12: others may need those"""
-    device, old = host.device, host.device.own.id
-    host.machine.closing(host.now)
-    host.run(5_000)
-    mailbox = {topic for topic in host.retained if topic.split("/")[1] in "im"}
-    assert mailbox, "nobody has it: it is in the mailbox"
-    device.log.open_incarnation("test", WALL)
-    host.appended().run(1_000)
-    assert {TOPICS.presence(old), TOPICS.vector(old, 0)} <= cleared(host)
-    assert not ({TOPICS.head(old)} | mailbox) & cleared(host)
-
-
-def test_slots_that_a_process_before_has_left_of_earlier_incarnations_are_cleared(boxe: Device, host: Host) -> None:
-    """P7.12: the incarnation was opened while nobody was connected"""
-    old, left = boxe.own.id, dict(host.retained)
-    left[TOPICS.standing(old)] = boxe.say(Kind.STANDING, Standing(boxe.counter(), WALL, []))[1]
-    boxe.log.open_incarnation("test", WALL)
-    later = Host(boxe, boot=2)
-    later.retained = left
-    later.connect().run(1_000)
-    assert cleared(later) == {TOPICS.presence(old), TOPICS.vector(old, 0), TOPICS.standing(old)}
-
-
-def cleared(host: Host) -> set[str]:
-    return {topic for topic, payload in host.retained.items() if not payload}
