@@ -12,8 +12,8 @@ from hcom_replica.cli.session import Session
 from hcom_replica.errors import UsageError
 
 if TYPE_CHECKING:
-    from hcom_replica.core.rows import OriginRow
     from hcom_replica.core.status import Status
+    from hcom_replica.core.statusrows import OriginRow
 
 _WATCH_S: Final = 1.0
 _CLEAR: Final = "\x1b[H\x1b[J"

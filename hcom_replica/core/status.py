@@ -22,8 +22,8 @@ from hcom_replica.core.membership import Viewer, read_membership
 from hcom_replica.core.moves import present_move
 from hcom_replica.core.peers import Peers
 from hcom_replica.core.reader import LogReader
-from hcom_replica.core.rows import OriginRow, Rows
 from hcom_replica.core.settings import Settings
+from hcom_replica.core.statusrows import OriginRow, Rows
 from hcom_replica.ids import OriginId
 from hcom_replica.wire.signing import device_id
 

@@ -137,12 +137,12 @@ class Upkeep:
 
     def wake_at(self) -> int | None:
         """When `tick` is wanted."""
-        c, times = self._c, list[int | None]()
-        mailbox_ms: int | None = None
-        if c.fence.open:
-            parts: tuple[Timed, ...] = (c.slots, c.head, c.vector, c.nudge, c.earlier, c.reread, c.moving)
-            times += [part.wake_at() for part in parts]
-            mailbox_ms = c.mailbox.wake_at()
+        c = self._c
+        if not c.fence.open:
+            return None
+        parts: tuple[Timed, ...] = (c.slots, c.head, c.vector, c.nudge, c.earlier, c.reread, c.moving)
+        times = [part.wake_at() for part in parts]
+        mailbox_ms = c.mailbox.wake_at()
         if mailbox_ms is not None or self._mailbox_skipped:
             times.append(max(mailbox_ms or 0, self._mailbox_ms))
         return min((time for time in times if time is not None), default=None)

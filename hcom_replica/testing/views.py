@@ -10,7 +10,7 @@ from typing import Final
 
 from hcom_replica.core.parts import Assembler
 from hcom_replica.core.ring import runs_of
-from hcom_replica.core.rows import OriginRow
+from hcom_replica.core.statusrows import OriginRow
 from hcom_replica.errors import ProtocolError
 from hcom_replica.ids import EventId, OriginId
 from hcom_replica.testing.script import Words, parse_point

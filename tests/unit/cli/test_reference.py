@@ -15,8 +15,8 @@ from hcom_replica.api.exports.driver import RowsExported
 from hcom_replica.api.relay import Joined, PeerRow, RelayStatus
 from hcom_replica.cli.commands import COMMANDS, load
 from hcom_replica.cli.options import Arg, params_of
-from hcom_replica.core.rows import OriginRow
 from hcom_replica.core.status import BrokerStatus, DaemonStatus, Inbound, Outbound, Status
+from hcom_replica.core.statusrows import OriginRow
 from hcom_replica.errors import ReplicaError
 from hcom_replica.folder.config import KEYS
 from hcom_replica.ids import EventId, OriginId

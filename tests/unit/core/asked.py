@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hcom_replica.core.info import LiveInfo
 from hcom_replica.core.membership import Viewer
-from hcom_replica.core.rows import OriginRow
 from hcom_replica.core.status import DaemonStatus, Status, StatusInput, build_status
+from hcom_replica.core.statusrows import OriginRow
 from hcom_replica.wire.codec import encode
 from hcom_replica.wire.frame import Kind
 from hcom_replica.wire.messages import Payload

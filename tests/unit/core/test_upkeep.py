@@ -49,6 +49,20 @@ def test_mailbox_in_a_large_group_is_looked_at_less_often_and_written_all_the_sa
     assert host.retained.get(TOPICS.segment(boxe.own.id, 0))
 
 
+def test_large_group_offline_waits_for_no_mailbox(boxe: Device, host: Host) -> None:
+    """Else a device without a network would look again and again, as fast as it can."""
+    for number in range(40):
+        other = made(f"D{number}")
+        host.told(other, Kind.HEAD, other.head())
+    boxe.append(draft(b"new"))
+    host.appended().run(2_000, step_ms=10)
+    assert host.machine._upkeep._mailbox_skipped
+    host.machine.link_down(host.now, "cut")
+    host.run(60_000, step_ms=1_000)
+    wake_ms = host.machine.wake_at()
+    assert wake_ms is None or wake_ms > host.now.mono_ms
+
+
 def test_closing_says_offline_last_and_is_done_when_the_broker_has_it(boxe: Device, host: Host) -> None:
     host.machine.closing(host.now)
     assert not host.machine.closed()

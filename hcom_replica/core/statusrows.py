@@ -47,7 +47,7 @@ class OriginRow(msgspec.Struct, frozen=True):
         lost_events: seqs that count no more, because nobody has them.
         held_by: who has what is missing: device names, and `mailbox of NAME`.
         missing: the missing range; None when nothing is.
-        flags: of drifting, clock_ahead, clock_behind, forked, retired, superseded.
+        flags: of drifting, clock_ahead, clock_behind, forked, retired, revoked, superseded.
     """
 
     device: str
