@@ -121,11 +121,10 @@ class EarlierEpochs:
 
     def _is_over(self, now: Now, knowledge: Knowledge, membership: Membership) -> bool:
         """Whether nobody needs a mailbox of ours there: what it held is with all, or lies in the present one."""
-        if knowledge.own is None:
-            return True
-        demand = Demand(knowledge, knowledge.own, now)
+        own = knowledge.own_origins()
+        demand = Demand(knowledge, own[-1], now)
         runs = self._present_runs(demand)
-        for state in knowledge.own_origins():
+        for state in own:
             upto = _written_before(state, membership)
             if demand.active:
                 held = min(knowledge.acked(peer, state.id) for peer in demand.active)

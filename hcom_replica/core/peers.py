@@ -160,15 +160,16 @@ class Peers:
         Raises:
             ProtocolError: `format` or `limit`; nothing was changed.
         """
-        index, peer = decode_index(payload), self._peer(author)
-        if peer is None:
-            raise ProtocolError("limit", "too many authors")
-        before = peer.rings.get(prefix)
+        index, known = decode_index(payload), self._peers.get(author.origin)
+        before = known.rings.get(prefix) if known is not None else None
         if before is not None and before.counter >= index.counter:
             return False
         more = lines(index) - lines(before)
         if more > 0 and self.claims_count + more > CLAIMS_MAX:
             raise ProtocolError("limit", "too much is said")
+        peer = self._peer(author)
+        if peer is None:
+            raise ProtocolError("limit", "too many authors")
         self.claims_count += more
         peer.rings[prefix] = index
         self._claims = self._moved = self._segments = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from contextlib import suppress
 
 import msgspec
@@ -20,20 +19,11 @@ from hcom_replica.store.kv import Table
 from hcom_replica.store.views import catch_up, open_views
 from hcom_replica.wire.batch import Descriptor
 from hcom_replica.wire.event import Draft, Event
+from tests.unit.core.builders import MemoryRows
 from tests.unit.store.devices import GROUP, NOW, Device, converge, send
 
 NAMES = st.sampled_from(["k", "team"])
 TAGS = [f"{number:04x}" for number in range(12)]
-
-
-class MemoryRows(dict[bytes, bytes]):
-    """Rows in a dict."""
-
-    def put(self, key: bytes, value: bytes) -> None:
-        self[key] = value
-
-    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        yield from sorted((key, value) for key, value in self.items() if key.startswith(prefix))
 
 
 def origin(number: int, generation: int) -> OriginState:

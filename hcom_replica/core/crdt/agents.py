@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hcom_replica.core.crdt.rows import KEY_BYTES_MAX, Rows
+from hcom_replica.core.crdt.rows import Rows
 from hcom_replica.core.origin import OriginState
 from hcom_replica.wire.event import Event, RedactedEvent
 
@@ -71,8 +71,6 @@ def fold(rows: Rows, state: OriginState, seq: int, event: Event) -> None:
     if not agent or agent.startswith("_"):
         return
     key = PREFIX + state.device + agent.encode()
-    if len(key) > KEY_BYTES_MAX:
-        return
     held = rows.get(key)
     row = AgentRow() if held is None else _decode_row(held)
     said = _said(state, seq, event) if event.kind in ("status", "life", "agent") else None

@@ -1,12 +1,12 @@
-"""Where a view keeps what it has folded: rows of bytes, so that it lives in a table and is read a row at a time."""
+"""Where a view keeps what it has folded: rows of bytes, so that it lives in a table and is read a row at a time.
+
+A key is made of names that are bounded where events are checked, so it never comes near the 511 bytes that LMDB takes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Protocol
-
-KEY_BYTES_MAX = 400
-"""Of a row: LMDB takes 511. What needs a longer one is no event of a view."""
 
 
 class Rows(Protocol):

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from hcom_replica.core.crdt.rows import KEY_BYTES_MAX, Rows
+from hcom_replica.core.crdt.rows import Rows
 from hcom_replica.wire.event import Event, RedactedEvent
 
 KIND: Final = "state"
@@ -125,8 +125,6 @@ def _count(rows: Rows, name: bytes, change: Change) -> None:
 
 
 def _change_member(rows: Rows, key: bytes, change: Change) -> None:
-    if len(key) > KEY_BYTES_MAX:
-        return
     held = rows.get(key)
     member = Member((), ()) if held is None else _decode_member(held)
     if change.op == "add":

@@ -25,13 +25,15 @@ class Asking:
         self.parts.peers.accept(kind, peer.author, 0, encode(message), live=True, now=at(0))
         self.device.log.note_peers(self.parts.peers.take_notes())
 
-    def status(self, now_ms: int = WALL, live: LiveInfo | None = None) -> Status:
+    def status(
+        self, now_ms: int = WALL, live: LiveInfo | None = None, place: tuple[str, ...] = (), trouble: str = ""
+    ) -> Status:
         log = self.device.log
         return build_status(
             log,
             StatusInput(
                 Viewer(self.device.key, KEYS, self.founder), "BOXE", [*log.peers()], now_ms, log.event_count(),
-                DaemonStatus(running=live is not None, pid=None), None, live, str,
+                DaemonStatus(running=live is not None, pid=None), None, live, str, place, trouble=trouble,
             ),
         )  # fmt: skip
 

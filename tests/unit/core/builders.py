@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from hcom_replica.core.append import Writer
@@ -33,6 +33,22 @@ TOPICS = Topics(KEYS)
 WALL = 1_800_000_000_000
 ROOM = 60 * 1024 - 41 - 110
 """Packed payload bytes in a message of 60 KiB: less the envelope, and the frame's kind, codec and author."""
+
+
+LMDB_KEY_BYTES = 511
+
+
+class MemoryRows(dict[bytes, bytes]):
+    """Rows of views in a dict, which takes the keys that a table takes."""
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """See `core.crdt.rows.Rows`."""
+        assert len(key) <= LMDB_KEY_BYTES
+        self[key] = value
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """See Rows."""
+        yield from sorted((key, value) for key, value in self.items() if key.startswith(prefix))
 
 
 def at(mono_ms: int) -> Now:

@@ -180,6 +180,7 @@ def test_place_of_the_move_is_home_and_without_a_place_nothing_moves() -> None:
     known = group(b=(1, 1, Y))
     assert moving(known, Y)[0].bound_for is None
     part, _ = moving(known)
+    assert part.place == (X,)
     part.place = ()
     assert part.bound_for is None
 

@@ -239,3 +239,34 @@ def test_claimants_are_the_writer_and_those_whose_vectors_reach_so_far_in_the_or
     assert named(nova.own.seq) == [luna.own.id, nova.own.id, mona.own.id]
     assert named(nova.own.seq, own=mona) == [luna.own.id, nova.own.id]
     assert named(nova.own.seq + 1) == []
+
+
+def test_earlier_ring_counts_as_its_index_with_the_highest_counter_says(parts: Parts, nova: Device) -> None:
+    """P6.2, P12.13"""
+
+    def told(counter: int, last: int) -> bool:
+        index = Index(counter, WALL, 32, [Segment(0, OTHER, 1, last, bytes(8), 0, 1, 100)])
+        return parts.peers.ring_at("before", nova.author, encode(index))
+
+    assert told(5, 7)
+    assert not told(5, 9)
+    assert not told(4, 9)
+    assert parts.peers.claims(None) == {OTHER: 7}
+    assert told(6, 9)
+    assert parts.peers.claims(None) == {OTHER: 9}
+
+
+@pytest.mark.parametrize(("bound", "most"), [("_PEERS_MAX", 1), ("CLAIMS_MAX", 2)])
+def test_earlier_ring_that_finds_no_room_is_refused_and_leaves_nothing(
+    parts: Parts, nova: Device, monkeypatch: pytest.MonkeyPatch, bound: str, most: int
+) -> None:
+    """Section 9: authors, and lines of indexes, whatever the epoch"""
+    monkeypatch.setattr(module, bound, most)
+    luna = Device("LUNA")
+    luna.append()
+    index = encode(Index(1, WALL, 32, [Segment(slot, OTHER, 1, 9, bytes(8), 0, 1, 100) for slot in range(2)]))
+    assert parts.peers.ring_at("before", luna.author, index)
+    with pytest.raises(ProtocolError) as error:
+        parts.peers.ring_at("before", nova.author, index)
+    assert error.value.reason == "limit"
+    assert ([peer.origin for peer in parts.peers], parts.peers.claims_count) == ([luna.own.id], 2)

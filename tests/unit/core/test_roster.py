@@ -225,3 +225,27 @@ def test_word_of_others_about_an_origin_stays_believed_when_it_is_closed() -> No
     story.say(D, 62, close={B.id: (7, 45)})
     assert story.roster().closed == {B.id: 7}
     assert story.frontier(A) == 70
+
+
+def test_origin_of_which_nothing_is_held_holds_the_frontier_where_it_was_let_in() -> None:
+    """P13.5: whatever those promise who close it, for they speak of more than is held here"""
+    story = Story().say(A, 10, B, C).promise(A=100, C=100)
+    del story.states[B.id]
+    story.say(A, 60, close={B.id: (3, 40)})
+    assert (story.frontier(C), story.holder(C)) == (9, C.id)
+    story.say(C, 61, close={B.id: (0, 0)})
+    assert story.roster().closed == {B.id: 3}
+    assert (story.frontier(C), story.holder(C)) == (9, B.id)
+    story.states[B.id] = B
+    assert story.grow(B, 3, 30).frontier(C) == 100
+
+
+def test_late_statement_about_an_origin_that_is_waited_for_moves_nothing() -> None:
+    """P13.6: all that is before that place stands there already"""
+    story = Story().say(A, 10, B).say(A, 20, late={B.id: 3}).say(A, 30, close={B.id: (2, 15)})
+    place = order_key(20, A.id)
+    assert story.roster().closed == {B.id: 2}
+    assert story.roster().settled_before(B.id, place) == 2, "B:3 may stand at that place"
+    open_yet = Story().say(A, 10, B).say(A, 20, late={B.id: 3}).roster()
+    assert open_yet.settled_before(B.id, place) is None
+    assert open_yet.place(B.id, 3, order_key(15, B.id)) == order_key(15, B.id)

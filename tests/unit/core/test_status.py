@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from hcom_replica.core.hello import ROSTER, Roster, system_draft
+from hcom_replica.core.hello import MOVE, ROSTER, Move, Roster, system_draft
 from hcom_replica.core.hlc import pack
 from hcom_replica.core.info import LiveInfo
 from hcom_replica.wire.frame import Kind
@@ -119,3 +119,26 @@ def test_what_only_a_running_machine_notices_is_warned_of(asking: Asking, change
     assert asking.status(live=well).warnings == []
     (said,) = asking.status(live=msgspec.structs.replace(well, **change)).warnings
     assert said.startswith(warning)
+
+
+def test_broker_that_the_group_has_moved_to_is_named_until_this_device_is_there(asking: Asking) -> None:
+    """P16.1, P16.3"""
+    here, there = "mqtt://x:1883", "mqtts://y:8883"
+    asking.founder = asking.device.key.public
+    assert asking.status(place=(here,)).broker.moving_to is None
+    asking.device.append(system_draft(MOVE, Move(1, there)))
+    status = asking.status(place=(here,))
+    assert status.broker.moving_to == there
+    assert status.warnings == [f"the group meets at {there}, and this device is not there yet"]
+    (warning,) = asking.status(place=(here,), trouble="it refuses the password").warnings
+    assert "not there yet: it refuses the password (hcom-replica relay move" in warning
+    there_now = asking.status(place=(there,))
+    assert (there_now.broker.moving_to, there_now.warnings) == (None, [])
+
+
+def test_broker_that_a_running_machine_is_bound_for_goes_before_that_of_the_log(asking: Asking) -> None:
+    """P16.3: those at a broker that was outdone are told first; P16.4: a move may only be heard of"""
+    asking.founder = asking.device.key.public
+    asking.device.append(system_draft(MOVE, Move(1, "mqtts://y:8883")))
+    live = LiveInfo(True, WALL, {}, 0.0, (), {}, 0, 0, None, bound_for="mqtt://z:1883")
+    assert asking.status(live=live, place=("mqtt://x:1883",)).broker.moving_to == "mqtt://z:1883"

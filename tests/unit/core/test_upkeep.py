@@ -131,3 +131,10 @@ def test_slots_that_a_process_before_has_left_of_earlier_incarnations_are_cleare
     later.retained = left
     later.connect().run(1_000)
     assert cleared(later) == {TOPICS.presence(old), TOPICS.vector(old, 0), TOPICS.standing(old)}
+
+
+def test_forgetting_says_nothing_on_a_new_connection_either(host: Host) -> None:
+    host.machine.forget(host.now)
+    host.run(1_000).disconnect().connect().run(60_000)
+    assert host.machine.fence_open
+    assert not any(host.retained.values())
