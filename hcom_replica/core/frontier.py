@@ -91,8 +91,10 @@ def _as_closed(states: States, origin: OriginId, closings: Collection[Closing]) 
 def _is_held(states: States, origin: OriginId, seq: int) -> bool:
     """Whether an origin is held up to a seq, be it under the name that a fork has moved that to."""
     state = states.get(origin)
-    if state is None or state.seq >= seq:
-        return state is not None
+    if state is None:
+        return not seq
+    if state.seq >= seq:
+        return True
     history = (state.key, state.incarnation)
     return any(one.forks and (one.key, one.incarnation) == history and one.seq >= seq for one in states.values())
 

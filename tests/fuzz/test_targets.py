@@ -120,15 +120,17 @@ NOT_TARGETED = {
 
 def decodes(path: Path) -> bool:
     """Whether a module calls a decoder of msgspec, zstd, TOML or base64, or makes one."""
-    names = {"decode", "loads", "Decoder", "decoder", "decompress", "b64decode", "convert"}
-    owners = {"msgspec", "json", "msgpack", "tomllib", "_decompress", "base64", "decoder"}
+    names = {"decode", "loads", "Decoder", "decoder", "b64decode", "convert"}
+    owners = {"msgspec", "json", "msgpack", "tomllib", "base64", "decoder"}
     for node in ast.walk(ast.parse(path.read_text())):
         if not isinstance(node, ast.Call):
             continue
         function = node.func
         if isinstance(function, ast.Name) and function.id == "decoder":
             return True
-        if isinstance(function, ast.Attribute) and function.attr in names and owner(function) in owners:
+        if not isinstance(function, ast.Attribute):
+            continue
+        if function.attr == "decompress" or (function.attr in names and owner(function) in owners):
             return True
     return False
 

@@ -249,3 +249,12 @@ def test_late_statement_about_an_origin_that_is_waited_for_moves_nothing() -> No
     open_yet = Story().say(A, 10, B).say(A, 20, late={B.id: 3}).roster()
     assert open_yet.settled_before(B.id, place) is None
     assert open_yet.place(B.id, 3, order_key(15, B.id)) == order_key(15, B.id)
+
+
+def test_statement_that_speaks_of_nothing_of_an_origin_that_is_not_held_holds_nothing_back() -> None:
+    """P13.5: only what speaks of more than is held does"""
+    story = Story().say(A, 10, B).promise(A=100, B=100)
+    del story.states[D.id]
+    free = story.frontier(A)
+    assert story.say(A, 20, late={D.id: 0}).frontier(A) == free
+    assert story.say(A, 30, late={D.id: 1}).frontier(A) == 29
