@@ -7,7 +7,6 @@ is wrong becomes a finding, and the walk goes on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from itertools import islice
 from typing import Final
 
@@ -214,24 +213,33 @@ class LogAudit:
         if expected != self._held + 1:
             yield Finding("counter", f"{expected - 1} arrivals, and {self._held} events are held")
         if checksum != sum(walk.checksum for walk in self._walks.values()):
-            yield from self._lost_arrivals()
+            yield from self._doubled_arrivals()
 
     def _places(self, stretch: Stretch) -> list[bytes]:
         """Keys in `log`; raises StoreCorrupt."""
         return [time + stretch.origin for time in times_of(self._txn, stretch.origin, stretch.first, stretch.length)]
 
-    def _lost_arrivals(self) -> Iterator[Finding]:
+    def _doubled_arrivals(self) -> Iterator[Finding]:
         """Events that two arrivals name."""
         met: set[bytes] = set()
         told = 0
-        for key, value in islice(self._txn.scan(Table.ARRIVALS), 2 * self._txn.count(Table.ARRIVALS)):
-            with suppress(StoreCorrupt):  # told of above
-                stretch = unpack_stretch(key, value)
-                for at, place in enumerate(self._places(stretch), stretch.number):
-                    if place in met and told < _TOLD_MAX:
-                        yield Finding("arrival", f"number {at} names an event that another one names", place[8:].hex())
-                        told += 1
-                    met.add(place)
+        for at, place in self._arrived():
+            if place in met:
+                yield Finding("arrival", f"number {at} names an event that another one names", place[8:].hex())
+                told += 1
+                if told == _TOLD_MAX:
+                    return
+            met.add(place)
+
+    def _arrived(self) -> Iterator[tuple[int, bytes]]:
+        """Number and place of each arrival that can be read; the others have been told of."""
+        for row in islice(self._txn.scan(Table.ARRIVALS), 2 * self._txn.count(Table.ARRIVALS)):
+            try:
+                stretch = unpack_stretch(*row)
+                places = self._places(stretch)
+            except StoreCorrupt:
+                continue
+            yield from enumerate(places, stretch.number)
 
     def _check_redactions(self) -> Iterator[Finding]:
         roots = {short(state.root(self._group)): state for state in self._states.values()}

@@ -31,6 +31,8 @@ _STRETCH: Final = struct.Struct(">8sQIBQ")
 _PEER: Final = struct.Struct(">B8sH")
 _HOME: Final = struct.Struct(">16sQQ")
 _AFTER: Final = b"\xff" * 9
+_COUNT_END: Final = 1 << 62
+"""No seq and no arrival number comes near; so sums of them still are keys."""
 
 
 class Meta(bytes, Enum):
@@ -173,7 +175,7 @@ def unpack_stretch(key: bytes, value: bytes) -> Stretch:
         StoreCorrupt: it is of another size than any that was written, or says what none says.
     """
     origin, first, length, late, received_ms = _unpacked(_STRETCH, value, "arrivals")
-    if not first or not length or late > 1:
+    if not first or not length or late > 1 or max(number(key), first) + length > _COUNT_END:
         raise StoreCorrupt(f"the row of arrivals from number {number(key)} on cannot be read")
     return Stretch(number(key), OriginId(origin), first, length, bool(late), received_ms)
 

@@ -150,6 +150,7 @@ def test_arrivals_that_name_an_event_twice_or_are_marked_wrongly_are_found() -> 
     assert with_arrivals(forked, first, second._replace(late=not second.late), *others) == [], (
         "with a fork, moved events may keep another mark than they would have now"
     )
+    assert "arrival" in with_arrivals(forked, first, second._replace(first=(1 << 64) - 1), *others)
     again = second._replace(origin=first.origin, first=first.first)
     assert "arrival" in with_arrivals(forked, first, again, *others)
 

@@ -89,11 +89,26 @@ def test_arrival_row_names_consecutive_events_says_late_and_when_they_came() -> 
         assert value == origin + u64(found.first) + b"\x00\x00\x03\xe8" + bytes((late,)) + u64(found.received_ms)
 
 
-@pytest.mark.parametrize("bad", [bytes(29), b"\x01" * 20 + b"\x02" + bytes(8), b"\x01" * 28, b""])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        bytes(29),
+        b"\x01" * 20 + b"\x02" + bytes(8),
+        b"\x01" * 28,
+        b"",
+        b"\x01" * 8 + b"\xff" * 8 + b"\x00" * 3 + b"\x01\x00" + bytes(8),
+    ],
+)
 def test_arrival_row_that_none_has_written_is_refused(bad: bytes) -> None:
     """T2.2"""
     with pytest.raises(StoreCorrupt):
         unpack_stretch(u64(1), bad)
+
+
+def test_arrival_row_of_a_number_that_none_has_is_refused() -> None:
+    """T2.2"""
+    with pytest.raises(StoreCorrupt):
+        unpack_stretch(b"\xff" * 8, bytes.fromhex(ROWS["arrivals"]["late"]))
 
 
 def test_peer_row_is_kept_by_kind_author_and_page() -> None:
