@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from hcom_replica.store.meta import write_number
 from hcom_replica.store.schema import Meta
 from hcom_replica.wire.frame import Kind
@@ -13,16 +11,6 @@ from hcom_replica.wire.messages import (
 )
 from tests.unit.core.builders import TOPICS, WALL, Device, draft
 from tests.unit.core.host import Host, cleared, live, made, twin_with_more
-
-
-@pytest.fixture
-def boxe() -> Device:
-    return made("BOXE")
-
-
-@pytest.fixture
-def host(boxe: Device) -> Host:
-    return Host(boxe).connect()
 
 
 def test_batch_that_does_not_go_on_in_time_from_what_is_held_is_refused_and_counted(host: Host) -> None:

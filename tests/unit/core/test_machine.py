@@ -28,17 +28,6 @@ from hcom_replica.wire.signing import DeviceKey
 from tests.unit.core.builders import KEYS, TOPICS, WALL, Device, draft
 from tests.unit.core.host import Host, live, made, twin_with_more
 
-
-@pytest.fixture
-def boxe() -> Device:
-    return made("BOXE")
-
-
-@pytest.fixture
-def host(boxe: Device) -> Host:
-    return Host(boxe).connect()
-
-
 # --- the first steps ----------------------------------------------------------------------------------------------
 
 

@@ -13,18 +13,6 @@ from tests.unit.core.asked import Asking
 from tests.unit.core.builders import WALL, Device, draft
 
 
-@pytest.fixture
-def asking() -> Asking:
-    return Asking()
-
-
-@pytest.fixture
-def nova() -> Device:
-    device = Device("NOVA")
-    device.append(*[draft()] * 6, now_ms=WALL + 5_000)
-    return device
-
-
 def test_status_of_a_device_alone_knows_itself_and_waits_for_nobody(asking: Asking) -> None:
     status = asking.status()
     assert (status.device, status.origin, status.events) == ("BOXE", asking.device.own.id.hex(), 4)

@@ -12,18 +12,6 @@ from tests.unit.core.asked import Asking
 from tests.unit.core.builders import WALL, Device, draft
 
 
-@pytest.fixture
-def asking() -> Asking:
-    return Asking()
-
-
-@pytest.fixture
-def nova() -> Device:
-    device = Device("NOVA")
-    device.append(*[draft()] * 6, now_ms=WALL + 5_000)
-    return device
-
-
 def test_lag_is_measured_in_log_time_between_what_is_held_and_the_head(asking: Asking, nova: Device) -> None:
     nova.send_to(asking.device)
     nova.append(draft(), now_ms=WALL + 65_000)

@@ -17,16 +17,6 @@ from tests.unit.core.builders import KEYS, TOPICS, WALL, Device, draft
 from tests.unit.core.host import Host, cleared, made
 
 
-@pytest.fixture
-def boxe() -> Device:
-    return made("BOXE")
-
-
-@pytest.fixture
-def host(boxe: Device) -> Host:
-    return Host(boxe).connect()
-
-
 def test_mailbox_in_a_large_group_is_looked_at_less_often_and_written_all_the_same(
     boxe: Device, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
