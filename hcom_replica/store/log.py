@@ -261,13 +261,6 @@ class Log:
         with self._kv.read() as txn:
             return meta.own_origin(txn)
 
-    def own_tip(self) -> OwnTip | None:
-        """The own origin, its newest commit, and the newest promise that may have been published."""
-        from hcom_replica.store import promises
-
-        with self._kv.read() as txn:
-            return promises.own_tip(txn)
-
     def origin_state(self, origin: OriginId) -> OriginState | None:
         """What is held of an origin; None when nothing is."""
         with self._kv.read() as txn:

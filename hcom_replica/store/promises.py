@@ -61,16 +61,6 @@ def promise(txn: WriteTxn, now_ms: int) -> OwnTip | None:
     return OwnTip(own, _newest_commit(txn, own), high_water)
 
 
-def own_tip(txn: ReadTxn) -> OwnTip | None:
-    """Return the own origin, its newest commit and its newest promise; None when there is no own origin.
-
-    Raises:
-        StoreCorrupt: the own origin does not end at a commit.
-    """
-    own = own_origin(txn)
-    return None if own is None else OwnTip(own, _newest_commit(txn, own), read_number(txn, Meta.PROMISE))
-
-
 def _newest_commit(txn: ReadTxn, own: OriginState) -> CommitRow:
     row = commit_below(txn, own, own.seq)
     if row is None or row.seq != own.seq:

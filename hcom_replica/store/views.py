@@ -23,7 +23,7 @@ from hcom_replica.store.meta import read_number, read_states
 from hcom_replica.store.schema import Arrival, Meta
 from hcom_replica.wire.event import decode_event
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of what is kept: views of another version are folded anew."""
 
 PAGE: Final = 20_000

@@ -66,9 +66,9 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def fold(rows: Rows, state: OriginState, seq: int, event: Event) -> None:
-    """Take in an event of an agent; every event tells that it exists."""
+    """Take in an event of an agent; every event that is not redacted tells that it exists."""
     agent = event.agent
-    if not agent or agent.startswith("_"):
+    if not agent or agent.startswith("_") or isinstance(event, RedactedEvent):
         return
     key = PREFIX + state.device + agent.encode()
     held = rows.get(key)
@@ -102,8 +102,6 @@ def _word(kind: str, body: dict[str, Any]) -> Any:
 
 
 def _said(state: OriginState, seq: int, event: Event) -> Said | None:
-    if isinstance(event, RedactedEvent):
-        return None
     try:
         body = _decode_body(event.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

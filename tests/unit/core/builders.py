@@ -136,12 +136,12 @@ class Device:
 
     def head(self, *, wall_ms: int = WALL, promise: int = 0) -> Head:
         """Its head as it is now."""
-        tip = self.log.own_tip()
-        assert tip is not None
-        commit = tip.commit
+        own = self.own
+        commit = self.log.commit_at_or_below(own.id, own.seq)
+        assert commit is not None
         return Head(
             self.counter(), wall_ms, self.name, commit.seq, commit.hlc, commit.tip, commit.signature, commit.cum,
-            tip.origin.system, promise,
+            own.system, promise,
         )  # fmt: skip
 
     def vector(self, *, durable: bool = True, entries: dict[OriginId, Ack] | None = None) -> VectorPage:

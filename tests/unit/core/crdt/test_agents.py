@@ -35,6 +35,11 @@ def test_status_that_is_redacted_counts_no_more_and_the_one_before_it_does() -> 
     assert word(known(status(b'{"status":"active"}'), gone)["luna"]) == "active"
 
 
+def test_agent_of_whom_all_is_redacted_is_known_no_more() -> None:
+    """Section 15: redacted events count in none"""
+    assert known(RedactedEvent(2, "message", "luna", None, b"", b"header", 9, bytes(32), bytes(64))) == {}
+
+
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"status":"\xff"}', b'{"status":7}', b"[" * 10_000])
 def test_status_that_says_nothing_sound_tells_that_its_agent_is_there_and_no_more(body: bytes) -> None:
     """P15.1"""
