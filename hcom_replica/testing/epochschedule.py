@@ -107,13 +107,16 @@ class EpochSchedule(Schedule):
         return [topic for topic in lying if topic.split("/")[2] in leaves and topic.split("/")[1] in kinds]
 
     def _hand_out_tokens(self, judged: dict[str, Membership], staying: list[str]) -> None:
-        """Whoever hears nobody is given the token of the most senior device that stays."""
+        """Whoever hears nobody is given the token of the most senior device that stays.
+
+        So is one that was told it is revoked, by a word that was lost with the disk of the only device that held it.
+        """
         if not staying:
             return
         best = max(staying, key=lambda name: (self.stage[name].machine.epoch.epoch, name == "A"))
         token = judged[best].current
         for name in staying:
             device = self.stage[name]
-            if device.machine.epoch != token:
+            if device.machine.epoch != token or device.machine.live_info().shut_out:
                 device.tokens.append(token)
                 self.stage.restart(name)
