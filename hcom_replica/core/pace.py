@@ -13,7 +13,7 @@ from hcom_replica.core.sources import Failures, Source
 
 _GROW_BELOW_MS: Final = 1_000
 
-_FEW: Final = 8
+FEW: Final = 8
 """Where more others are known, many may come back at once and lack the same: none of them asks at once."""
 
 
@@ -93,7 +93,7 @@ class Waits:
 
         Else together with what was found missing a moment ago, if it fits.
         """
-        if now.mono_ms < self._at_once_until and self.devices <= 1 + _FEW:
+        if now.mono_ms < self._at_once_until and self.devices <= 1 + FEW:
             return now.mono_ms
         if not now.mono_ms + self._least <= self._until <= now.mono_ms + self._least + self._span:
             self._until = now.mono_ms + self.draw()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from hcom_replica.core.crowd import Crowd
 from hcom_replica.core.effects import Now
 from hcom_replica.core.flight import Pull
 from hcom_replica.core.flights import Flights
@@ -48,6 +49,7 @@ class Puller:
         self._hunts = hunts
         self._lacks = lacks
         self._waits = lacks.waits
+        self._crowd = Crowd(self._waits)
         self._sources = Sources(settings)
         self._patience = Patience(settings)
         self._listening = Listening(outbox, topics)
@@ -59,6 +61,7 @@ class Puller:
         """A new connection: ask at once for what turns out to be missing."""
         self._connected = True
         self._waits.link_up(now)
+        self._crowd.link_up(now)
 
     def link_down(self) -> None:
         """The connection has ended."""
@@ -119,6 +122,7 @@ class Puller:
         `held` is its last seq when all of it was held already, else 0; None while parts of it are still to come. In a
         hunt it says how far the asked holder has what is held here: it goes on behind that (P4.9).
         """
+        self._crowd.heard(now, 1)
         sender, is_beginning = author.key if author is not None else None, not (last or held)
         pull = self._flights.fill(now, topic, origin, sender, want, is_beginning=is_beginning)
         if pull is None:
@@ -197,6 +201,7 @@ class Puller:
             want: what is asked for.
             holder: key of the device that is asked; None when it is not known.
         """
+        self._crowd.heard(now, len(want.items))
         for item in want.items:
             origin = OriginId(item.hash[:ORIGIN_BYTES])
             pull = self._flights.pulls.get(origin)
@@ -225,6 +230,9 @@ class Puller:
             return
         slots = self._sources.slots(now, knowledge, pace.failures, origin, first, hunt)
         holder = None
+        if not slots and (later_ms := self._crowd.held_back(now)) is not None:
+            pace.due_ms = later_ms
+            return
         if not slots:
             again_ms = min(pace.timeout_ms, self._settings.standing_after_ms)
             holder = self._sources.holder(
@@ -282,6 +290,7 @@ class Puller:
             window = self._settings.window_bytes_min if hunt.is_far(holder.origin) else window
         for origin in origins:
             self._lacks.asked(origin)
+        self._crowd.asked(now)
         parts = [(o, self._item(knowledge, o, holder, wanted[o]), paces[o].timeout_ms) for o in origins]
         self._flights.ask(now, signer, holder, window, parts)
 

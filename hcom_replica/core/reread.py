@@ -19,6 +19,9 @@ from hcom_replica.wire.topics import Topics
 _FEW: Final = 8
 """Among so few others a lost head costs less than reading all."""
 
+_HEAD_MS: Final = 10
+"""The least time between two readings, for each head that they bring."""
+
 _VAIN_MAX: Final = 2
 """So many readings in a row may bring nothing before it is believed that nothing is left."""
 
@@ -45,8 +48,9 @@ class Reread:
         """Ask if there is reason to; looks at all that is claimed, so not more often than it asks."""
         if now.mono_ms < self._look_ms:
             return
-        self._look_ms = now.mono_ms + self._pause_ms
-        if len(knowledge.peers.current(knowledge.own)) <= _FEW:
+        others = len(knowledge.peers.current(knowledge.own))
+        self._look_ms = now.mono_ms + max(self._pause_ms, others * _HEAD_MS)
+        if others <= _FEW:
             return
         headed = {peer.origin for peer in knowledge.peers if peer.head is not None}
         if self._goes_on(_headless(knowledge, headed), len(headed)):

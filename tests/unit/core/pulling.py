@@ -100,9 +100,9 @@ def three_held_by(holder: Device) -> list[Device]:
     return away
 
 
-def crowded(boxe: Pulling) -> dict[OriginId, Device]:
+def crowded(boxe: Pulling, others: int = 8) -> dict[OriginId, Device]:
     """More devices online than are asked at a time, each known to hold its own log only."""
-    others = [device(f"D{number}") for number in range(8)]
-    for other in others:
+    there = [device(f"D{number}") for number in range(others)]
+    for other in there:
         boxe.online(other, {other.own.id: Ack(other.own.seq, other.own.tip[:8])})
-    return {other.own.id: other for other in others}
+    return {other.own.id: other for other in there}

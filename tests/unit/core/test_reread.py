@@ -116,3 +116,10 @@ def test_small_group_waits_for_the_repetition_of_a_head() -> None:
     group = Group(others=8)
     group.named(stranger("LOST").own.id)
     assert group.read_at(0, 1_000, 2_000) == []
+
+
+def test_large_group_reads_less_often() -> None:
+    """P7.13: 10 ms for each head that comes"""
+    group = Group(others=120)
+    group.named(stranger("LOST").own.id)
+    assert group.read_at(0, 1_000, 1_199, 1_200) == [0, 1_200]
