@@ -35,6 +35,15 @@ are what they are, and what stands in the way of targets that are missed: [perfo
 
 | measured on | |
 |---|---|"""
+_FULLER: Final = """\
+## Beside fuller floors
+
+The floors above leave out what makes events a log that others can trust, or what puts them on disk at both ends. These
+do that, too, in plain loops, and nothing else. How far one stands from the floor above is how near to that anything can
+come; the last column is ours beside it.
+
+| what | measured | fuller floor, same run | that beside the floor above | ours beside it |
+|---|---|---|---|---|"""
 _PEERS: Final = """\
 ## Beside what else could be taken
 
@@ -58,7 +67,7 @@ def main() -> int:
 def page(run: Mapping[str, Any]) -> str:
     """The page of a run, as Markdown."""
     rows = run["figures"]
-    return "\n".join([*_head(run), *_targets(rows), *_peers(rows, run["left_out"]), *_parts(rows)])
+    return "\n".join([*_head(run), *_targets(rows), *_fuller(rows), *_peers(rows, run["left_out"]), *_parts(rows)])
 
 
 def _head(run: Mapping[str, Any]) -> Iterator[str]:
@@ -81,6 +90,20 @@ def _targets(rows: Sequence[Row]) -> Iterator[str]:
             f"| {row['name'].strip()} | {_value(row)} | {_floor(row)} | {row['beside'] or ''} | {row['target']} | "
             f"{met_text} | {again} |"
         )
+    yield ""
+
+
+def _fuller(rows: Sequence[Row]) -> Iterator[str]:
+    """Figures that are judged by one floor, beside those of their other floors that do more than it."""
+    yield _FULLER
+    judged = {row["name"]: row["floor"] for row in rows if row["passed"] is not None and row["floor"]}
+    for row in rows:
+        bare = judged.get(row["name"])
+        if row["passed"] is None and row["floor"] and bare and (row["floor"] < bare) is (row["sense"] == "more"):
+            yield (
+                f"| {row['name'].strip()} | {_value(row)} | {_floor(row)} | {number(row['floor'] / bare)} times | "
+                f"{row['beside']} |"
+            )
     yield ""
 
 

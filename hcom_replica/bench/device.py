@@ -19,6 +19,7 @@ from hcom_replica.core.append import Writer
 from hcom_replica.core.effects import Ingest
 from hcom_replica.core.intake import Intake
 from hcom_replica.core.knowledge import Knowledge
+from hcom_replica.core.origin import OriginState, fresh_origin
 from hcom_replica.core.outbox import Outbox
 from hcom_replica.core.packer import bundle
 from hcom_replica.core.peers import Peers
@@ -28,7 +29,7 @@ from hcom_replica.store.lmdb_kv import LmdbKv
 from hcom_replica.store.log import Log
 from hcom_replica.store.marker import MarkerFolder
 from hcom_replica.store.place import place_of
-from hcom_replica.wire.batch import decode_batch
+from hcom_replica.wire.batch import Descriptor, decode_batch
 from hcom_replica.wire.event import Draft, decode_event, is_system
 from hcom_replica.wire.frame import ROOM_BYTES, Kind, Signer, open_frame
 from hcom_replica.wire.keys import GroupKeys
@@ -118,6 +119,13 @@ def device(folder: Path, name: str) -> Iterator[Device]:
     finally:
         kv.close()
         held_to.close()
+
+
+def unwritten(written: Device) -> OriginState:
+    """A device's origin as it was before its first event."""
+    state = written.log.own_origin()
+    assert state is not None, "it has written nothing"
+    return fresh_origin(KEYS.group, Descriptor(written.key.public, state.incarnation, ()))
 
 
 def digest(log: Log) -> str:

@@ -20,7 +20,17 @@ import msgspec
 import zstandard
 
 from hcom_replica.bench.corpus import Corpus
-from hcom_replica.bench.device import KEYS, TOPIC, Device, Receiver, assert_holds, device, digest
+from hcom_replica.bench.device import (
+    KEYS,
+    STEP_MESSAGES,
+    TOPIC,
+    Device,
+    Receiver,
+    assert_holds,
+    device,
+    digest,
+    unwritten,
+)
 from hcom_replica.bench.figures import Figure, Target
 from hcom_replica.bench.floors import (
     BATCH_EVENTS,
@@ -33,6 +43,7 @@ from hcom_replica.bench.floors import (
     rows,
     seconds,
 )
+from hcom_replica.bench.least import TABLES, Least
 from hcom_replica.bench.machine import rss_anon_mib
 from hcom_replica.store.kv import Item
 from hcom_replica.wire.batch import decode_batch
@@ -41,6 +52,7 @@ from hcom_replica.wire.frame import open_frame
 from hcom_replica.wire.seal import NONCE_BYTES, seal, unseal
 
 ROUNDS: Final = 5
+LEAST: Final = "bare LMDB, but encoded, chained and signed"
 _FOLDERS: Final = count()
 _MIB: Final = 1 << 20
 
@@ -118,12 +130,16 @@ def fresh(folder: Path, name: str) -> Path:
 def append_many(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
     """Durable batches of 1,000 events, beside durable raw commits of the very rows they became."""
     drafts = corpus.take(scale.events)
-    ours, floor, narrow = list[float](), list[float](), list[float]()
+    ours, floor, narrow, least = list[float](), list[float](), list[float](), list[float]()
     for _ in range(ROUNDS):
         with device(fresh(folder, "append"), "BENA") as writer:
             ours.append(seconds(partial(writer.append, drafts, BATCH_EVENTS), scale.clock))
             assert_holds(writer.log, drafts)
             stored = all_rows(writer.log)
+            begin = unwritten(writer)
+        with raw_lmdb(fresh(folder, "least"), TABLES) as raw:
+            least.append(seconds(partial(Least(raw, writer.key, begin).append, drafts, BATCH_EVENTS), scale.clock))
+            assert raw.scan() == len(drafts)
         floor.append(raw_batches(fresh(folder, "raw"), *stored, clock=scale.clock))
         narrow.append(raw_batches(fresh(folder, "raw"), stored[0], clock=scale.clock))
     name, speed = "append_many, batches of 1,000", len(drafts) / min(ours)
@@ -138,6 +154,7 @@ def append_many(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
             same="durable writes",
         ),
         Figure(name, speed, "events/s", floor=len(drafts) / min(narrow), floor_name="raw putmulti, main table only"),
+        Figure(name, speed, "events/s", floor=len(drafts) / min(least), floor_name=LEAST),
     ]
 
 
@@ -167,34 +184,37 @@ def raw_fill(raw: RawLmdb, stored: list[Item]) -> None:
 def append_one(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
     """One durable append, beside one durable raw commit of the same row behind the same rows."""
     before, single = corpus.take(scale.events), corpus.take(scale.singles)
-    with device(fresh(folder, "one"), "BENA") as writer, raw_lmdb(fresh(folder, "raw")) as raw:
+    with (
+        device(fresh(folder, "one"), "BENA") as writer,
+        raw_lmdb(fresh(folder, "raw")) as raw,
+        raw_lmdb(fresh(folder, "least"), TABLES) as chained,
+    ):
         writer.append(before, BATCH_EVENTS)
         raw_fill(raw, rows(writer.log))
-        ours, floor = _take_turns(writer, raw, single, scale.clock)
+        least = Least(chained, writer.key, unwritten(writer))
+        least.append(before, BATCH_EVENTS)
+        turns = _take_turns(writer, raw, least, single, scale.clock)
         assert_holds(writer.log, [*before, *single])
-        assert raw.scan() == len(rows(writer.log))
-    ours_us, floor_us = (median(times) * 1e6 for times in (ours, floor))
+        assert raw.scan() == chained.scan() + 1 == len(rows(writer.log)), "one that tells of the origin is ours alone"
+    ours_us, floor_us, least_us = (median(times) * 1e6 for times in turns)
+    name, target = "one durable append", Target(0.65, "ratio")
     return [
-        Figure(
-            "one durable append",
-            ours_us,
-            "us",
-            "less",
-            floor=floor_us,
-            floor_name="raw commit",
-            targets=(Target(0.65, "ratio"),),
-        )
+        Figure(name, ours_us, "us", "less", floor=floor_us, floor_name="raw commit", targets=(target,)),
+        Figure(name, ours_us, "us", "less", floor=least_us, floor_name=LEAST),
     ]
 
 
-def _take_turns(writer: Device, raw: RawLmdb, single: list[Draft], clock: Clock) -> tuple[list[float], list[float]]:
-    ours, floor = [], []
+def _take_turns(
+    writer: Device, raw: RawLmdb, least: Least, single: list[Draft], clock: Clock
+) -> tuple[list[float], list[float], list[float]]:
+    ours, floor, chained = list[float](), list[float](), list[float]()
     for one in single:
         ours.append(seconds(partial(writer.append, [one], 1), clock))
         stored = next(writer.log.events(reverse=True, page=1))
         value = stored.seq.to_bytes(8, "big") + stored.record
         floor.append(seconds(partial(raw.put, stored.key, value), clock))
-    return ours, floor
+        chained.append(seconds(partial(least.append, [one], 1), clock))
+    return ours, floor, chained
 
 
 # --- ingest and reading ----------------------------------------------------------------------------------------
@@ -206,7 +226,8 @@ def ingest(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
     with device(fresh(folder, "source"), "BENA") as source:
         source.append(drafts, BATCH_EVENTS)
         messages, wanted, stored = source.messages(), digest(source.log), all_rows(source.log)
-    ours, floor, grown, quarter = list[float](), list[float](), 0.0, len(messages) // 4
+        begin = unwritten(source)
+    ours, floor, least, grown, quarter = list[float](), list[float](), list[float](), 0.0, len(messages) // 4
     for _ in range(ROUNDS):
         gc.collect()
         with device(fresh(folder, "copy"), "BENB") as copy:
@@ -218,15 +239,20 @@ def ingest(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
             assert digest(copy.log) == wanted, "the copy differs"
         ours.append(first + rest)
         floor.append(raw_batches(fresh(folder, "raw"), *stored, clock=scale.clock))
+        with raw_lmdb(fresh(folder, "least"), TABLES) as raw:
+            least.append(seconds(partial(Least(raw, source.key, begin).take, messages, STEP_MESSAGES), scale.clock))
+            assert raw.scan() == len(stored[0])
+    name, speed = "ingest of sealed remote batches", len(stored[0]) / min(ours)
     return [
         Figure(
-            "ingest of sealed remote batches",
-            len(stored[0]) / min(ours),
+            name,
+            speed,
             "events/s",
             floor=len(stored[0]) / min(floor),
             floor_name="raw putmulti, same rows in two tables",
             targets=(Target(250_000), Target(0.35, "ratio")),
         ),
+        Figure(name, speed, "events/s", floor=len(stored[0]) / min(least), floor_name=LEAST),
         Figure("memory grown in the last 3/4 of it", max(grown, 0.0), "MiB", "less", targets=(Target(8),)),
     ]
 
