@@ -139,6 +139,7 @@ class Context:
             return False
         if membership.adopted != self.topics.keys:
             self.mailbox.new_origin()  # the ring of this epoch is another one
+            self.peers.forget_left()
             self.slots.forget()
             if now is not None:
                 self.earlier.turned(now)

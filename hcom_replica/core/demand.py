@@ -81,6 +81,12 @@ class Demand:
         root = self._knowledge.root_of(origin)
         return None if root == origin else root
 
+    def lacks(self, origin: OriginId, seq: int) -> bool:
+        """Whether somebody lacks a seq of the own origin, or of one that is asked for."""
+        if origin == self.own.id:
+            return self.low < seq
+        return any(need.origin == origin and need.above < seq for need in self.needs)
+
     def raw_after(self, seq: int) -> int:
         """Encoded bytes of the own events behind the commit at or below `seq`."""
         row = self._knowledge.log.commit_at_or_below(self.own.id, seq)

@@ -16,7 +16,6 @@ from hcom_replica.core.membership import Membership
 from hcom_replica.core.origin import OriginState
 from hcom_replica.core.outbox import Outbox
 from hcom_replica.core.ownslots import OwnSlots
-from hcom_replica.core.ring import RingRun, covered, runs_of
 from hcom_replica.core.settings import Settings
 from hcom_replica.wire.codec import encode
 from hcom_replica.wire.epoch import Notice, encode_notice
@@ -123,24 +122,13 @@ class EarlierEpochs:
         """Whether nobody needs a mailbox of ours there: what it held is with all, or lies in the present one."""
         own = knowledge.own_origins()
         demand = Demand(knowledge, own[-1], now)
-        runs = self._present_runs(demand)
-        for state in own:
-            upto = _written_before(state, membership)
-            if demand.active:
-                held = min(knowledge.acked(peer, state.id) for peer in demand.active)
-            elif state.forks:
-                continue  # no ring holds a branch that nobody asks for
-            else:
-                held = covered(runs, state.id, state.base) if self._mailbox.settled() else state.base
-                upto = min(upto, self._fits(knowledge, state))
-            if held < upto:
-                return False
-        return True
-
-    def _fits(self, knowledge: Knowledge, state: OriginState) -> int:
-        """How far a ring can hold an own origin: no mailbox has anything behind an event that fits in none."""
-        too_large = self._mailbox.too_large
-        return state.seq if too_large is None or state.id != knowledge.own_id else too_large - 1
+        if not demand.active:
+            return self._mailbox.is_full(demand)
+        return all(
+            knowledge.acked(peer, state.id) >= _written_before(state, membership)
+            for state in own
+            for peer in demand.active
+        )
 
     def _sort(self, knowledge: Knowledge) -> None:
         """Find which of the slots seen are ours."""
@@ -157,11 +145,6 @@ class EarlierEpochs:
             self._fresh.clear()
             for topic in list(self._others)[:-_OTHERS_MAX]:
                 del self._others[topic]
-
-    def _present_runs(self, demand: Demand) -> list[RingRun]:
-        """What our rings of the present epoch hold, those of earlier incarnations too."""
-        left = (peer.index for peer in demand.earlier_rings())
-        return [*self._mailbox.runs(), *(run for index in left if index for run in runs_of(index.segments))]
 
 
 def _written_before(state: OriginState, membership: Membership) -> int:

@@ -143,8 +143,9 @@ class Flusher:
         return FlushResult(done=False, safe_in=None, reason=self._reason(unsafe))
 
     def _reason(self, unsafe: int) -> str:
-        if self._mailbox.too_large is not None:
-            return f"event {self._mailbox.too_large} is too large for the mailbox: another device has to be online"
+        if self._mailbox.unfit:
+            _, event = next(iter(self._mailbox.unfit.values()))
+            return f"event {event} is too large for the mailbox: another device has to be online"
         if self._mailbox.refused:
             return f"{unsafe} events are only here, and the broker refuses the mailbox"
         return f"{unsafe} events are only here: nobody has acknowledged them, and the mailbox does not hold them"

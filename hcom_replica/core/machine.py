@@ -241,6 +241,11 @@ class Machine:
                 parts += [self._c.flusher, self._c.comparer]
         return min((time for time in (part.wake_at() for part in parts) if time is not None), default=None)
 
+    def _too_large(self) -> int | None:
+        own = self._c.knowledge.own_id
+        unfit = self._c.mailbox.unfit.get(own) if own is not None else None
+        return unfit[1] if unfit is not None else None
+
     def live_info(self) -> LiveInfo:
         """What only a running machine knows."""
         now = self._now
@@ -257,7 +262,7 @@ class Machine:
             off,
             -skews[len(skews) // 2] if most_off else 0,
             self._c.mailbox.refused,
-            self._c.mailbox.too_large,
+            self._too_large(),
             self.epoch.epoch,
             self._growth.shut_out,
             self._c.moving.bound_for or "",

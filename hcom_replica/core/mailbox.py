@@ -30,7 +30,8 @@ class Mailbox:
     """The ring of this device's current origin.
 
     Attributes:
-        too_large: first seq of an own event that fits in no half of the ring; None when all fit.
+        unfit: origin -> seqs (first, last) of what comes next of it, fits in no half of the ring, and is lacked by
+            somebody.
         refused: how many segments the broker did not take.
     """
 
@@ -50,7 +51,7 @@ class Mailbox:
         self._unchecked = False
         self._index_seen = False
         self._leftover = False
-        self.too_large: int | None = None
+        self.unfit: dict[OriginId, tuple[int, int]] = {}
         self.refused = 0
 
     # --- what happens -----------------------------------------------------------------------------------
@@ -109,7 +110,6 @@ class Mailbox:
         left = self._lines({**self._stale, **self._ring})
         self._unchecked = self._unchecked or bool(self._stale)
         self._forget_ring()
-        self.too_large = None
         return left
 
     # --- what it does -----------------------------------------------------------------------------------
@@ -122,8 +122,7 @@ class Mailbox:
         if self._clock.is_resting(now) or self._proving(signer):
             return
         demand = Demand(knowledge, knowledge.own, now)
-        if self.too_large is not None and demand.low >= self.too_large:
-            self.too_large = None
+        self.unfit = {origin: seqs for origin, seqs in self.unfit.items() if demand.lacks(origin, seqs[1])}
         if self._clear(now, demand, signer):
             return
         self._let_go_of_bodies(now, knowledge, demand)
@@ -146,6 +145,10 @@ class Mailbox:
     def settled(self) -> bool:
         """Nothing is on its way to the broker."""
         return self._writer.settled()
+
+    def is_full(self, demand: Demand) -> bool:
+        """Whether the ring holds all that somebody may lack, as far as it can, and nothing of it is on its way."""
+        return self._clock.is_open and self.settled() and self._plan(demand).next(self.runs()) is None
 
     def runs(self) -> list[RingRun]:
         """What the ring holds."""
@@ -178,7 +181,7 @@ class Mailbox:
 
     def _write(self, now: Now, knowledge: Knowledge, demand: Demand, signer: Signer, room: int) -> None:
         """Change the ring in memory, run by run, then publish what is new."""
-        plan = RingPlan(demand, self._settings.mailbox_slots, with_own=self.too_large is None)
+        plan = self._plan(demand)
         written: dict[int, bytes] = {}
         for _ in range(4 * self._settings.mailbox_slots):
             step = plan.next(self.runs())
@@ -197,6 +200,9 @@ class Mailbox:
             self._clock.wrote(now)
             self._writer.write(now, signer, [named[slot] for slot in sorted(named)], payloads)
 
+    def _plan(self, demand: Demand) -> RingPlan:
+        return RingPlan(demand, self._settings.mailbox_slots, self.unfit)
+
     def _put(self, signer: Signer, step: Step, ready: Bundle, plan: RingPlan) -> list[Sealed] | None:
         """Put one run into the ring, and return what goes into its slots; None when it cannot be."""
         merges = bool(step.drop) and step.drop[0].first == step.first  # else what is dropped only makes way
@@ -206,8 +212,10 @@ class Mailbox:
         count, half = max(1, len(ready.parts)), self._settings.mailbox_slots // 2
         slots = [*step.free, *(slot for run in step.drop for slot in run.slots)][:count]
         if count > half or len(slots) < count:
-            self.too_large = ready.last if count > half else self.too_large
-            return None
+            if count <= half:
+                return None
+            self.unfit[step.origin] = (step.first, ready.last)
+            return []
         kept = [slot for run in step.drop for slot in run.slots if slot not in slots and slot in self._ring]
         self._superseded.update({slot: self._ring[slot] for slot in kept})
         plan.reserved.update(kept)

@@ -110,6 +110,10 @@ class Peers:
             self._left.add(peer.origin)
             peer.index, self._claims = index, None
 
+    def forget_left(self) -> None:
+        """Rings that were left behind lie under the topics of an earlier epoch now, which the next connection shows."""
+        self._left.clear()
+
     def heard(self, author: Author, now: Now) -> Peer | None:
         """Note that an author was heard from live; None when there are too many authors."""
         peer = self._peer(author)

@@ -5,11 +5,12 @@ Decides; never packs, seals or sends anything. The rules of one step are in `rin
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from hcom_replica.core.demand import Demand
 from hcom_replica.core.ring import Need, RingRun, Step, covered, extend, serve, split
+from hcom_replica.ids import OriginId
 from hcom_replica.limits import KIB
 
 _SLOT_RAW_BYTES: Final = 64 * KIB
@@ -22,7 +23,8 @@ class RingPlan:
     Args:
         demand: who lacks what.
         slots: how many the ring has.
-        with_own: False leaves the own origin out: an event of it fits in no ring.
+        unfit: origin -> seqs (first, last) of what fits in no ring: left out, and of the own origin all behind.
+            It may change while planning.
 
     Attributes:
         merging: take small runs before the new one into it. What does not compress may not fit then; whoever finds
@@ -30,11 +32,11 @@ class RingPlan:
         reserved: slots of runs that new ones take in, not to be overwritten before those are there (P8.1).
     """
 
-    def __init__(self, demand: Demand, slots: int, *, with_own: bool) -> None:
+    def __init__(self, demand: Demand, slots: int, unfit: Mapping[OriginId, tuple[int, int]]) -> None:
         self._demand = demand
         self._slots = slots
         self._half = slots // 2
-        self._with_own = with_own
+        self._unfit = unfit
         self.merging = True
         self.reserved: set[int] = set()
 
@@ -45,9 +47,10 @@ class RingPlan:
         standing = [run for run in runs if run.origin != demand.own.id and self._serves(run, runs)]
         free = self._free([*serving, *newest, *standing])
         step: Step | None = None
-        if self._with_own:
+        unfit = self._unfit.get(demand.own.id)
+        if unfit is None or covered(runs, demand.own.id, demand.low) < unfit[0] - 1:
             step = self._extend(runs, serving, newest, free, busy=len(serving) + len(standing))
-        if step is not None:
+        if step is not None and (unfit is None or step.first < unfit[0]):
             return step
         used = sum(len(run.slots) for run in [*serving, *standing])
         return self._serve(runs, free[: self._half - used]) if used < self._half else None
@@ -88,7 +91,11 @@ class RingPlan:
     def _serve(self, runs: list[RingRun], free: tuple[int, ...]) -> Step | None:
         demand = self._demand
         steps = (serve(runs, need, () if need.contested else demand.others, free) for need in demand.needs)
-        return next((step for step in steps if step is not None), None)
+        return next((step for step in steps if step is not None and not self._is_unfit(step)), None)
+
+    def _is_unfit(self, step: Step) -> bool:
+        first, last = self._unfit.get(step.origin, (0, 0))
+        return first <= step.first <= last
 
     def _serves(self, run: RingRun, runs: list[RingRun]) -> bool:
         """Whether somebody needs a run, and can place it.

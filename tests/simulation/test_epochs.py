@@ -7,7 +7,9 @@ import pytest
 from hcom_replica.core.membership import Membership
 from hcom_replica.errors import UsageError
 from hcom_replica.testing.cluster import MINUTE_MS, Cluster
+from hcom_replica.wire.frame import open_frame
 from hcom_replica.wire.keys import GroupKeys
+from hcom_replica.wire.messages import decode_index
 from hcom_replica.wire.topics import Topics
 
 
@@ -324,3 +326,27 @@ def test_device_whose_disk_is_full_adopts_when_there_is_room_again() -> None:
     assert cluster["B"].machine.epoch.epoch == 1
     cluster["B"].disk.full = False
     assert moved_on(cluster, "AB", 2)
+
+
+def test_mail_that_was_left_behind_before_the_key_was_changed_goes_over_into_the_mailbox_of_now() -> None:
+    """P12.15: the ring of an earlier incarnation of this process stands under other topics than those that are read"""
+    cluster = founded(2)
+    cluster.stop("B")
+    before = cluster.append("A", 3)[-1]
+    assert cluster.run_until(lambda: bool(cluster.mail()), MINUTE_MS)
+    cluster["A"].log.open_incarnation("test", cluster["A"].now.wall_ms)
+    cluster.append("A")
+    cluster.run(MINUTE_MS)
+    cluster.revoke("A")
+    cluster.run(2 * MINUTE_MS)
+    indexes = [decode_index(payload) for payload in under(cluster, "i", cluster["A"].machine.epoch)]
+    assert any(line.origin == before.origin and line.last >= before.seq for index in indexes for line in index.segments)
+    cluster["B"].start()
+    assert moved_on(cluster, "AB", 2)
+    assert cluster.run_until_quiet()
+
+
+def under(cluster: Cluster, kind: str, keys: GroupKeys) -> list[bytes]:
+    """What stands in the slots of a kind under an epoch's topics."""
+    found = cluster.broker.retained(f"{keys.prefix}/{kind}/#")
+    return [open_frame(keys, topic, payload).payload for topic, payload in found]

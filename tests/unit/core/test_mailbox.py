@@ -130,7 +130,7 @@ def test_event_larger_than_a_message_goes_into_several_slots() -> None:
     ring.parts.answer_all()
     assert ring.covered() == ring.device.own.seq
     assert max(len(run.slots) for run in ring.mailbox.runs()) == 5
-    assert ring.mailbox.too_large is None
+    assert ring.mailbox.unfit == {}
 
 
 def test_event_that_does_not_fit_half_of_the_ring_is_left_out_and_named_until_all_have_it() -> None:
@@ -139,13 +139,13 @@ def test_event_that_does_not_fit_half_of_the_ring_is_left_out_and_named_until_al
     nova.append()
     ring = filled(noise(1, 600_000), Settings(mailbox_slots=8))
     ring.parts.answer_all()
-    assert ring.mailbox.too_large == 2
+    assert ring.mailbox.unfit == {ring.device.own.id: (2, 2)}
     assert ring.covered() == 1, "what stands before it is of use"
     ring.device.send_to(nova)
     ring.parts.hear(nova, Kind.HEAD, nova.head(), now=at(1))
     ring.parts.hear(nova, Kind.VECTOR, nova.vector(), now=at(1))
     ring.tick(2)
-    assert ring.mailbox.too_large is None
+    assert ring.mailbox.unfit == {}
 
 
 @pytest.mark.parametrize("room", [900, 4_000, 16_000, ROOM])
@@ -379,6 +379,59 @@ def test_standing_want_of_another_device_is_served_up_to_half_of_the_ring() -> N
     runs = [run for run in ring.mailbox.runs() if run.origin == luna.own.id]
     assert covered(runs, luna.own.id, 0) > 1
     assert sum(len(run.slots) for run in runs) <= ring.parts.settings.mailbox_slots // 2
+
+
+def test_event_of_another_that_fits_no_ring_stands_in_the_way_of_nothing() -> None:
+    """P8.6: neither of the own events nor of what else is asked for"""
+    ring = Ring(device_with([draft()]), Settings(mailbox_slots=8))
+    nova, large, small = Device("NOVA"), Device("LUNA"), Device("TUKA")
+    nova.append()
+    large.append(*noise(1, 600_000))
+    small.append(draft(), draft())
+    for other in (large, small):
+        other.send_to(ring.device)
+    ring.parts.hear(nova, Kind.HEAD, nova.head(), now=at(1))
+    wanted = [WantItem(other.own.hash, 1, 0) for other in (large, small)]
+    ring.parts.hear(nova, Kind.STANDING, Standing(nova.counter(), WALL, wanted), now=at(1))
+    ring.tick(5_000)
+    ring.parts.answer_all()
+    assert ring.mailbox.unfit == {large.own.id: (2, 2)}
+    assert covered(ring.mailbox.runs(), small.own.id, 0) == small.own.seq
+    ring.device.append(draft())
+    ring.tick(50_000)
+    ring.parts.answer_all()
+    assert ring.covered() == ring.device.own.seq
+    assert ring.mailbox.is_full(Demand(ring.parts.knowledge, ring.device.own, at(50_000)))
+
+
+def test_ring_that_the_broker_lost_is_written_anew_before_an_event_that_does_not_fit() -> None:
+    """P8.6"""
+    ring = filled([draft(), *noise(1, 600_000)], Settings(mailbox_slots=8))
+    ring.parts.answer_all()
+    assert ring.covered() == ring.mailbox.unfit[ring.device.own.id][0] - 1 > 0
+    ring.mailbox.closed()
+    ring.mailbox.link_up()
+    ring.mailbox.opened(at(10_000))
+    assert ring.covered() == 0
+    ring.tick(60_000)
+    ring.parts.answer_all()
+    assert ring.covered() == ring.mailbox.unfit[ring.device.own.id][0] - 1
+
+
+def test_ring_is_full_once_it_holds_what_it_can_and_the_broker_has_taken_it() -> None:
+    """P12.15"""
+    ring = Ring(device_with([draft(), *noise(1, 600_000)]), Settings(mailbox_slots=8))
+
+    def is_full() -> bool:
+        return ring.mailbox.is_full(Demand(ring.parts.knowledge, ring.device.own, at(60_000)))
+
+    assert not is_full()
+    ring.tick(1)
+    assert not is_full(), "it is on its way"
+    ring.parts.answer_all()
+    assert is_full()
+    ring.mailbox.closed()
+    assert not is_full()
 
 
 def test_standing_want_that_another_ring_serves_is_left_to_it() -> None:

@@ -210,6 +210,16 @@ def test_ring_that_was_left_behind_stays_known_whatever_becomes_of_its_index(par
     assert peer.index == index
 
 
+def test_ring_that_was_left_behind_in_another_epoch_is_none_of_the_present(parts: Parts, nova: Device) -> None:
+    """P12.15: it lies under other topics"""
+    parts.peers.left_ring(nova.author, Index(1, WALL, 32, []))
+    parts.peers.forget_left()
+    parts.peers.new_connection()
+    peer = parts.peers.get(nova.own.id)
+    assert peer is not None
+    assert peer.index is None
+
+
 def test_authors_that_were_kept_are_bounded_too(parts: Parts, nova: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     """P5.4: a version that took more of them may have kept them."""
     for number in range(3):

@@ -35,7 +35,7 @@ class Wanted:
 
 
 def plan(needs: list[Need], runs: list[RingRun]) -> Step | None:
-    return RingPlan(cast("Demand", Wanted(needs)), SLOTS, with_own=True).next(runs)
+    return RingPlan(cast("Demand", Wanted(needs)), SLOTS, {}).next(runs)
 
 
 BRANCH_RUNS = [RingRun(BRANCH, 6, 50, 1_000, (0,)), RingRun(BRANCH, 51, 100, 1_000, (1,))]
