@@ -130,7 +130,7 @@ def fresh(folder: Path, name: str) -> Path:
 def append_many(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
     """Durable batches of 1,000 events, beside durable raw commits of the very rows they became."""
     drafts = corpus.take(scale.events)
-    ours, floor, narrow, least = list[float](), list[float](), list[float](), list[float]()
+    ours, floor, least = list[float](), list[float](), list[float]()
     for _ in range(ROUNDS):
         with device(fresh(folder, "append"), "BENA") as writer:
             ours.append(seconds(partial(writer.append, drafts, BATCH_EVENTS), scale.clock))
@@ -141,7 +141,6 @@ def append_many(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
             least.append(seconds(partial(Least(raw, writer.key, begin).append, drafts, BATCH_EVENTS), scale.clock))
             assert raw.scan() == len(drafts)
         floor.append(raw_batches(fresh(folder, "raw"), *stored, clock=scale.clock))
-        narrow.append(raw_batches(fresh(folder, "raw"), stored[0], clock=scale.clock))
     name, speed = "append_many, batches of 1,000", len(drafts) / min(ours)
     return [
         Figure(
@@ -153,7 +152,6 @@ def append_many(corpus: Corpus, folder: Path, scale: Scale) -> list[Figure]:
             targets=(Target(0.6, "ratio"),),
             same="durable writes",
         ),
-        Figure(name, speed, "events/s", floor=len(drafts) / min(narrow), floor_name="raw putmulti, main table only"),
         Figure(name, speed, "events/s", floor=len(drafts) / min(least), floor_name=LEAST),
     ]
 
