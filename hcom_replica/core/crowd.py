@@ -22,6 +22,9 @@ _LISTEN_MS: Final = 1_500
 _BUSY: Final = 256
 """Origins named in a second by wants of others and by fills: more would only be in their way."""
 
+_HELD_BACK_MS_MAX: Final = 60_000
+"""A member that floods the others with wants keeps none of them from asking for longer than this."""
+
 
 class Crowd:
     """Decides whether this device may ask now.
@@ -35,6 +38,7 @@ class Crowd:
         self._next_ms = self._listens_until = self._second = 0
         self._named = [0, 0]
         """Origins that were named in this second, and in the one before."""
+        self._since_ms: int | None = None
 
     def link_up(self, now: Now) -> None:
         """A new connection: who is there, and how much they ask, is not known yet."""
@@ -47,6 +51,7 @@ class Crowd:
 
     def asked(self, now: Now) -> None:
         """A device is being asked."""
+        self._since_ms = None
         if self._waits.devices > 1 + FEW:
             self._next_ms = now.mono_ms + _BETWEEN_MS * self._waits.devices
 
@@ -55,9 +60,13 @@ class Crowd:
         if (devices := self._waits.devices) > _MANY:
             self._turn(now)
             self._next_ms = max(self._next_ms, self._listens_until)
-            if max(self._named) > _BUSY:
+            if max(self._named) > _BUSY and self._may_wait(now):
                 self._next_ms = max(self._next_ms, now.mono_ms + self._waits.draw() * devices // _MANY)
         return self._next_ms if now.mono_ms < self._next_ms else None
+
+    def _may_wait(self, now: Now) -> bool:
+        self._since_ms = now.mono_ms if self._since_ms is None else self._since_ms
+        return now.mono_ms - self._since_ms < _HELD_BACK_MS_MAX
 
     def _turn(self, now: Now) -> None:
         second = now.mono_ms // 1_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -140,12 +141,11 @@ class Flusher:
             unsafe += seq - min(seq, self._mailbox.safe_upto(origin, above))
         if not unsafe:
             return FlushResult(done=True, safe_in="broker", reason="")
-        return FlushResult(done=False, safe_in=None, reason=self._reason(unsafe))
+        return FlushResult(done=False, safe_in=None, reason=self._reason(unsafe, lacking))
 
-    def _reason(self, unsafe: int) -> str:
-        if self._mailbox.unfit:
-            _, event = next(iter(self._mailbox.unfit.values()))
-            return f"event {event} is too large for the mailbox: another device has to be online"
+    def _reason(self, unsafe: int, lacking: Iterable[OriginId]) -> str:
+        if unfit := [self._mailbox.unfit[origin] for origin in lacking if origin in self._mailbox.unfit]:
+            return f"event {unfit[0][1]} is too large for the mailbox: another device has to be online"
         if self._mailbox.refused:
             return f"{unsafe} events are only here, and the broker refuses the mailbox"
         return f"{unsafe} events are only here: nobody has acknowledged them, and the mailbox does not hold them"

@@ -211,11 +211,11 @@ class Mailbox:
             return []
         count, half = max(1, len(ready.parts)), self._settings.mailbox_slots // 2
         slots = [*step.free, *(slot for run in step.drop for slot in run.slots)][:count]
-        if count > half or len(slots) < count:
-            if count <= half:
-                return None
+        if count > half:
             self.unfit[step.origin] = (step.first, ready.last)
             return []
+        if len(slots) < count:
+            return None
         kept = [slot for run in step.drop for slot in run.slots if slot not in slots and slot in self._ring]
         self._superseded.update({slot: self._ring[slot] for slot in kept})
         plan.reserved.update(kept)

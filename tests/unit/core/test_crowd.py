@@ -59,6 +59,18 @@ def test_nobody_asks_while_enough_is_asked_for(devices: int) -> None:
     assert USUAL.ask_ms_min * devices // 100 <= later_ms - 10_000 < USUAL.ask_ms_max * devices // 100
 
 
+def test_flood_of_wants_keeps_nobody_from_asking_for_ever() -> None:
+    """By a member, say: then once a minute"""
+    some, asked = crowd(1_000), list[int]()
+    for ms in range(10_000, 200_000, 1_000):
+        some.heard(at(ms), 10_000)
+        if some.held_back(at(ms)) is None:
+            asked.append(ms)
+            some.asked(at(ms))
+    assert len(asked) == 2
+    assert all(60_000 <= later - before <= 75_000 for before, later in zip([10_000, *asked], asked, strict=False))
+
+
 def test_what_was_asked_for_two_seconds_ago_holds_nobody_back() -> None:
     some = crowd(101)
     some.heard(at(10_999), 257)
