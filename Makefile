@@ -69,7 +69,7 @@ fuzz: venv ## hostile bytes for every decoder, on all processors; COUNT=1000000,
 .PHONY: coverage
 coverage: venv ## run the tests of the core, and fail when one of its branches was not taken
 	@$(BIN)/python -m coverage erase
-	@$(BIN)/python -m coverage run -m pytest $(WORKERS) --timeout 600 -q tests/unit tests/property tests/simulation $(ARGS)
+	@SHORT_SCHEDULES=400 $(BIN)/python -m coverage run -m pytest $(WORKERS) --timeout 600 -q tests/unit tests/property tests/simulation $(ARGS)
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report
 

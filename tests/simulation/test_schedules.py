@@ -1,8 +1,8 @@
 """Random schedules: anything may happen to a group, then it is healed, and must come to rest with all that exists.
 
-SCHEDULES=2000 runs more full ones; SEED=42 runs one, SEED=short:42 a short one, SEED=redact:42 one with redactions,
-SEED=epoch:42 one with changes of the key, SEED=forge:42 one with a member who lies, and prints what happened. Seeds
-that failed once are in seeds.txt. `search.py` looks for more.
+SCHEDULES=2000 runs more full ones, SHORT_SCHEDULES=100 fewer short ones. SEED=42 runs one, SEED=short:42 a short one,
+SEED=redact:42 one with redactions, SEED=epoch:42 one with changes of the key, SEED=forge:42 one with a member who lies,
+and prints what happened. Seeds that failed once are in seeds.txt. `search.py` looks for more.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FIRST = range(int(os.environ.get("SCHEDULES", "40")))
 REDACTIONS = [f"{REDACT}{seed}" for seed in FIRST]
 NAMES = [os.environ["SEED"]] if "SEED" in os.environ else list(dict.fromkeys([*KEPT, *map(str, FIRST), *REDACTIONS]))
 
-SHORT_COUNT = 2_000
+SHORT_COUNT = int(os.environ.get("SHORT_SCHEDULES", "2000"))
 SHORT_CHUNK = 100
 
 BUSY = 6
