@@ -146,7 +146,11 @@ class Forger:
         """Say truly what stands at `seq`, in the name of a device that lacks it: only the signature is wrong."""
         origin, author = self._stage.names.origin(name), self._stage.names.origin(victim)
         log = max((d.log for d in self._stage.devices.values()), key=lambda log: _held(log, origin))
-        state = next(s for d in self._stage.devices.values() if (s := d.log.origin_state(author)))
+        state = max((d.log for d in self._stage.devices.values()), key=lambda log: _held(log, author)).origin_state(
+            author
+        )
+        if state is None:
+            raise UsageError(f"nobody holds anything of {victim}")
         mask = DeviceKey(b"a member without any scruples...")
         mask.public = state.key
         entries = pack_entries([(origin, Ack(seq, log.tip_at(origin, seq)[:8]))])

@@ -50,6 +50,11 @@ class ForgingSchedule(Schedule):
         self.stage.checkers.twinned.add(self._forger.key)  # it may fork its own log
         self.stage.checkers.liars.add(self._forger.key)
 
+    def _restore(self, name: str) -> None:
+        """See Schedule; where a stranger has emptied its slots, a device does not see what it has said before."""
+        super()._restore(name)
+        self.stage.checkers.liars.add(self.stage.key_of(name))
+
     def _lie(self, name: str) -> None:
         rng = self._rng
         held = max(1, self.stage.have(name, name))
