@@ -145,10 +145,9 @@ class Forger:
     def _claim_as(self, name: str, seq: int, victim: str) -> None:
         """Say truly what stands at `seq`, in the name of a device that lacks it: only the signature is wrong."""
         origin, author = self._stage.names.origin(name), self._stage.names.origin(victim)
-        log = max((d.log for d in self._stage.devices.values()), key=lambda log: _held(log, origin))
-        state = max((d.log for d in self._stage.devices.values()), key=lambda log: _held(log, author)).origin_state(
-            author
-        )
+        logs = [device.log for device in self._stage.devices.values()]
+        log = max(logs, key=lambda log: _held(log, origin))
+        state = max(logs, key=lambda log: _held(log, author)).origin_state(author)
         if state is None:
             raise UsageError(f"nobody holds anything of {victim}")
         mask = DeviceKey(b"a member without any scruples...")
