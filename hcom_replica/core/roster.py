@@ -266,7 +266,7 @@ def _statements(events: SystemEvents) -> list[Statement]:
 
 def _root(states: Iterable[OriginState], founder: bytes) -> OriginId | None:
     own = [state for state in states if state.key == founder and not state.forks and state.seq]
-    return min(own, key=lambda state: (state.generation, state.id)).id if own else None
+    return min((state.id for state in own if state.generation == 1), default=None)  # a later one may come first
 
 
 def _fold(statements: Sequence[Statement], past: _Past, closed: dict[OriginId, int]) -> Roster:

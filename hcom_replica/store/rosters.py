@@ -16,7 +16,7 @@ from hcom_replica.ids import OriginId
 from hcom_replica.store.kv import ReadTxn, Table, WriteTxn
 from hcom_replica.wire.hashing import blake2b
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the rule by which rosters are judged, and of how they are kept: another one's is not read."""
 
 _BASIS: Final = b"\x01"

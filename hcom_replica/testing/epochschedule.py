@@ -93,16 +93,22 @@ class EpochSchedule(Schedule):
         if not stage.converged(staying):
             return "the logs differ"
         for name in staying:
+            strangers = self._strangers(judged[name], staying)
             for keys in judged[name].earlier():
-                if lying := self._lying(name, Topics(keys)):
+                if lying := self._lying(name, Topics(keys), may_wait=bool(stage.ghosts() or strangers)):
                     return f"{name} has left {lying[0]} in epoch {keys.epoch}"
         return ""
 
-    def _lying(self, name: str, topics: Topics) -> list[str]:
-        """What a device has left there; mail stays for incarnations that may come back (see `Stage.ghosts`)."""
+    def _strangers(self, membership: Membership, staying: list[str]) -> list[str]:
+        """Devices that are shut out by words which this one cannot have heard: it keeps mail for them."""
+        devices = self.stage.devices
+        return [n for n in devices if n not in staying and devices[n].key.public not in membership.revoked]
+
+    def _lying(self, name: str, topics: Topics, *, may_wait: bool) -> list[str]:
+        """What a device has left there; mail may stay for incarnations that may come back (see `Stage.ghosts`)."""
         device = self.stage[name]
         leaves = {topics.leaf(state.id) for state in device.log.origins() if state.key == device.key.public}
-        kinds = "hvspr" if self.stage.ghosts() else "hvisprm"
+        kinds = "hvspr" if may_wait else "hvisprm"
         lying = [topic for topic, _ in self.stage.broker.retained(f"{topics.prefix}/#")]
         return [topic for topic in lying if topic.split("/")[2] in leaves and topic.split("/")[1] in kinds]
 

@@ -86,6 +86,17 @@ def test_group_without_a_founder_has_no_stable_order() -> None:
     assert read_roster([], Story().states, b"") == Roster()
 
 
+def test_founder_of_whom_a_later_incarnation_came_first_is_waited_for() -> None:
+    """P13.1: were that one taken for the root, the order would begin otherwise once the first is here"""
+    later = origin(0, 2)
+    story = Story({later.id: later})
+    story.say(later, 10, later)
+    assert story.roster().root is None
+    assert story.frontier(later) is None
+    story.states[A.id] = A
+    assert story.roster().root == A.id
+
+
 def test_device_is_let_in_by_others_and_waited_for_from_there_on() -> None:
     """P13.2, P13.3, P13.5"""
     story = Story().say(A, 10, B).promise(A=100)
