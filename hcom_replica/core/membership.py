@@ -221,7 +221,8 @@ def judge(
     gone, said_hello = set(left), set(hellos)
     retired = frozenset(key for key in said_hello if device_id(key) in gone)
     present = frozenset(said_hello) - retired
-    shut_out = _shut_out(viewer, valid, ranks, revoked, current)
+    unsure = {record.check for record in records if record.author not in ranks and record.author not in revoked}
+    shut_out = _shut_out(viewer, valid, ranks, revoked, current, unsure)
     return Membership(
         viewer,
         present,
@@ -314,8 +315,12 @@ def _shut_out(
     ranks: Mapping[bytes, Rank],
     revoked: Mapping[bytes, bytes],
     current: GroupKeys,
+    unsure: Collection[bytes],
 ) -> str:
+    """Why the viewer has no part; `unsure`: checks of epochs whose author may turn out to have a rank."""
     own = viewer.device.public
     if own in revoked:
         return "revoked"
-    return "old token" if own not in ranks and any(record.number > current.epoch for record in valid) else ""
+    if own in ranks or viewer.joined.check in unsure:
+        return ""
+    return "old token" if any(record.number > current.epoch for record in valid) else ""

@@ -110,3 +110,21 @@ def test_device_without_a_rank_doubts_what_it_heard_of_those_whose_token_it_has(
     assert answered.doubt() is None
     assert judge(found.viewer, Book(), hellos, ()).doubt() is None
     assert seen_by(D, book(), heard).doubt() is None
+
+
+def test_newcomer_with_the_token_of_one_whose_rank_it_does_not_know_yet_is_not_shut_out() -> None:
+    """P12.16: by a later epoch of the founder, whom that one has revoked; what gives it a rank may still come"""
+    newcomer, later = Device("E"), record(THIRD, A, "AD")
+    viewer, hellos = Viewer(newcomer.key, OTHER, A.key.public), [newcomer.key.public]
+    said = Book()
+    said.records.update([later.encoded, BY_B.encoded])
+    assert judge(viewer, said, hellos, ()).shut_out == ""
+    said.certificates.update(book().certificates)
+    assert judge(viewer, said, hellos, ()).revoked.keys() == {A.key.public}
+    assert judge(viewer, said, hellos, ()).shut_out == ""
+    stranger = Book()
+    stranger.records.add(later.encoded)
+    assert judge(viewer, stranger, hellos, ()).shut_out == "old token"
+    stranger.records.add(record(OTHER, B, "BCD").encoded)
+    stranger.certificates.update(book().certificates)
+    assert judge(viewer, stranger, hellos, ()).shut_out == "old token", "it is known whose the token is: an older one"
