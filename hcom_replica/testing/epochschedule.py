@@ -13,6 +13,7 @@ from hcom_replica.errors import StoreFull, UsageError
 from hcom_replica.store.memory_kv import MemoryKv
 from hcom_replica.testing.disk import Disk
 from hcom_replica.testing.schedule import ACTS, Schedule
+from hcom_replica.wire.keys import GroupKeys
 from hcom_replica.wire.topics import Topics
 
 EPOCH_ACTS: Final = {**ACTS, "append": 20, "revoke": 4, "rotate": 4}
@@ -119,10 +120,16 @@ class EpochSchedule(Schedule):
         """
         if not staying:
             return
-        best = max(staying, key=lambda name: (self.stage[name].machine.epoch.epoch, name == "A"))
+        epochs = [self.stage[name].machine.epoch for name in staying]
+        best = max(staying, key=lambda name: (*_standing(self.stage[name].machine.epoch, epochs), name == "A"))
         token = judged[best].current
         for name in staying:
             device = self.stage[name]
             if device.machine.epoch != token or device.machine.live_info().shut_out:
                 device.tokens.append(token)
                 self.stage.restart(name)
+
+
+def _standing(epoch: GroupKeys, epochs: list[GroupKeys]) -> tuple[int, int]:
+    """Its number, and how many are in it: a clone that was left behind alone is the one that needs a token."""
+    return epoch.epoch, epochs.count(epoch)
