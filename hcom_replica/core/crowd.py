@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from hcom_replica.core.effects import Now
-from hcom_replica.core.pace import FEW, Waits
+from hcom_replica.core.pace import Waits
 
 _BETWEEN_MS: Final = 5
 """Between two wants, for each device of the group."""
@@ -52,7 +52,7 @@ class Crowd:
     def asked(self, now: Now) -> None:
         """A device is being asked."""
         self._since_ms = None
-        if self._waits.devices > 1 + FEW:
+        if not self._waits.are_few:
             self._next_ms = now.mono_ms + _BETWEEN_MS * self._waits.devices
 
     def held_back(self, now: Now) -> int | None:

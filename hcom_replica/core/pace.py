@@ -13,7 +13,7 @@ from hcom_replica.core.sources import Failures, Source
 
 _GROW_BELOW_MS: Final = 1_000
 
-FEW: Final = 8
+_FEW: Final = 8
 """Where more others are known, many may come back at once and lack the same: none of them asks at once."""
 
 
@@ -82,6 +82,11 @@ class Waits:
         """A new connection: nothing is waited for in its first moments."""
         self._at_once_until = now.mono_ms + self._at_once_ms
 
+    @property
+    def are_few(self) -> bool:
+        """Whether there are so few devices that each may ask as it likes."""
+        return self.devices <= 1 + _FEW
+
     def draw(self) -> int:
         """Draw a wait in ms."""
         chance, devices = self._outbox.rng.random(), self.devices
@@ -93,7 +98,7 @@ class Waits:
 
         Else together with what was found missing a moment ago, if it fits.
         """
-        if now.mono_ms < self._at_once_until and self.devices <= 1 + FEW:
+        if now.mono_ms < self._at_once_until and self.are_few:
             return now.mono_ms
         if not now.mono_ms + self._least <= self._until <= now.mono_ms + self._least + self._span:
             self._until = now.mono_ms + self.draw()

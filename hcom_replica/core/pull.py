@@ -230,10 +230,10 @@ class Puller:
             return
         slots = self._sources.slots(now, knowledge, pace.failures, origin, first, hunt)
         holder = None
-        if not slots and (later_ms := self._crowd.held_back(now)) is not None:
-            pace.due_ms = later_ms
-            return
         if not slots:
+            if (later_ms := self._crowd.held_back(now)) is not None:
+                pace.due_ms = later_ms
+                return
             again_ms = min(pace.timeout_ms, self._settings.standing_after_ms)
             holder = self._sources.holder(
                 now, knowledge, pace.failures, origin, first, again_ms=again_ms, hunting=hunt is not None

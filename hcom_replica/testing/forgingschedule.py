@@ -38,6 +38,9 @@ _LIES: Final = (
 class ForgingSchedule(Schedule):
     """One run; see Schedule."""
 
+    takes_back = True
+    """Where a stranger has emptied its slots, a device does not see what it has said before."""
+
     @classmethod
     def brief(cls, seed: int, disks: Callable[[], Disk] = MemoryKv) -> ForgingSchedule:
         """Two to four devices, for two virtual minutes."""
@@ -49,11 +52,6 @@ class ForgingSchedule(Schedule):
         self._forger = Forger(self.stage)
         self.stage.checkers.twinned.add(self._forger.key)  # it may fork its own log
         self.stage.checkers.liars.add(self._forger.key)
-
-    def _restore(self, name: str) -> None:
-        """See Schedule; where a stranger has emptied its slots, a device does not see what it has said before."""
-        super()._restore(name)
-        self.stage.checkers.liars.add(self.stage.key_of(name))
 
     def _lie(self, name: str) -> None:
         rng = self._rng

@@ -10,7 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import ClassVar, Final
 
 from hcom_replica.core.settings import Settings
 from hcom_replica.errors import StoreFull
@@ -100,6 +100,9 @@ class Schedule:
         disks: makes their disks.
         table: what may be done, and how often.
     """
+
+    takes_back: ClassVar[bool] = False
+    """Whether a device that was put back may take back what it has said, without knowing it."""
 
     seed: int
     steps: int = 60
@@ -223,6 +226,8 @@ class Schedule:
             if self._rng.random() < 0.5:
                 self._append(name)
             self._start(name)
+        if self.takes_back:
+            self.stage.checkers.liars.add(self.stage.key_of(name))
 
     def _clone(self, name: str) -> None:
         if self._twins < _TWINS_MAX:

@@ -43,6 +43,10 @@ class _Reading:
     key: bytes = b""
     looked_ms: int = 0
 
+    def begins_as(self, roster: Roster) -> bool:
+        """Whether its origin was let in where this roster says: else whoever had let it in does not count."""
+        return self.entries.get(self.own, b"") == roster.entries.get(self.own, b"")
+
 
 class StableWatch:
     """The readings of one world.
@@ -93,8 +97,8 @@ class StableWatch:
             return
         reading.looked_ms = now_ms
         roster, key = judged(device)
-        if reading.entries.get(own.id, b"") != roster.entries.get(own.id, b""):
-            reading = self._begin(device.name, own.id)  # whoever had let it in does not count
+        if not reading.begins_as(roster):
+            reading = self._begin(device.name, own.id)
         reading.entries = roster.entries
         if key is not None:
             self._read_on(device.name, device.log, roster, key)
@@ -109,7 +113,7 @@ class StableWatch:
         if reading is None or self._twinned:
             return
         roster, key = judged(device)
-        if reading.entries.get(reading.own, b"") != roster.entries.get(reading.own, b""):
+        if not reading.begins_as(roster):
             return
         lines = _lines(device.log, roster, max(key or b"", reading.key), None)
         _compare(f"{device.name} then", reading.lines, f"{device.name} now", lines)
